@@ -1,0 +1,26 @@
+"""The playout layer of a voice agent: an explicit statechart between speech synthesis and WebRTC."""
+
+from playback.chart import PLAYBACK, State
+from playback.controller import PlaybackController
+from playback.envelope import Fades
+from playback.formats import AudioFormat, FormatError
+from playback.stepper import Stats
+from playback.timeline import BufferFull
+from playback.utterance import Outcome, Utterance, UtteranceReport
+from statecharts import ChartError
+
+__all__ = [
+    "PLAYBACK",
+    "AudioFormat",
+    "BufferFull",
+    "ChartError",
+    "Fades",
+    "FormatError",
+    "Outcome",
+    "PlaybackController",
+    "State",
+    "Stats",
+    "Utterance",
+    "UtteranceReport",
+]
+__version__ = "0.1.0"

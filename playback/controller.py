@@ -1,0 +1,381 @@
+"""PlaybackController: the one owner of what is said, and of when it sounds."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from playback.chart import REFUSES, STATE_OF, State
+from playback.envelope import Fades
+from playback.formats import AudioFormat, converted_samples, parse
+from playback.listeners import EventStream, Listener, check_event, check_listener
+from playback.playout import Playout
+from playback.stepper import Limits, Stats
+from playback.threads import ThreadsafeProducer
+from playback.utterance import Utterance
+
+L = TypeVar("L", bound=Listener)
+
+
+class PlaybackController:
+    """Stands between speech synthesis, which pushes, and a transport, which reads one frame at a time.
+
+    Every buffer transition is an edge of :data:`playback.chart.PLAYBACK`. The controller is made for one thread (an
+    event loop's); :meth:`threadsafe` is for producers on others. Time is the number of samples read: it knows no clock.
+
+    Example::
+
+        controller = PlaybackController(input_format=AudioFormat(24_000))
+        utterance = controller.utterance(text="Good morning.")
+        utterance.push(pcm)
+        utterance.end()
+        frame = controller.read(960)
+
+    Args:
+        format: what is handed out.
+        input_format: what bare bytes and arrays are taken for; the output format unless told.
+        fades: how long each change takes.
+        cushion_seconds: what an utterance that has not ended must have buffered to start, or to go on after it ran dry.
+        high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
+        max_buffered_seconds: what may be buffered at all.
+        history_seconds: how much of the playing utterance is kept for a rewind.
+        starve_seconds: an utterance that has not ended and stays dry so long, in samples read, is ended; None waits
+            for ever.
+
+    Raises:
+        ValueError: a time that is negative or not finite, or not cushion ≤ high water ≤ maximum.
+    """
+
+    def __init__(
+        self,
+        format: AudioFormat = AudioFormat(48_000),  # noqa: B008 - it is immutable
+        *,
+        input_format: AudioFormat | None = None,
+        fades: Fades = Fades(),  # noqa: B008 - it is immutable
+        cushion_seconds: float = 0.0,
+        high_water_seconds: float = 10.0,
+        max_buffered_seconds: float = 600.0,
+        history_seconds: float = 2.0,
+        starve_seconds: float | None = None,
+    ) -> None:
+        times = {
+            "cushion_seconds": cushion_seconds,
+            "high_water_seconds": high_water_seconds,
+            "max_buffered_seconds": max_buffered_seconds,
+            "history_seconds": history_seconds,
+            "starve_seconds": starve_seconds or 0.0,
+        }
+        for name, value in times.items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name} is {value!r}, expected a finite number of seconds, 0 or more")
+        if not cushion_seconds <= high_water_seconds <= max_buffered_seconds:
+            raise ValueError(
+                "expected cushion_seconds ≤ high_water_seconds ≤ max_buffered_seconds,"
+                f" got {cushion_seconds!r}, {high_water_seconds!r}, {max_buffered_seconds!r}"
+            )
+        self.format: Final = format
+        """What is handed out."""
+        self.input_format: Final = input_format or format
+        """What bare bytes and arrays are taken for, unless an utterance tells otherwise."""
+
+        limits = Limits(
+            cushion=format.samples(cushion_seconds),
+            high_water=format.samples(high_water_seconds),
+            maximum=format.samples(max_buffered_seconds),
+            history=format.samples(history_seconds),
+            starve=None if starve_seconds is None else max(1, format.samples(starve_seconds)),
+        )
+        self._playout: Final = Playout(format, limits, fades)
+        self._numbers: Final = itertools.count(1)
+        self._own: Utterance | None = None
+        self._width: Final = format.frame_bytes
+        self._reader: object | None = None
+
+    # What there is to see
+
+    @property
+    def state(self) -> State:
+        """Where playback stands."""
+        return STATE_OF[self._playout.session.leaf]
+
+    @property
+    def leaf(self) -> str:
+        """The detail of :attr:`state`: a leaf of :data:`playback.chart.PLAYBACK`."""
+        return self._playout.session.leaf
+
+    @property
+    def input_locked(self) -> bool:
+        """Whether every push is refused."""
+        return self._playout.session.leaf in REFUSES
+
+    @property
+    def position(self) -> int:
+        """Samples read so far; the clock of all events."""
+        return self._playout.playhead.position
+
+    @property
+    def buffered(self) -> int:
+        """Samples that were accepted and are neither played nor discarded."""
+        return self._playout.timeline.buffered
+
+    @property
+    def stats(self) -> Stats:
+        """A copy of the counters."""
+        return replace(self._playout.stats)
+
+    @property
+    def gain_db(self) -> float:
+        """How much louder speech is made, in dB; setting it moves there along a ramp of 20 ms.
+
+        Raises:
+            ValueError: not a number, or more than 60 dB. Minus infinity is silence.
+        """
+        return self._playout.playhead.gain_db
+
+    @gain_db.setter
+    def gain_db(self, gain_db: float) -> None:
+        self._playout.set_gain(gain_db)
+
+    # Producers
+
+    def utterance(
+        self,
+        *,
+        text: str | None = None,
+        id: str | None = None,
+        format: AudioFormat | None = None,
+        interruptible: bool = True,
+    ) -> Utterance:
+        """Make a handle for one thing to say; it changes nothing until its first push.
+
+        Args:
+            text: what it says; the report tells how much of it was heard.
+            id: its name in reports and events; one is made up unless told.
+            format: what its bare bytes and arrays are taken for; ``input_format`` unless told.
+            interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
+        """
+        utterance = self._make(text=text, id=id, format=format, interruptible=interruptible)
+        self._playout.admit(utterance)
+        return utterance
+
+    def push(self, audio: Any) -> int:
+        """Add audio without a handle: to an utterance of the controller's own, which the first push begins.
+
+        After an interrupt the next push begins a new one: only a lock keeps such a producer's late audio out.
+
+        Args:
+            audio: as for :meth:`Utterance.push`.
+
+        Returns:
+            The output samples that were accepted.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be.
+            BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
+        """
+        if self._own is None or self._own.ended:
+            if self.input_locked:
+                block = parse(audio, self.input_format)
+                rates = block.layout.sample_rate, self.format.sample_rate
+                if block.samples:
+                    self._playout.refuse(None, converted_samples(block.samples, *rates))
+                return 0
+            self._own = self.utterance()
+        return self._own.push(audio)
+
+    def end(self) -> bool:
+        """End the controller's own utterance.
+
+        Returns:
+            False if there is none that is open.
+        """
+        own, self._own = self._own, None
+        return own is not None and own.end()
+
+    def threadsafe(self, loop: AbstractEventLoop) -> ThreadsafeProducer:
+        """The producer's calls, for use from any thread.
+
+        Args:
+            loop: the event loop in whose thread the controller lives.
+        """
+        return ThreadsafeProducer(self._playout, self._make, loop)
+
+    # Commands: each returns True if it changed something
+
+    def pause(self) -> bool:
+        """Hold all audio back; silence follows the pause ramp, and nothing is lost."""
+        return self._playout.command("pause")
+
+    def resume(self, rewind_seconds: float = 0.0) -> bool:
+        """Go on at the very next sample.
+
+        Args:
+            rewind_seconds: go on so much earlier, within the playing utterance and what is kept of it.
+
+        Raises:
+            ValueError: a time that is negative or not finite.
+        """
+        if not 0 <= rewind_seconds < float("inf"):
+            raise ValueError(f"rewind_seconds is {rewind_seconds!r}, expected a finite number of seconds, 0 or more")
+        return self._playout.resume(self.format.samples(rewind_seconds))
+
+    def interrupt(self, *, lock: bool = False, force: bool = False) -> bool:
+        """Drop all speech, and finish every handle there is as interrupted; sounding speech fades out.
+
+        While an utterance plays that is not interruptible, the rest is dropped and it goes on; no lock is taken then.
+
+        Args:
+            lock: lock the input in the same step.
+            force: drop an utterance that is not interruptible, too.
+        """
+        return self._playout.interrupt(lock=lock, force=force)
+
+    def lock(self) -> bool:
+        """Refuse every push until :meth:`unlock`; what is buffered plays to its end, as if its producers had ended."""
+        return self._playout.lock()
+
+    def unlock(self) -> bool:
+        """Take pushes again."""
+        return self._playout.command("unlock")
+
+    def close(self) -> bool:
+        """Finish every handle as closed, and be silent for good."""
+        return self._playout.close()
+
+    # The reader
+
+    def read(self, samples: int) -> NDArray[np.int16]:
+        """Hand out what is to be heard next; silence where there is nothing.
+
+        It never raises for what a listener raised, and always returns a full frame.
+
+        Args:
+            samples: how many, at the output rate.
+
+        Returns:
+            An array of its own, of shape (samples, channels).
+
+        Raises:
+            ValueError: a negative number.
+        """
+        if operator.index(samples) < 0:
+            raise ValueError(f"samples is {samples}, expected 0 or more")
+        frame = np.empty((samples, self.format.channels), np.int16)
+        if samples:
+            self._playout.read(frame.data.cast("B"))
+        return frame
+
+    def read_into(self, buffer: Any) -> None:
+        """The same into memory of the caller's.
+
+        Args:
+            buffer: a writable, contiguous buffer (bytearray, array, plane of a frame) of whole samples, interleaved.
+
+        Raises:
+            ValueError: it does not hold a whole number of samples of all channels.
+            TypeError: it is read-only or not contiguous.
+        """
+        out = memoryview(buffer)
+        if out.format != "B":
+            out = out.cast("B")
+        if out.readonly:
+            raise TypeError("the buffer is read-only, expected a writable one")
+        if len(out) % self._width:
+            raise ValueError(f"the buffer has {len(out)} bytes, expected a multiple of {self._width}")
+        self._playout.read(out)
+
+    def attach(self, reader: object) -> None:
+        """Claim the reading for one reader, as a track does.
+
+        Raises:
+            RuntimeError: another one has it: two readers would each get half of the audio.
+        """
+        if self._reader is not None and self._reader is not reader:
+            raise RuntimeError(f"{self._reader!r} reads this controller already, expected one reader")
+        self._reader = reader
+
+    def detach(self, reader: object) -> None:
+        """Let another reader have it."""
+        if self._reader is reader:
+            self._reader = None
+
+    def report_stall(self, seconds: float) -> None:
+        """Tell that the reader came late by so many seconds, and skipped ahead; told as ``stalled``."""
+        self._playout.stalled(seconds)
+
+    # Events
+
+    @overload
+    def on(self, event: str, listener: None = None) -> Callable[[L], L]: ...
+    @overload
+    def on(self, event: str, listener: L) -> L: ...
+    def on(self, event: str, listener: Listener | None = None) -> Any:
+        """Have a listener called with each event of a name; without a listener, this is a decorator.
+
+        Listeners run once the state is settled and, in a read, once the frame is full. A coroutine function runs as a
+        task. What a listener raises becomes an ``error`` event.
+
+        Example::
+
+            @controller.on("last_audio_byte")
+            def turn_over(event):
+                print(f"{event.utterance.id} was heard to its end")
+
+        Args:
+            event: a name in :data:`playback.events.EVENTS`.
+            listener: called with the event.
+
+        Returns:
+            The listener.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the listener can't be called.
+        """
+        return self._playout.listeners.on(check_event(event), check_listener(listener))  # type: ignore[type-var]
+
+    def once(self, event: str, listener: Listener | None = None) -> Any:
+        """The same for the next event of that name only."""
+        return self._playout.listeners.once(check_event(event), check_listener(listener))
+
+    def remove_listener(self, event: str, listener: Listener) -> None:
+        """Call a listener no more.
+
+        Raises:
+            ValueError: there is no such event, or the listener was not registered for it.
+        """
+        try:
+            self._playout.listeners.remove_listener(check_event(event), listener)
+        except KeyError:
+            raise ValueError(f"{listener!r} does not listen to {event!r}") from None
+
+    def events(self) -> EventStream:
+        """All events from now on, for ``async for``; it ends after ``closed``.
+
+        It holds the newest 1,000 events for a slow reader; ``events_lost`` stands where older ones were dropped.
+        """
+        return self._playout.listeners.stream(ended=self.state is State.CLOSED)
+
+    def _make(
+        self,
+        *,
+        text: str | None = None,
+        id: str | None = None,
+        format: AudioFormat | None = None,
+        interruptible: bool = True,
+    ) -> Utterance:
+        """A handle that the playout does not know of yet."""
+        return Utterance(
+            self._playout,
+            text=text,
+            id=f"utterance-{next(self._numbers)}" if id is None else id,
+            format=format or self.input_format,
+            interruptible=interruptible,
+        )

@@ -1,0 +1,213 @@
+"""What listeners receive: one frozen dataclass for each event.
+
+Every event has ``name``, by which listeners subscribe, and ``position``: when it happened, in samples read since the
+controller was made, exact within a read too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+if TYPE_CHECKING:
+    from playback.chart import State
+    from playback.utterance import Utterance, UtteranceReport
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What all events have."""
+
+    name: ClassVar[str]
+
+    position: int
+    """Samples read since the controller was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged(Event):
+    """A command or a read has led from one leaf to another; told once for it, from rest to rest."""
+
+    name: ClassVar[str] = "state_changed"
+
+    old: State
+    new: State
+    """The visible states; the same where only the detail changed."""
+    old_leaf: str
+    new_leaf: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAudioByte(Event):
+    """The first sample of an utterance was handed out."""
+
+    name: ClassVar[str] = "first_audio_byte"
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class LastAudioByte(Event):
+    """The last sample of an utterance was handed out: it was played to its end. Told exactly once, and only then."""
+
+    name: ClassVar[str] = "last_audio_byte"
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceFinished(Event):
+    """An utterance is over, whatever its outcome. Told exactly once for every utterance."""
+
+    name: ClassVar[str] = "utterance_finished"
+
+    utterance: Utterance
+    report: UtteranceReport
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReached(Event):
+    """All samples before a mark were played."""
+
+    name: ClassVar[str] = "mark_reached"
+
+    utterance: Utterance
+    payload: object
+    """What the producer marked; a word, mostly."""
+    at: int
+    """Where the mark stands, in samples from the utterance's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Event):
+    """A pause holds audio back; silence follows the pause ramp."""
+
+    name: ClassVar[str] = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """The pause is over."""
+
+    name: ClassVar[str] = "resumed"
+
+    rewound: int
+    """Samples that will sound a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(Event):
+    """All utterances were dropped."""
+
+    name: ClassVar[str] = "interrupted"
+
+    discarded: int
+    """Samples that were buffered and will not be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced(Event):
+    """After an interrupt: the fade-out is over, nothing of the old utterances sounds any more."""
+
+    name: ClassVar[str] = "silenced"
+
+
+@dataclass(frozen=True, slots=True)
+class InputLocked(Event):
+    """From now on every push is refused."""
+
+    name: ClassVar[str] = "input_locked"
+
+
+@dataclass(frozen=True, slots=True)
+class InputUnlocked(Event):
+    """Pushes are taken again."""
+
+    name: ClassVar[str] = "input_unlocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Underrun(Event):
+    """An utterance that has not ended ran dry: its producer is slower than playback."""
+
+    name: ClassVar[str] = "underrun"
+
+    utterance: Utterance
+
+
+Refusal = Literal["locked", "ended", "interrupted", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRefused(Event):
+    """A push was turned away, as a lost race is: no error, but never silent."""
+
+    name: ClassVar[str] = "audio_refused"
+
+    utterance: Utterance | None
+    """Whose push it was; None for a push without a handle."""
+    samples: int
+    """How many samples at the output rate were turned away."""
+    reason: Refusal
+    """Why: the input is locked, the utterance had ended or was finished, or the controller is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled(Event):
+    """The reader came late, and skipped ahead instead of catching up with a burst."""
+
+    name: ClassVar[str] = "stalled"
+
+    seconds: float
+    """By how much it was late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(Event):
+    """The controller was closed; the last event there is."""
+
+    name: ClassVar[str] = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRaised(Event):
+    """Something raised where playback has to go on: a listener, or the read itself."""
+
+    name: ClassVar[str] = "error"
+
+    exception: BaseException
+    source: str
+    """What raised it, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost(Event):
+    """Only in ``controller.events()``: its reader was so slow that older events were dropped."""
+
+    name: ClassVar[str] = "events_lost"
+
+    count: int
+
+
+EVENTS: Final[dict[str, type[Event]]] = {
+    event.name: event
+    for event in (
+        StateChanged,
+        FirstAudioByte,
+        LastAudioByte,
+        UtteranceFinished,
+        MarkReached,
+        Paused,
+        Resumed,
+        Interrupted,
+        Silenced,
+        InputLocked,
+        InputUnlocked,
+        Underrun,
+        AudioRefused,
+        Stalled,
+        Closed,
+        ErrorRaised,
+    )
+}
+"""Every event that listeners can subscribe to, by name."""

@@ -1,0 +1,227 @@
+"""AudioFormat, and how input of any kind becomes the output format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_BYTES: Final = 2
+"""Bytes of one sample of one channel: the core stores s16le, as WebRTC stacks and speech synthesis exchange it."""
+
+BLOCK_SECONDS: Final = 0.2
+"""The most audio that is converted at a time, so that no read waits for a long conversion."""
+
+_TAIL_SAMPLES: Final = 256
+"""Silence fed to a resampler at a time to push its last samples out. Its own flush ends a run of less than its filter's
+length (32 taps) up to 100 samples short."""
+
+RATES: Final = range(4_000, 384_001)
+CHANNELS: Final = range(1, 3)
+
+
+class FormatError(ValueError):
+    """Audio of a type, shape, rate or value that can't be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """How bare audio is laid out: signed 16-bit samples, channels interleaved.
+
+    Args:
+        sample_rate: samples of one channel in a second, in Hz.
+        channels: 1 (mono) or 2 (stereo).
+
+    Raises:
+        FormatError: a rate that is no whole number from 4,000 to 384,000, or other channels.
+    """
+
+    sample_rate: int
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("sample_rate", self.sample_rate, RATES),
+            ("channels", self.channels, CHANNELS),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+                raise FormatError(f"{name} is {value!r}, expected a whole number from {allowed[0]} to {allowed[-1]}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return SAMPLE_BYTES * self.channels
+
+    def samples(self, seconds: float) -> int:
+        """The whole number of samples nearest to a time in seconds."""
+        return round(seconds * self.sample_rate)
+
+    def seconds(self, samples: int) -> float:
+        """The time that a number of samples takes."""
+        return samples / self.sample_rate
+
+
+class Layout(NamedTuple):
+    """How the bytes of one push are to be read, in PyAV's names: always packed, never planar."""
+
+    sample_rate: int
+    channels: str
+    sample_type: str
+    frame_bytes: int
+
+    @classmethod
+    def bare(cls, format: AudioFormat) -> Layout:
+        """The layout of bytes in a declared format."""
+        return cls(format.sample_rate, _LAYOUTS[format.channels], "s16", format.frame_bytes)
+
+
+_LAYOUTS: Final = {1: "mono", 2: "stereo"}
+_NUMPY_TYPES: Final = {np.dtype(np.int16): "s16", np.dtype(np.float32): "flt"}
+
+
+class Block(NamedTuple):
+    """One push, parsed and safe from later changes: whole samples, and the bytes of a sample that has only begun."""
+
+    layout: Layout
+    data: bytes | memoryview
+    samples: int
+    dangling: bytes = b""
+    dropped: int = 0
+    """Bytes of an incomplete sample that this push can't complete."""
+
+
+def parse(audio: Any, format: AudioFormat, dangling: bytes = b"") -> Block:
+    """Read what a producer pushed.
+
+    Args:
+        audio: bytes-like (s16le), a numpy array of int16 or float32 (full scale 1.0) of shape (samples,) or
+            (samples, channels), or an ``av.AudioFrame`` of any rate, layout and sample type.
+        format: what bare bytes and arrays are taken for. An array of two dimensions tells its channels itself.
+        dangling: the bytes of a sample that the producer's last push left incomplete. Bytes go on with them; anything
+            else drops them, for it can't be their continuation.
+
+    Returns:
+        The block. Immutable bytes are not copied, anything else is.
+
+    Raises:
+        FormatError: a type, shape, rate, channel count or value that can't be.
+    """
+    match audio:
+        case bytes():
+            return _parse_bytes(dangling + audio if dangling else audio, format)
+        case np.ndarray():
+            return _parse_array(audio, format)._replace(dropped=len(dangling))
+        case av.AudioFrame():
+            return _parse_frame(audio)._replace(dropped=len(dangling))
+    try:
+        return _parse_bytes(dangling + bytes(memoryview(audio)), format)
+    except TypeError:
+        raise FormatError(
+            f"audio is a {type(audio).__name__}, expected bytes, a numpy array or an av.AudioFrame"
+        ) from None
+
+
+def _parse_bytes(data: bytes, format: AudioFormat) -> Block:
+    layout = Layout.bare(format)
+    samples, extra = divmod(len(data), layout.frame_bytes)
+    if not extra:
+        return Block(layout, data, samples)
+    whole = len(data) - extra
+    return Block(layout, memoryview(data)[:whole], samples, data[whole:])
+
+
+def _parse_array(array: NDArray[Any], format: AudioFormat) -> Block:
+    sample_type = _NUMPY_TYPES.get(array.dtype)
+    if sample_type is None:
+        raise FormatError(f"the array's type is {array.dtype}, expected int16 or float32 (full scale 1.0)")
+    channels = array.shape[1] if array.ndim == 2 else 1
+    if array.ndim not in (1, 2) or channels not in _LAYOUTS or (array.ndim == 1 and format.channels != 1):
+        shapes = "(samples,)" if format.channels == 1 else f"(samples, {format.channels})"
+        raise FormatError(f"the array's shape is {array.shape}, expected {shapes} or (samples, channels), channels ≤ 2")
+    _check_finite(array)
+    layout = Layout(format.sample_rate, _LAYOUTS[channels], sample_type, array.itemsize * channels)
+    return Block(layout, array.tobytes(), len(array))
+
+
+def _parse_frame(frame: av.AudioFrame) -> Block:
+    if frame.sample_rate not in RATES:
+        raise FormatError(f"the frame's sample rate is {frame.sample_rate}, expected {RATES[0]} to {RATES[-1]}")
+    channels = frame.layout.nb_channels
+    if not channels:
+        raise FormatError(f"the frame's layout is {frame.layout.name!r}, expected at least one channel")
+    array = frame.to_ndarray()
+    if frame.format.is_planar:
+        array = array.T
+    _check_finite(array)
+    layout = Layout(frame.sample_rate, frame.layout.name, frame.format.packed.name, frame.format.bytes * channels)
+    return Block(layout, array.tobytes(), frame.samples)
+
+
+def _check_finite(array: NDArray[Any]) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise FormatError(f"the audio has a sample of {array[~np.isfinite(array)][0]}, expected finite numbers")
+
+
+def converted_samples(samples: int, source_rate: int, target_rate: int) -> int:
+    """round(samples × ratio), halves up, in whole numbers: exact at any length."""
+    return (2 * samples * target_rate + source_rate) // (2 * source_rate)
+
+
+class Converter:
+    """Turns one run of blocks of one layout into the output format, exactly as long as it should be.
+
+    The conversion is swresample's, through PyAV. It holds back a few samples until more comes or :meth:`flush`.
+    A converter lives as long as its run, so nothing of one utterance can sound in another.
+
+    Args:
+        layout: how every block of the run is laid out.
+        target: the output format.
+    """
+
+    def __init__(self, layout: Layout, target: AudioFormat) -> None:
+        self._layout: Final = layout
+        self._target: Final = target
+        # swresample spreads mono over stereo at -3 dB each; a copy is what listeners expect. So mono stays mono here.
+        self._spread: Final = layout.channels == "mono" and target.channels == 2
+        channels = "mono" if self._spread else _LAYOUTS[target.channels]
+        self._resampler: Final = av.AudioResampler(format="s16", layout=channels, rate=target.sample_rate)
+        self._taken = 0
+        self._given = 0
+
+    def convert(self, data: bytes | memoryview) -> bytes:
+        """Convert the next samples.
+
+        Args:
+            data: whole samples in the run's layout.
+
+        Returns:
+            The samples that are ready, in the output format.
+        """
+        self._taken += len(data) // self._layout.frame_bytes
+        return self._feed(data)
+
+    def flush(self) -> bytes:
+        """End the run: what was held back, so that the run is exactly round(samples × ratio) long."""
+        silence = (b"\x80" if self._layout.sample_type == "u8" else b"\0") * _TAIL_SAMPLES * self._layout.frame_bytes
+        owed = converted_samples(self._taken, self._layout.sample_rate, self._target.sample_rate) - self._given
+        tail = b""
+        while len(tail) < owed * self._target.frame_bytes:
+            tail += self._feed(silence)
+        return tail[: owed * self._target.frame_bytes]
+
+    def _feed(self, data: bytes | memoryview) -> bytes:
+        samples = len(data) // self._layout.frame_bytes
+        frame = av.AudioFrame(format=self._layout.sample_type, layout=self._layout.channels, samples=samples)
+        frame.sample_rate = self._layout.sample_rate
+        frame.planes[0].update(data)  # type: ignore[arg-type]
+        pieces = [piece.to_ndarray().reshape(-1) for piece in self._resampler.resample(frame)]
+        if not pieces:
+            return b""
+        out = np.concatenate(pieces)
+        if self._spread:
+            out = np.repeat(out, 2)
+        self._given += len(out) // self._target.channels
+        return out.tobytes()

@@ -1,0 +1,166 @@
+"""Listeners: who hears of events, in one order for all, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakSet
+
+from pyee import EventEmitter
+
+from playback.chart import State
+from playback.events import EVENTS, ErrorRaised, Event, EventsLost, StateChanged
+from playback.waiting import Gate
+
+LOGGER: Final = logging.getLogger("playback")
+STREAM_EVENTS: Final = 1000
+"""The most events that a stream holds for a slow reader."""
+
+Listener = Callable[[Any], object]
+
+
+class Listeners(EventEmitter):
+    """An emitter with an outbox: events wait in it until the state is settled, then go out first in, first out.
+
+    A listener that calls the controller back adds to the outbox and is told later, so every listener sees the events in
+    the same order. What a listener raises, coroutine functions included, becomes an ``error`` event and stops nobody.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outbox: deque[Event] = deque()
+        self._telling = False
+        self._tasks: set[asyncio.Future[object]] = set()
+        self._streams: WeakSet[EventStream] = WeakSet()
+
+    def tell(self, event: Event) -> None:
+        """Put an event into the outbox."""
+        self._outbox.append(event)
+
+    def flush(self) -> None:
+        """Tell all that is in the outbox, unless somebody further up the call stack is already at it."""
+        if self._telling or not self._outbox:
+            return
+        self._telling = True
+        try:
+            while self._outbox:
+                event = self._outbox.popleft()
+                for stream in list(self._streams):
+                    stream._put(event)
+                self.emit(event.name, event)
+        finally:
+            self._telling = False
+
+    def stream(self, ended: bool) -> EventStream:
+        """A stream of all events from now on; one that has ended if there will be none."""
+        stream = EventStream(ended)
+        self._streams.add(stream)
+        return stream
+
+    def _emit_run(self, f: Listener, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        event: Event = args[0]
+        # A listener that asks a cancelled future for its result raises CancelledError, which is no Exception; let out,
+        # it would look as if the reader itself had been cancelled.
+        try:
+            result = f(*args, **kwargs)
+            if not asyncio.iscoroutine(result):
+                return
+            try:
+                task: asyncio.Future[object] = asyncio.ensure_future(result)
+            except RuntimeError:
+                result.close()
+                raise
+        except (Exception, asyncio.CancelledError) as error:
+            self._failed(f, event, error)
+            return
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._task_done(f, event, task))
+
+    def _task_done(self, f: Listener, event: Event, task: asyncio.Future[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(f, event, error)
+            self.flush()
+
+    def _failed(self, f: Listener, event: Event, error: BaseException) -> None:
+        source = f"listener {getattr(f, '__qualname__', repr(f))} of {event.name!r}"
+        if event.name == ErrorRaised.name:  # it must not be told of its own failure
+            LOGGER.error("%s raised", source, exc_info=error)
+        else:
+            self.tell(ErrorRaised(event.position, error, source))
+
+    def _emit_handle_potential_error(self, event: str, error: Any) -> None:  # noqa: ARG002 - pyee's signature
+        """An ``error`` event that nobody listens to is logged; it never raises, as it would in pyee."""
+        if isinstance(error, ErrorRaised) and not self._streams:
+            LOGGER.error("%s raised", error.source, exc_info=error.exception)
+
+
+class EventStream:
+    """All events, one after the other, for ``async for``; it ends after ``closed`` and what goes with it.
+
+    It registers when it is made, and holds the newest 1,000 events; if its reader is slower than that, ``events_lost``
+    stands where the older ones were.
+    """
+
+    def __init__(self, ended: bool) -> None:
+        self._events: deque[Event] = deque()
+        self._lost = 0
+        self._ended = ended
+        self._arrived = Gate()
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                return EventsLost(self._events[0].position, lost)
+            if self._events:
+                return self._events.popleft()
+            if self._ended:
+                raise StopAsyncIteration
+            await self._arrived.wait()
+
+    async def aclose(self) -> None:
+        """Stop listening; what is held is dropped, and whoever waits for the next event gets none."""
+        self._events.clear()
+        self._lost = 0
+        self._ended = True
+        self._arrived.open()
+
+    def _put(self, event: Event) -> None:
+        if self._ended:
+            return
+        self._events.append(event)
+        if len(self._events) > STREAM_EVENTS:
+            self._events.popleft()
+            self._lost += 1
+        # What `closed` stands in is summed up by a last change of state; whatever is refused later is not told here.
+        self._ended = isinstance(event, StateChanged) and event.new is State.CLOSED
+        self._arrived.open()
+
+
+def check_event(name: str) -> str:
+    """The name, if there is such an event.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in EVENTS:
+        raise ValueError(f"there is no event {name!r}, expected one of {', '.join(sorted(EVENTS))}")
+    return name
+
+
+def check_listener(listener: Listener | None) -> Listener | None:
+    """The listener, if it can be called; None stands for a decorator.
+
+    Raises:
+        TypeError: it can't.
+    """
+    if listener is not None and not callable(listener):
+        raise TypeError(f"the listener is {listener!r}, expected a function or a coroutine function")
+    return listener

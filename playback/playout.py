@@ -1,0 +1,310 @@
+"""Playout: what producers, commands and the reader do. The controller is its face."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from playback.chart import FLOWS, PAUSED, PLAYBACK, REFUSES, RUNS_DRY, SOUNDS, TAKES, WAITS
+from playback.envelope import Fades
+from playback.events import AudioRefused, ErrorRaised, Refusal, Stalled
+from playback.formats import AudioFormat, Block, converted_samples, parse
+from playback.stepper import Limits, Stepper
+from playback.timeline import BufferFull, Clip, Mark
+from playback.utterance import Outcome, Utterance
+
+_CLOSED: Final = "closed"
+
+
+class Playout(Stepper):
+    """Everything a controller can be asked to do, without its face.
+
+    Args:
+        format: what is handed out.
+        limits: how much is buffered.
+        fades: how long each change takes.
+    """
+
+    def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
+        super().__init__(format, limits, fades)
+        self.era = object()
+        """Replaced by each interrupt: what was made in an older era is stale."""
+
+        self._writing: Final[list[Utterance]] = []
+        self._room = 0  # samples that may be pushed before anybody has to count again
+
+    # Producers
+
+    def admit(self, utterance: Utterance, era: object | None = None) -> None:
+        """Know of a new handle, made in this era unless told: one that an interrupt has overtaken is finished."""
+        stale = era is not None and era is not self.era
+        if stale or self.session.leaf == _CLOSED:
+            self._finish(utterance, Outcome.CLOSED if self.session.leaf == _CLOSED else Outcome.INTERRUPTED)
+            self.listeners.flush()
+        else:
+            self._placeless[id(utterance)] = utterance
+
+    def push(self, utterance: Utterance, audio: Any) -> int:
+        """See :meth:`Utterance.push`."""
+        clip = self._fast_in
+        if clip is utterance._clip and type(audio) is bytes:
+            samples, extra = divmod(len(audio), self._width)
+            if not extra and samples <= self._room:
+                clip.append_plain(audio, samples)
+                self.timeline.accepted += samples
+                self._room -= samples
+                return samples
+        return self.push_block(utterance, parse(audio, utterance.format, utterance._dangling))
+
+    def push_block(self, utterance: Utterance, block: Block) -> int:
+        """Take a block that was parsed already, or turn it away."""
+        if not self._may_push(utterance):
+            return self._refuse(utterance, block)
+        if not block.samples:
+            self._keep_dangling(utterance, block)
+            return 0
+        clip = utterance._clip
+        samples = clip.measure(block)
+        self._room = self._limits.maximum - self.timeline.buffered
+        if samples > self._room:
+            raise BufferFull(
+                f"{self.timeline.buffered} samples are buffered and {samples} were pushed,"
+                f" expected at most {self._limits.maximum} together"
+            )
+        before = self.session.leaf
+        self._room -= samples
+        self.timeline.accepted += samples
+        clip.append(block)
+        self._keep_dangling(utterance, block)
+        self._place(utterance)
+        self.timeline.clean()
+        if clip is self.timeline.head:
+            self.playhead.dry = 0
+        if before not in TAKES:
+            self._fire("push")
+        if before not in FLOWS:
+            self._rest(before)
+        leaf = self.session.leaf
+        plain = clip.is_plain and not block.dangling and self.timeline.is_clean
+        self._fast_in = clip if plain and leaf in FLOWS else None
+        return samples
+
+    async def write(self, utterance: Utterance, audio: Any) -> int:
+        """See :meth:`Utterance.write`."""
+        while self._may_push(utterance) and self.timeline.buffered > self._limits.high_water:
+            self._writing.append(utterance)
+            self._fast_out = None
+            try:
+                if not await utterance._room.wait():
+                    return self._refuse(utterance, parse(audio, utterance.format, utterance._dangling))
+            finally:
+                self._writing.remove(utterance)
+        return self.push(utterance, audio)
+
+    def mark(self, utterance: Utterance, mark: Mark) -> bool:
+        """See :meth:`Utterance.mark`."""
+        if utterance._report is not None:
+            return False
+        self._fast_out = None
+        if utterance._clip.add_mark(mark):
+            self.playhead.tell_mark(utterance, mark)
+            self.listeners.flush()
+        return True
+
+    def end(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.end`."""
+        if utterance._clip.ended:
+            return False
+        before = self.session.leaf
+        self._end(utterance)
+        self._place(utterance)
+        self._fire_end()
+        self._rest(before)
+        return True
+
+    def cancel(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.cancel`."""
+        if utterance._report is not None:
+            return False
+        before = self.session.leaf
+        if utterance._clip is self.timeline.head:
+            self.playhead.interrupt(utterance._clip if before in SOUNDS else None, before in PAUSED)
+        self._finish(utterance, Outcome.INTERRUPTED)
+        self._fire_end()
+        self._rest(before)
+        return True
+
+    def refuse(self, utterance: Utterance | None, samples: int) -> None:
+        """Turn audio away, count it and tell it."""
+        self.stats.refusals += 1
+        self.stats.refused_samples += samples
+        reason: Refusal = "locked"
+        if utterance is not None:
+            utterance._refused += samples
+            utterance._cut_short = True
+            if utterance._report is not None:
+                reason = "interrupted" if utterance._report.outcome is Outcome.INTERRUPTED else "ended"
+            elif utterance._clip.ended and self.session.leaf not in REFUSES:
+                reason = "ended"
+        if self.session.leaf == _CLOSED:
+            reason = "closed"
+        if self.session.leaf in REFUSES:
+            self._fire("push", utterance=utterance, samples=samples, reason=reason)
+        else:
+            self.listeners.tell(AudioRefused(self.playhead.position, utterance, samples, reason))
+        self.listeners.flush()
+
+    # Commands
+
+    def command(self, event: str) -> bool:
+        """Fire an event that touches no audio: a pause or an unlock."""
+        before = self.session.leaf
+        taken = self._fire(event)
+        self._rest(before)
+        return taken
+
+    def resume(self, rewind: int) -> bool:
+        """Come out of a pause, so many samples earlier."""
+        before = self.session.leaf
+        if before not in PAUSED:
+            return False
+        rewound = self.playhead.rewind(rewind) if rewind else 0
+        self.playhead.resume()
+        self._fire("resume", rewound=rewound)
+        self._rest(before)
+        return True
+
+    def interrupt(self, *, lock: bool, force: bool) -> bool:
+        """Drop everything, but for a playing utterance that may not be interrupted."""
+        before = self.session.leaf
+        self.era = object()
+        head = self.timeline.head
+        if head is not None and not head.utterance.interruptible and not force:
+            finished = self._finish_all(Outcome.INTERRUPTED, keep=head)
+            self._fire_end()
+        else:
+            self.playhead.interrupt(head if before in SOUNDS else None, before in PAUSED)
+            discarded = self.timeline.buffered
+            finished = self._finish_all(Outcome.INTERRUPTED)
+            self._fire("interrupt", discarded=discarded)
+            self.playhead.fading |= (before, "interrupt") in PLAYBACK.outputs
+            if lock:
+                self._lock()
+        self._rest(before)
+        return finished > 0 or self.session.leaf != before
+
+    def lock(self) -> bool:
+        """Refuse every push from now on."""
+        before = self.session.leaf
+        locked = self._lock()
+        self._rest(before)
+        return locked
+
+    def close(self) -> bool:
+        """Finish everything, for good."""
+        before = self.session.leaf
+        if before == _CLOSED:
+            return False
+        self._finish_all(Outcome.CLOSED)
+        self.playhead.hush()
+        self._fire("close")
+        self._rest(before)
+        return True
+
+    # The reader
+
+    def read(self, out: memoryview) -> None:
+        """Fill a buffer of whole samples with what is to be heard now."""
+        source = self._fast_out
+        if source is not None and source.fill(out):
+            self.playhead.position += len(out) // self._width
+            return
+        before = self.session.leaf
+        start = self.playhead.position
+        samples = len(out) // self._width
+        if not samples:
+            return
+        self._fast_out = None
+        try:
+            self._read(out, samples)
+        # Whatever went wrong, the transport gets a frame: an exception would end its track for good.
+        except Exception as error:
+            out[:] = bytes(len(out))
+            self.listeners.tell(ErrorRaised(start, error, "read"))
+        self.playhead.position = start + samples
+        self._tell_change(before)
+        leaf = self.session.leaf
+        if leaf not in WAITS and not self._writing:
+            self._fast_out = self.playhead.source(leaf in SOUNDS)
+        self.listeners.flush()
+
+    def set_gain(self, gain_db: float) -> None:
+        """Move to another gain."""
+        self.playhead.set_gain(gain_db)
+        self._fast_out = None
+
+    def stalled(self, seconds: float) -> None:
+        """Count and tell that the reader came late."""
+        self.stats.stalls += 1
+        self.stats.stalled_seconds += seconds
+        self.listeners.tell(Stalled(self.playhead.position, seconds))
+        self.listeners.flush()
+
+    def failed(self, error: Exception, source: str) -> None:
+        """Tell what was raised where nobody can catch it."""
+        self.listeners.tell(ErrorRaised(self.playhead.position, error, source))
+        self.listeners.flush()
+
+    # Parts of the above
+
+    def _may_push(self, utterance: Utterance) -> bool:
+        return not utterance._clip.ended and self.session.leaf not in REFUSES
+
+    def _refuse(self, utterance: Utterance, block: Block) -> int:
+        """Turn a block away; an empty one is nothing to tell of."""
+        if block.samples:
+            rates = block.layout.sample_rate, self.format.sample_rate
+            self.refuse(utterance, converted_samples(block.samples, *rates))
+        return 0
+
+    def _keep_dangling(self, utterance: Utterance, block: Block) -> None:
+        """Keep the bytes of a sample that has only begun, for the push that completes it."""
+        self.stats.dangling_bytes += block.dropped
+        utterance._dangling = block.dangling
+        if block.dangling:
+            self._fast_in = None
+
+    def _lock(self) -> bool:
+        """Fire the lock, and end what waits for audio that can no longer come."""
+        if self.session.leaf in REFUSES:
+            return False
+        for clip in self.timeline.clips:
+            if not clip.ended:
+                self._end(clip.utterance, cut_short=True)
+        for utterance in list(self._writing):
+            utterance._room.open(False)
+        return self._fire("lock")
+
+    def _read(self, out: memoryview, samples: int) -> None:
+        if samples != self._read_size:
+            self._read_size = samples
+            self._settle()
+        leaf = self.session.leaf
+        self.timeline.clean()
+        spoken = self.playhead.read(out, sounds=leaf in SOUNDS, paused=leaf in PAUSED)
+        head = self.timeline.head
+        dry = leaf in RUNS_DRY and head is not None and spoken < samples
+        if head is not None and (dry or leaf in WAITS):
+            self._count_dry(head, samples - spoken)
+        self._settle(dry=dry, reading=True)
+        if self._writing and self.timeline.buffered <= self._limits.high_water:
+            for utterance in list(self._writing):
+                utterance._room.open()
+
+    def _count_dry(self, head: Clip, samples: int) -> None:
+        """Count the silence of an open head, and end it when it has starved."""
+        if head.played:
+            self.stats.underrun_samples += samples
+        self.playhead.dry += samples
+        if self._limits.starve is not None and self.playhead.dry >= self._limits.starve and not head.ended:
+            self._end(head.utterance)
+            self._fire_end()

@@ -1,0 +1,204 @@
+"""Stepper: takes a playout from rest to rest.
+
+A command or a read does its work and fires its event; then each fact that has become true is fired, until none is left.
+What listeners are told waits in an outbox until then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from playback.chart import (
+    DRAINS,
+    FADES,
+    MACHINE,
+    PLAYBACK,
+    RUNS_DRY,
+    STATE_OF,
+    WAITS,
+)
+from playback.envelope import Fades
+from playback.events import EVENTS, LastAudioByte, StateChanged, UtteranceFinished
+from playback.formats import AudioFormat
+from playback.listeners import Listeners
+from playback.playhead import Playhead, Silence
+from playback.timeline import Clip, Timeline
+from playback.utterance import Outcome, Utterance, UtteranceReport
+
+_FIELDS: Final = {name: [field.name for field in fields(event)][1:] for name, event in EVENTS.items()}
+_FIRST_READ_SECONDS: Final = 0.02
+"""How long a read is taken to be before there was one: a frame of WebRTC, where 20 ms is the default (RFC 7587)."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """What went on so far; samples are at the output rate."""
+
+    underruns: int = 0
+    """How often an utterance ran dry."""
+    underrun_samples: int = 0
+    """Silence that was read because of that."""
+    refusals: int = 0
+    """Pushes that were turned away."""
+    refused_samples: int = 0
+    """The audio in them."""
+    dangling_bytes: int = 0
+    """Bytes of samples that were never completed."""
+    stalls: int = 0
+    """How often the reader came late and skipped ahead."""
+    stalled_seconds: float = 0.0
+    """By how much in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is buffered, in samples at the output rate."""
+
+    cushion: int
+    high_water: int
+    maximum: int
+    history: int
+    starve: int | None
+
+
+class Stepper:
+    """The chart, the timeline and the playhead, kept in step.
+
+    Args:
+        format: what is handed out.
+        limits: how much is buffered.
+        fades: how long each change takes.
+    """
+
+    def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
+        self.format: Final = format
+        self.history: Final = limits.history
+        """How much of a playing utterance is kept for a rewind, in samples."""
+        self.listeners: Final = Listeners()
+        self.timeline: Final = Timeline()
+        self.playhead: Final = Playhead(self.timeline, format, fades, self.listeners.tell, self._finish_head)
+        self.session: Final = MACHINE.session()
+        self.stats: Final = Stats()
+
+        self._limits: Final = limits
+        self._width: Final = format.frame_bytes
+        self._read_size = format.samples(_FIRST_READ_SECONDS)
+        # Handles that have no place in the queue yet. A handle that is dropped before its first push leaves no trace.
+        self._placeless: Final[WeakValueDictionary[int, Utterance]] = WeakValueDictionary()
+
+        # Where a push or a read may go without a look at anything else, until something happens.
+        self._fast_in: Clip | None = None
+        self._fast_out: Clip | Silence | None = None
+
+    def _place(self, utterance: Utterance) -> None:
+        """Give a handle its place in the queue, if it has none yet."""
+        if self._placeless.pop(id(utterance), None) is not None:
+            self.timeline.clips.append(utterance._clip)
+
+    def _end(self, utterance: Utterance, *, cut_short: bool = False) -> None:
+        """Let an utterance take no more audio."""
+        utterance._cut_short = utterance._cut_short or cut_short
+        self.stats.dangling_bytes += len(utterance._dangling)
+        utterance._dangling = b""
+        utterance._clip.end()
+        self._fast_in = self._fast_out = None
+
+    def _finish(self, utterance: Utterance, outcome: Outcome) -> None:
+        """Drop an utterance and tell of it."""
+        report = self._take_out(utterance, outcome)
+        self.listeners.tell(UtteranceFinished(self.playhead.position, utterance, report))
+
+    def _finish_all(self, outcome: Outcome, keep: Clip | None = None) -> int:
+        """Drop every handle there is, those in the queue first; returns how many they were."""
+        utterances = [clip.utterance for clip in self.timeline.clips if clip is not keep]
+        utterances += self._placeless.values()
+        for utterance in utterances:
+            self._finish(utterance, outcome)
+        return len(utterances)
+
+    def _finish_head(self) -> None:
+        """Fire the boundary: the head is over."""
+        utterance = self.timeline.clips[0].utterance
+        self.playhead.tell_marks(utterance._clip)
+        outcome = Outcome.INTERRUPTED if utterance._cut_short else Outcome.COMPLETED
+        self._fire("boundary", utterance=utterance, report=self._take_out(utterance, outcome))
+
+    def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
+        """Take an utterance out of the queue, with its report."""
+        self._placeless.pop(id(utterance), None)
+        report = utterance._finish(outcome)
+        self.timeline.remove(utterance._clip)
+        self.playhead.dry = 0
+        self._fast_in = self._fast_out = None
+        return report
+
+    # The chart
+
+    def _fire(self, event: str, **told: Any) -> bool:
+        """Fire one event, and tell what its edge tells."""
+        leaf = self.session.leaf
+        self._fast_in = self._fast_out = None
+        if not MACHINE.fire(self.session, event):
+            return False
+        for name in PLAYBACK.outputs.get((leaf, event), ()):
+            if name == LastAudioByte.name and told["report"].outcome is not Outcome.COMPLETED:
+                continue
+            self.listeners.tell(EVENTS[name](self.playhead.position, **{field: told[field] for field in _FIELDS[name]}))
+        return True
+
+    def _fire_end(self) -> None:
+        """Fire the end, if no utterance that has its place is open any more."""
+        if not self.timeline.any_open:
+            self._fire("end")
+
+    def _rest(self, before: str) -> None:
+        """Come to rest after a command, and tell all that has happened since."""
+        self._settle()
+        self._tell_change(before)
+        self.listeners.flush()
+
+    def _settle(self, *, dry: bool = False, reading: bool = False) -> None:
+        """Fire each fact that has become true, until none is left."""
+        while fact := self._fact(dry, reading):
+            if fact == "boundary":
+                self._finish_head()
+            elif fact == "underrun":
+                self.stats.underruns += 1
+                self._fire(fact, utterance=self.timeline.clips[0].utterance)
+            else:
+                self._fire(fact)
+
+    def _fact(self, dry: bool, reading: bool) -> str | None:
+        """The next fact that is true, if there is one where the leaf can take it.
+
+        Args:
+            dry: whether the read that has just been made found an open head with too little.
+            reading: whether this follows a read.
+        """
+        leaf = self.session.leaf
+        head = self.timeline.head
+        if head is not None and head.over:
+            return "boundary"
+        if leaf in WAITS and head is not None and self._is_ready(head):
+            return "ready"
+        if leaf in RUNS_DRY and dry:
+            return "underrun"
+        if leaf in DRAINS and head is None and self.playhead.is_silent and (reading or leaf not in FADES):
+            return "drained"
+        return None
+
+    def _is_ready(self, head: Clip) -> bool:
+        """Whether the head may start: it has ended, or it has the cushion, and at least one read's worth."""
+        if head.ended:
+            return True
+        cushioned = head.accepted - head.cursor >= self._limits.cushion
+        return cushioned and head.available(self._read_size) >= self._read_size
+
+    def _tell_change(self, before: str) -> None:
+        """Tell that the leaf has changed, if it has."""
+        leaf = self.session.leaf
+        if leaf != before:
+            change = StateChanged(self.playhead.position, STATE_OF[before], STATE_OF[leaf], before, leaf)
+            self.listeners.tell(change)

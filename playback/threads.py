@@ -1,0 +1,125 @@
+"""Producers on other threads: the producer's calls, in order, carried to the loop's thread."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, Protocol
+
+from playback.formats import AudioFormat, parse
+from playback.playout import Playout
+from playback.utterance import Utterance
+
+
+class _Make(Protocol):
+    """How a controller makes a handle that its playout does not know of yet."""
+
+    def __call__(
+        self,
+        *,
+        text: str | None = None,
+        id: str | None = None,
+        format: AudioFormat | None = None,
+        interruptible: bool = True,
+    ) -> Utterance: ...
+
+
+class ThreadsafeUtterance:
+    """An utterance whose producer runs on any thread. Made by :meth:`ThreadsafeProducer.utterance`.
+
+    Calls return None at once and are carried out in the loop's thread, in order. What they raise there becomes an
+    ``error`` event.
+    """
+
+    def __init__(self, playout: Playout, loop: AbstractEventLoop, utterance: Utterance) -> None:
+        self.handle: Final = utterance
+        """The utterance itself, for the loop's thread only."""
+        self._playout: Final = playout
+        self._loop: Final = loop
+        self._dangling = b""
+        loop.call_soon_threadsafe(playout.admit, utterance, playout.era)
+
+    def push(self, audio: Any) -> None:
+        """As :meth:`Utterance.push`; what is pushed is copied before this returns, unless it is immutable bytes.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be.
+            RuntimeError: the loop is closed.
+        """
+        block = parse(audio, self.handle.format, self._dangling)
+        self._dangling = block.dangling
+        self._call(self._playout.push_block, self.handle, block)
+
+    def mark(self, payload: object, at: float | None = None, until: float | None = None) -> None:
+        """As :meth:`Utterance.mark`."""
+        self._call(self.handle.mark, payload, at, until)
+
+    def end(self) -> None:
+        """As :meth:`Utterance.end`."""
+        self._call(self.handle.end)
+
+    def cancel(self) -> None:
+        """As :meth:`Utterance.cancel`."""
+        self._call(self.handle.cancel)
+
+    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(self._carry_out, function, arguments)
+
+    def _carry_out(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        try:
+            function(*arguments)
+        except Exception as error:
+            self._playout.failed(error, f"a call from another thread, {function.__name__}")
+
+
+class ThreadsafeProducer:
+    """The producer's calls of a controller, for use from any thread.
+
+    A call is bound to its utterance when it is made: if an interrupt comes before it is carried out, it is refused as
+    any stale audio is.
+
+    Example::
+
+        producer = controller.threadsafe(asyncio.get_running_loop())
+        await asyncio.to_thread(synthesize, producer.push)
+        producer.end()
+    """
+
+    def __init__(self, playout: Playout, make: _Make, loop: AbstractEventLoop) -> None:
+        self._playout: Final = playout
+        self._make: Final = make
+        self._loop: Final = loop
+        self._lock: Final = Lock()
+        self._own: ThreadsafeUtterance | None = None
+
+    def utterance(
+        self,
+        *,
+        text: str | None = None,
+        id: str | None = None,
+        format: AudioFormat | None = None,
+        interruptible: bool = True,
+    ) -> ThreadsafeUtterance:
+        """As :meth:`PlaybackController.utterance`."""
+        utterance = self._make(text=text, id=id, format=format, interruptible=interruptible)
+        return ThreadsafeUtterance(self._playout, self._loop, utterance)
+
+    def push(self, audio: Any) -> None:
+        """As :meth:`PlaybackController.push`, to an utterance of this producer's own.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be.
+            RuntimeError: the loop is closed.
+        """
+        with self._lock:
+            if self._own is None or self._own.handle.ended:
+                self._own = self.utterance()
+            self._own.push(audio)
+
+    def end(self) -> None:
+        """As :meth:`PlaybackController.end`; does nothing if no push came before."""
+        with self._lock:
+            own, self._own = self._own, None
+            if own is not None:
+                own.end()

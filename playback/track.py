@@ -1,0 +1,89 @@
+"""The aiortc track: waits until a frame is due, reads it from the controller, stamps it. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+from typing import Final
+
+import av
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from playback.controller import PlaybackController
+from playback.pacing import Pacer, frame_samples
+
+
+class PlaybackTrack(MediaStreamTrack):
+    """An audio track that plays a controller.
+
+    Frames hold 20 ms in the controller's format, s16 packed. When the loop was blocked for more than 60 ms the track
+    skips ahead: timestamps follow the clock, no audio is lost, and nothing comes in a burst.
+
+    Example::
+
+        peer_connection.addTrack(PlaybackTrack(controller))
+
+    Args:
+        controller: what to play; it can have one live reader.
+        close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
+
+    Raises:
+        ValueError: the controller's rate has no frames of 20 ms.
+        RuntimeError: another live reader has the controller.
+    """
+
+    kind = "audio"
+
+    def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
+        super().__init__()
+        output = controller.format
+        self._samples: Final = frame_samples(output.sample_rate)
+        controller.attach(self)
+        self._controller: Final = controller
+        self._close_controller: Final = close_controller
+        self._pacer: Final = Pacer()
+        self._sample_rate: Final = output.sample_rate
+        self._layout: Final = "mono" if output.channels == 1 else "stereo"
+        self._time_base: Final = Fraction(1, output.sample_rate)
+
+    async def recv(self) -> av.AudioFrame:
+        """The next frame, when it is due.
+
+        Raises:
+            MediaStreamError: the track was stopped.
+        """
+        self._check_live()
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._pacer.wait(clock()))
+        self._check_live()
+        tick, late = self._pacer.tick(clock())
+        if late:
+            self._controller.report_stall(late)
+        return self.frame(tick * self._samples)
+
+    def frame(self, pts: int) -> av.AudioFrame:
+        """Read the next frame, whether or not it is due.
+
+        Args:
+            pts: its timestamp, in samples.
+        """
+        # A new one each time: a consumer (a relay, a recorder) may hold on to it.
+        frame = av.AudioFrame("s16", self._layout, self._samples)
+        self._controller.read_into(frame.planes[0])
+        frame.sample_rate = self._sample_rate
+        frame.pts = pts
+        frame.time_base = self._time_base
+        return frame
+
+    def stop(self) -> None:
+        """End the track; closes the controller unless it was told not to."""
+        if self.readyState == "live":
+            super().stop()
+            self._controller.detach(self)
+            if self._close_controller:
+                self._controller.close()
+
+    def _check_live(self) -> None:
+        if self.readyState != "live":
+            raise MediaStreamError(f"{type(self).__name__} was stopped")

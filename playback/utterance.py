@@ -1,0 +1,280 @@
+"""Utterance: the handle that a producer holds; UtteranceReport: what became of it."""
+
+from __future__ import annotations
+
+import re
+from asyncio import Lock
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from playback.formats import AudioFormat, parse
+from playback.timeline import Clip, Mark
+from playback.waiting import Gate
+
+if TYPE_CHECKING:
+    from playback.playout import Playout
+
+
+class Outcome(StrEnum):
+    """How an utterance ended."""
+
+    COMPLETED = "completed"
+    """Its producer ended it, and all of it was played."""
+    INTERRUPTED = "interrupted"
+    """An interrupt or a cancel dropped it, a lock ended it before its producer did, or audio of it was refused."""
+    CLOSED = "closed"
+    """The controller was closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceReport:
+    """What was really heard of an utterance. Counts are samples at the output rate."""
+
+    id: str
+    outcome: Outcome
+    accepted: int
+    """Samples that were pushed and taken."""
+    played: int
+    """Samples that were handed out, each counted once."""
+    discarded: int
+    """Samples that were taken and will never be played."""
+    refused: int
+    """Samples that were pushed and turned away until it finished."""
+    text: str | None
+    """What it was to say."""
+    heard: str | None
+    """What was heard of it: ``text`` up to the last word heard, or the marks' payloads joined if there is no text; all
+    of it on completion; None where there are no marks to tell."""
+
+
+class Utterance:
+    """One thing the agent says. Made by :meth:`PlaybackController.utterance`, never by hand.
+
+    Its audio plays after all that took its place in the queue before it; its own place it takes with its first push.
+
+    Example::
+
+        utterance = controller.utterance(text="Good morning.")
+        utterance.push(pcm)
+        utterance.end()
+        report = await utterance.wait()
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_clip",
+        "_cut_short",
+        "_dangling",
+        "_done",
+        "_order",
+        "_playout",
+        "_refused",
+        "_report",
+        "_room",
+        "format",
+        "id",
+        "interruptible",
+        "text",
+    )
+
+    def __init__(
+        self,
+        playout: Playout,
+        *,
+        text: str | None,
+        id: str,
+        format: AudioFormat,
+        interruptible: bool,
+    ) -> None:
+        self.id: Final = id
+        """The name that reports and events carry."""
+        self.text: Final = text
+        """What it says, if the producer told."""
+        self.format: Final = format
+        """What bare bytes and arrays are taken for."""
+        self.interruptible: Final = interruptible
+        """Whether an interrupt without ``force`` drops it while it plays."""
+
+        self._playout: Final = playout
+        self._clip: Final = Clip(self, playout.format, playout.history)
+        self._dangling = b""
+        self._refused = 0
+        self._cut_short = False  # it can't complete any more: something of it is missing
+        self._report: UtteranceReport | None = None
+        self._done: Final = Gate()
+        self._room: Final = Gate()
+        self._order: Lock | None = None
+
+    def __repr__(self) -> str:
+        condition = self._report.outcome if self._report else "ended" if self._clip.ended else "open"
+        return f"<Utterance {self.id} {condition}, {self.played} of {self.accepted} samples played>"
+
+    def push(self, audio: Any) -> int:
+        """Add audio; it never blocks.
+
+        Args:
+            audio: bytes-like (s16le in :attr:`format`; a sample may be split between two pushes), a numpy array of
+                int16 or float32 (full scale 1.0) of shape (samples,) or (samples, channels), or an ``av.AudioFrame``
+                of any rate, layout and sample type.
+
+        Returns:
+            The output samples that were accepted: 0 if the push was refused, because the input is locked, the utterance
+            has ended, or the controller is closed. A refusal is told as ``audio_refused``.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be.
+            BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
+        """
+        return self._playout.push(self, audio)
+
+    async def write(self, audio: Any) -> int:
+        """Add audio as :meth:`push` does, after waiting while more than the high water is buffered, also in a pause.
+
+        Concurrent writes of one utterance keep their order. A write that is cancelled has taken nothing. The audio
+        must not change until it returns.
+
+        Returns:
+            The output samples that were accepted: 0 if the push was refused, or if an interrupt, a lock or a close came
+            while it waited.
+
+        Raises:
+            FormatError: as :meth:`push`, before it waits.
+        """
+        parse(audio, self.format, self._dangling)
+        if self._order is None:
+            self._order = Lock()
+        async with self._order:
+            return await self._playout.write(self, audio)
+
+    def mark(self, payload: object, at: float | None = None, until: float | None = None) -> bool:
+        """Mark a place; ``mark_reached`` is told once the samples before it are played.
+
+        A mark at the very start is reached with the first sample, one beyond the end just before ``last_audio_byte``,
+        one whose place was played already at once.
+
+        Args:
+            payload: what to be told; a word, mostly.
+            at: seconds from the utterance's start; what is accepted so far unless told.
+            until: where the word ends, in seconds from the utterance's start, if known. The word counts as heard when
+                this is played; without it, when the next mark is, or else at the end.
+
+        Returns:
+            False if the utterance is finished, so that the mark will never be reached.
+
+        Raises:
+            ValueError: a time that is negative or not finite, or ``until`` before ``at``.
+        """
+        output = self._playout.format
+        for name, value in (("at", at), ("until", until)):
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"{name} is {value!r}, expected seconds from the utterance's start")
+        start = self._clip.accepted if at is None else output.samples(at)
+        stop = None if until is None else output.samples(until)
+        if stop is not None and stop < start:
+            raise ValueError(f"until is {until!r}, expected no less than where the mark stands, {start} samples")
+        return self._playout.mark(self, Mark(start, stop, payload))
+
+    def end(self) -> bool:
+        """Say that no more audio comes; what is buffered plays to its end.
+
+        Returns:
+            False if it had ended before.
+        """
+        return self._playout.end(self)
+
+    def cancel(self) -> bool:
+        """Drop this utterance alone, whether or not it is interruptible; it finishes as interrupted.
+
+        Returns:
+            False if it was finished before.
+        """
+        return self._playout.cancel(self)
+
+    async def wait(self) -> UtteranceReport:
+        """Wait until it is finished, and get the report; at once if it is."""
+        while self._report is None:
+            await self._done.wait()
+        return self._report
+
+    @property
+    def report(self) -> UtteranceReport | None:
+        """The report once it is finished, None before."""
+        return self._report
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no more audio: its producer, a lock or an interrupt ended it."""
+        return self._clip.ended
+
+    @property
+    def accepted(self) -> int:
+        """Samples that were pushed and taken, at the output rate."""
+        return self._clip.accepted
+
+    @property
+    def played(self) -> int:
+        """Samples that were handed out; a rewound sample counts once."""
+        return self._clip.played
+
+    @property
+    def discarded(self) -> int:
+        """Samples that were taken and will never be played."""
+        return 0 if self._report is None else self._report.discarded
+
+    @property
+    def refused(self) -> int:
+        """Samples that were turned away, also after it finished."""
+        return self._refused
+
+    def _finish(self, outcome: Outcome) -> UtteranceReport:
+        """Write the report; the controller decides when."""
+        clip = self._clip
+        clip.ended = True
+        self._report = UtteranceReport(
+            id=self.id,
+            outcome=outcome,
+            accepted=clip.accepted,
+            played=clip.played,
+            discarded=clip.accepted - clip.played,
+            refused=self._refused,
+            text=self.text,
+            heard=heard(self.text, clip.marks, clip.played, outcome is Outcome.COMPLETED),
+        )
+        self._dangling = b""
+        self._room.open(False)
+        self._done.open()
+        return self._report
+
+
+def heard(text: str | None, marks: list[Mark], played: int, completed: bool) -> str | None:
+    """What was heard of an utterance.
+
+    Args:
+        text: what it was to say, if that is known.
+        marks: its marks, by position; their payloads are taken for its words.
+        played: how many of its samples were handed out.
+        completed: whether it was played to its end.
+
+    Returns:
+        The text up to the last word heard, or the words joined by spaces if there is no text; all of it if it was
+        completed; None if there is nothing to tell it by.
+    """
+    if completed and text is not None:
+        return text
+    if not marks:
+        return None
+    ends = [
+        mark.until if mark.until is not None else following.at
+        for mark, following in zip(marks, [*marks[1:], Mark(played + 1, None, None)], strict=True)
+    ]
+    words = [str(mark.payload) for mark, end in zip(marks, ends, strict=True) if completed or 0 < end <= played]
+    if text is None:
+        return " ".join(words)
+    stop = 0
+    for word in words:
+        # Words that synthesis spells otherwise than the text ("8" for "eight") are passed over.
+        found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE).search(text, stop) if word else None
+        if found:
+            stop = found.end()
+    return text[:stop]

@@ -1,0 +1,17 @@
+"""Statecharts as plain data, and all that follows from them. Knows nothing about audio."""
+
+from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, Edge, state_of
+from statecharts.machine import ChartMachine, Session
+
+__all__ = [
+    "IGNORED",
+    "IMPOSSIBLE",
+    "REFUSED",
+    "STAYS",
+    "Chart",
+    "ChartError",
+    "ChartMachine",
+    "Edge",
+    "Session",
+    "state_of",
+]

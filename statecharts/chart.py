@@ -1,0 +1,181 @@
+"""A statechart as plain data: every cell of (leaf, event) is decided, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+STAYS: Final = "="
+"""The event is taken and the leaf stays as it is."""
+
+IGNORED: Final = "."
+"""The event changes nothing and tells nothing."""
+
+REFUSED: Final = "R"
+"""The leaf stays; what came with the event is turned away, and told."""
+
+IMPOSSIBLE: Final = "x"
+"""The event can't happen here: reaching the cell is a bug."""
+
+VERDICTS: Final = frozenset({STAYS, IGNORED, REFUSED, IMPOSSIBLE})
+
+
+class ChartError(Exception):
+    """A chart that contradicts itself, or an event in a cell that says it is impossible."""
+
+
+class Edge(NamedTuple):
+    """One decided cell that takes its event: an edge of the diagram."""
+
+    source: str
+    event: str
+    target: str
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart without guards: a leaf and an event alone decide what happens.
+
+    A leaf's name is ``state`` or ``state.detail``; what stands before the dot is the state that users see. The chart is
+    checked when it is built.
+
+    Args:
+        name: what the chart is called in diagrams.
+        initial: the leaf in which every session begins.
+        commands: the events that come from outside, in the order of the table's columns.
+        facts: the events that the chart's environment reports, after the commands.
+        cells: for each leaf, for each event, a leaf's name or one of :data:`VERDICTS`.
+        outputs: for each (leaf, event) that tells something, the names of what it tells, in order.
+
+    Raises:
+        ChartError: a name is used twice, a cell is missing or superfluous, a target is unknown, a leaf can't be
+            reached, or an output hangs on a cell that takes no event.
+    """
+
+    name: str
+    initial: str
+    commands: tuple[str, ...]
+    facts: tuple[str, ...]
+    cells: Mapping[str, Mapping[str, str]]
+    outputs: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        frozen = {leaf: MappingProxyType(dict(row)) for leaf, row in self.cells.items()}
+        object.__setattr__(self, "cells", MappingProxyType(frozen))
+        object.__setattr__(self, "outputs", MappingProxyType(dict(self.outputs)))
+        problems = list(_problems(self))
+        if problems:
+            raise ChartError(f"chart {self.name!r}: " + "; ".join(problems))
+
+    @classmethod
+    def parse(
+        cls,
+        name: str,
+        table: str,
+        *,
+        facts: tuple[str, ...],
+        outputs: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
+    ) -> Chart:
+        """Build a chart from its table, written out as text.
+
+        Args:
+            name: what the chart is called in diagrams.
+            table: a line of event names, then for each leaf a line with its name and a cell for each event, all
+                separated by white space. The first leaf is the initial one.
+            facts: which of the events are facts; the others are commands.
+            outputs: as for :class:`Chart`.
+
+        Raises:
+            ChartError: a line has too few or too many cells, a leaf or an event stands twice, a fact has no column, or
+                the chart contradicts itself.
+        """
+        header, *lines = (line.split() for line in table.strip().splitlines() if line.strip())
+        for words, what in ((header, "event"), ([line[0] for line in lines], "leaf"), (list(facts), "fact")):
+            for word in sorted({word for word in words if words.count(word) > 1}):
+                raise ChartError(f"chart {name!r}: the {what} {word!r} stands twice")
+        for fact in facts:
+            if fact not in header:
+                raise ChartError(f"chart {name!r}: the fact {fact!r} has no column")
+        cells: dict[str, dict[str, str]] = {}
+        for leaf, *row in lines:
+            if len(row) != len(header):
+                raise ChartError(f"chart {name!r}: {leaf!r} has {len(row)} cells, expected {len(header)}")
+            cells[leaf] = dict(zip(header, row, strict=True))
+        commands = tuple(event for event in header if event not in facts)
+        return cls(name, next(iter(cells), ""), commands, facts, cells, outputs or {})
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """The leaves, in the order of the table."""
+        return tuple(self.cells)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The events, in the order of the table's columns."""
+        return tuple(next(iter(self.cells.values())))
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What users see: the leaves' names up to the dot, in the order of the table, each once."""
+        return tuple(dict.fromkeys(state_of(leaf) for leaf in self.cells))
+
+    def edges(self) -> Iterator[Edge]:
+        """Every cell that takes its event, in the order of the table; a refusal is an edge that stays."""
+        for leaf, row in self.cells.items():
+            for event, cell in row.items():
+                if cell not in (IGNORED, IMPOSSIBLE):
+                    target = leaf if cell in (STAYS, REFUSED) else cell
+                    yield Edge(leaf, event, target, self.outputs.get((leaf, event), ()))
+
+    def leaves_where(self, event: str, *cells: str) -> frozenset[str]:
+        """The leaves whose cell for this event is one of those given."""
+        return frozenset(leaf for leaf, row in self.cells.items() if row[event] in cells)
+
+    def leaves_taking(self, event: str) -> frozenset[str]:
+        """The leaves that take this event: their cell is neither ignored nor impossible."""
+        return frozenset(self.cells) - self.leaves_where(event, IGNORED, IMPOSSIBLE)
+
+
+def state_of(leaf: str) -> str:
+    """The state that users see when the chart is in this leaf."""
+    return leaf.partition(".")[0]
+
+
+def _problems(chart: Chart) -> Iterator[str]:
+    """Everything that is wrong with a chart, in words."""
+    events = (*chart.commands, *chart.facts)
+    for event in sorted({event for event in events if events.count(event) > 1}):
+        yield f"the event {event!r} stands twice"
+    if chart.initial not in chart.cells:
+        yield f"the initial leaf {chart.initial!r} is unknown"
+    for leaf, row in chart.cells.items():
+        for event in events:
+            if event not in row:
+                yield f"({leaf}, {event}) is not decided"
+        for event, cell in row.items():
+            if event not in events:
+                yield f"({leaf}, {event}) is about an unknown event"
+            elif cell == leaf:
+                yield f"({leaf}, {event}) leads to itself, written {STAYS!r}"
+            elif cell not in VERDICTS and cell not in chart.cells:
+                yield f"({leaf}, {event}) leads to the unknown leaf {cell!r}"
+    for (leaf, event), names in chart.outputs.items():
+        if chart.cells.get(leaf, {}).get(event, IGNORED) in (IGNORED, IMPOSSIBLE):
+            yield f"({leaf}, {event}) takes no event, so it can't tell {names}"
+    for leaf in sorted(set(chart.cells) - _reachable(chart)):
+        yield f"the leaf {leaf!r} can't be reached"
+
+
+def _reachable(chart: Chart) -> set[str]:
+    """The leaves that some sequence of events leads to."""
+    reached: set[str] = set()
+    waiting = [chart.initial]
+    while waiting:
+        leaf = waiting.pop()
+        if leaf in chart.cells and leaf not in reached:
+            reached.add(leaf)
+            waiting += chart.cells[leaf].values()
+    return reached

@@ -1,0 +1,75 @@
+"""A chart bound to `transitions`: one shared machine that moves any number of light sessions."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from transitions import Machine
+
+from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError
+
+# `transitions` logs every state that it enters or leaves at INFO: four lines an edge in the log of each call that an
+# application carries. Whoever wants them sets the level; a level that is already set stays.
+_LOGGER: Final = logging.getLogger("transitions")
+if _LOGGER.level == logging.NOTSET:
+    _LOGGER.setLevel(logging.WARNING)
+
+
+class Session:
+    """Where one user of a chart stands. It belongs to no machine's list of models, so it is gone when it is dropped."""
+
+    __slots__ = ("leaf",)
+
+    leaf: str
+
+
+class ChartMachine:
+    """The executor of a chart.
+
+    Building one takes milliseconds; sessions are what there may be thousands of.
+
+    Args:
+        chart: the chart, already checked.
+    """
+
+    def __init__(self, chart: Chart) -> None:
+        self.chart: Final = chart
+        self.machine: Final = Machine(
+            model=None,
+            states=list(chart.leaves),
+            initial=chart.initial,
+            # No destination is an internal transition: the event is taken, and the leaf is neither left nor entered.
+            transitions=[
+                {"trigger": event, "source": leaf, "dest": None if cell in (STAYS, REFUSED) else cell}
+                for leaf, row in chart.cells.items()
+                for event, cell in row.items()
+                if cell not in (IGNORED, IMPOSSIBLE)
+            ],
+            auto_transitions=False,
+            model_attribute="leaf",
+            name=chart.name,
+        )
+        self._trigger: Final = {event: trigger.trigger for event, trigger in self.machine.events.items()}
+
+    def session(self) -> Session:
+        """A new session in the chart's initial leaf."""
+        session = Session()
+        session.leaf = self.chart.initial
+        return session
+
+    def fire(self, session: Session, event: str) -> bool:
+        """Give a session an event.
+
+        Returns:
+            True if the cell takes the event (also when the leaf stays), False if it ignores it.
+
+        Raises:
+            ChartError: the cell says that this can't happen. The session stays where it was.
+        """
+        cell = self.chart.cells[session.leaf][event]
+        if cell == IGNORED:
+            return False
+        if cell == IMPOSSIBLE:
+            raise ChartError(f"{self.chart.name}: {event!r} can't happen in {session.leaf!r}")
+        return bool(self._trigger[event](session))
