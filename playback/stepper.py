@@ -95,7 +95,7 @@ class Stepper:
     def _place(self, utterance: Utterance) -> None:
         """Give a handle its place in the queue, if it has none yet."""
         if self._placeless.pop(id(utterance), None) is not None:
-            self.timeline.clips.append(utterance._clip)
+            self.timeline.append(utterance._clip, utterance)
 
     def _end(self, utterance: Utterance, *, cut_short: bool = False) -> None:
         """Let an utterance take no more audio."""

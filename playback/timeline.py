@@ -35,7 +35,6 @@ class Clip:
     """The audio of one utterance, first in, first out.
 
     Args:
-        utterance: whose audio it is.
         format: the output format.
         history: how many played samples are kept for a rewind.
     """
@@ -67,8 +66,10 @@ class Clip:
         "utterance",
     )
 
-    def __init__(self, utterance: Utterance, format: AudioFormat, history: int) -> None:
-        self.utterance: Final = utterance
+    def __init__(self, format: AudioFormat, history: int) -> None:
+        self.utterance: Utterance
+        """Whose audio it is, while it has its place in a timeline; not before and not after, or the two would keep each
+        other alive, and a handle that is dropped unused would go on existing."""
         self.accepted = 0
         """Output samples that the pushes so far amount to."""
         self.ended = False
@@ -347,11 +348,17 @@ class Timeline:
         """Whether everything that was dropped is freed."""
         return not self._released
 
+    def append(self, clip: Clip, utterance: Utterance) -> None:
+        """Give a clip its place, behind all others."""
+        clip.utterance = utterance
+        self.clips.append(clip)
+
     def remove(self, clip: Clip) -> None:
         """Take a clip out, with whatever it still holds."""
         if clip in self.clips:
             self.clips.remove(clip)
             self._gone += clip.accepted
+            del clip.utterance
         self._released.extend(held for held in clip.release() if held)
 
     def clean(self) -> None:

@@ -97,7 +97,7 @@ class Utterance:
         """Whether an interrupt without ``force`` drops it while it plays."""
 
         self._playout: Final = playout
-        self._clip: Final = Clip(self, playout.format, playout.history)
+        self._clip: Final = Clip(playout.format, playout.history)
         self._dangling = b""
         self._refused = 0
         self._cut_short = False  # it can't complete any more: something of it is missing

@@ -1,0 +1,215 @@
+"""The chart: its table, its checks, and the machine that is built from it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from playback.chart import MACHINE, PLAYBACK, STATE_OF, State
+from statecharts import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, ChartMachine, Edge, diagrams
+from statecharts.__main__ import main
+
+GOLDEN = """
+| leaf | push | end | ready | underrun | boundary | drained | pause | resume | interrupt | lock | unlock | close |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| idle | speaking.buffering | . | x | x | = | x | paused.empty | . | = | input_locked | . | closed |
+| speaking.buffering | = | speaking.draining | speaking.streaming | x | = | x | paused.held | . | interrupted.fading | speaking.sealed | . | closed |
+| speaking.streaming | = | speaking.draining | x | speaking.buffering | = | x | paused.held | . | interrupted.fading | speaking.sealed | . | closed |
+| speaking.draining | speaking.streaming | . | x | x | = | idle | paused.ended | . | interrupted.fading | speaking.sealed | . | closed |
+| speaking.sealed | R | . | x | x | = | input_locked | paused.sealed | . | interrupted.sealed | . | speaking.draining | closed |
+| paused.empty | paused.held | . | x | x | = | x | . | idle | idle | paused.sealed | . | closed |
+| paused.held | = | paused.ended | x | x | = | x | . | speaking.buffering | interrupted.fading | paused.sealed | . | closed |
+| paused.ended | paused.held | . | x | x | = | x | . | speaking.draining | interrupted.fading | paused.sealed | . | closed |
+| paused.sealed | R | . | x | x | = | x | . | speaking.sealed | interrupted.sealed | . | paused.ended | closed |
+| interrupted.fading | speaking.buffering | . | x | x | = | idle | paused.empty | . | = | interrupted.sealed | . | closed |
+| interrupted.sealed | R | . | x | x | = | input_locked | paused.sealed | . | = | . | interrupted.fading | closed |
+| input_locked | R | . | x | x | = | x | paused.sealed | . | = | . | idle | closed |
+| closed | R | . | . | . | . | . | . | . | . | . | . | . |
+"""  # noqa: E501
+
+
+def golden() -> dict[str, dict[str, str]]:
+    header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in GOLDEN.strip().splitlines())
+    return {leaf: dict(zip(header[1:], row, strict=True)) for leaf, *row in rows}
+
+
+def test_the_table_is_the_golden_matrix() -> None:
+    assert {leaf: dict(row) for leaf, row in PLAYBACK.cells.items()} == golden()
+    assert PLAYBACK.initial == "idle"
+    assert PLAYBACK.facts == ("ready", "underrun", "boundary", "drained")
+    assert PLAYBACK.commands == ("push", "end", "pause", "resume", "interrupt", "lock", "unlock", "close")
+
+
+def test_the_built_machine_is_the_table() -> None:
+    built = {
+        (source, event): [transition.dest for transition in transitions]
+        for event, trigger in MACHINE.machine.events.items()
+        for source, transitions in trigger.transitions.items()
+    }
+    wanted = {
+        (leaf, event): [None if cell in (STAYS, REFUSED) else cell]
+        for leaf, row in golden().items()
+        for event, cell in row.items()
+        if cell not in (IGNORED, IMPOSSIBLE)
+    }
+    assert built == wanted
+    assert set(MACHINE.machine.states) == set(golden())
+
+
+@pytest.mark.parametrize("leaf", PLAYBACK.leaves)
+@pytest.mark.parametrize("event", PLAYBACK.events)
+def test_firing_does_what_the_cell_says(leaf: str, event: str) -> None:
+    session = MACHINE.session()
+    session.leaf = leaf
+    cell = golden()[leaf][event]
+    if cell == IMPOSSIBLE:
+        with pytest.raises(ChartError, match=f"'{event}' can't happen in '{leaf}'"):
+            MACHINE.fire(session, event)
+        assert session.leaf == leaf
+    else:
+        assert MACHINE.fire(session, event) is (cell != IGNORED)
+        assert session.leaf == (leaf if cell in (STAYS, IGNORED, REFUSED) else cell)
+
+
+def test_sessions_are_apart_and_unknown_to_the_machine() -> None:
+    one, other = MACHINE.session(), MACHINE.session()
+    MACHINE.fire(one, "push")
+    assert (one.leaf, other.leaf) == ("speaking.buffering", "idle")
+    assert not MACHINE.machine.models
+    assert sys.getsizeof(one) < 100
+    assert not hasattr(one, "__dict__")
+
+
+def test_outputs_hang_on_the_edges_that_tell_something() -> None:
+    told = {(edge.source, edge.event): edge.outputs for edge in PLAYBACK.edges() if edge.outputs}
+    assert told["speaking.streaming", "pause"] == ("paused",)
+    assert told["input_locked", "push"] == ("audio_refused",)
+    assert told["speaking.draining", "boundary"] == ("last_audio_byte", "utterance_finished")
+    assert ("idle", "interrupt") not in told
+    assert ("speaking.streaming", "push") not in told
+
+
+def test_every_state_that_users_see_is_in_the_chart() -> None:
+    assert [str(state) for state in State] == list(PLAYBACK.states)
+    assert STATE_OF["paused.held"] is State.PAUSED
+
+
+TOY = """
+      go    stop
+off   on    .
+on    =     off
+"""
+
+
+def toy(table: str = TOY, *, facts: tuple[str, ...] = (), **more: object) -> Chart:
+    return Chart.parse("toy", table, facts=facts, **more)  # type: ignore[arg-type]
+
+
+def test_a_chart_tells_its_parts() -> None:
+    chart = toy(facts=("stop",), outputs={("off", "go"): ("light",)})
+    assert (chart.leaves, chart.events, chart.states) == (("off", "on"), ("go", "stop"), ("off", "on"))
+    assert (chart.commands, chart.facts, chart.initial) == (("go",), ("stop",), "off")
+    assert list(chart.edges()) == [
+        Edge("off", "go", "on", ("light",)),
+        Edge("on", "go", "on", ()),
+        Edge("on", "stop", "off", ()),
+    ]
+    assert chart.leaves_where("stop", IGNORED) == {"off"}
+    assert chart.leaves_taking("stop") == {"on"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (TOY.replace("off   on    .", "off   on"), "'off' has 1 cells, expected 2"),
+        (TOY.replace("off   on    .", "off   on    . ."), "'off' has 3 cells, expected 2"),
+        (TOY.replace("off   on", "off   up"), r"\(off, go\) leads to the unknown leaf 'up'"),
+        (TOY.replace("on    =", "on    on"), r"\(on, go\) leads to itself"),
+        (TOY.replace("off   on", "off   ."), "the leaf 'on' can't be reached"),
+        (TOY.replace("go    stop", "go    go"), "the event 'go' stands twice"),
+        (TOY.replace("on    =", "off   ="), "the leaf 'off' stands twice"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(table: str, message: str) -> None:
+    with pytest.raises(ChartError, match=message):
+        toy(table)
+
+
+def test_a_fact_needs_a_column_and_an_output_an_edge() -> None:
+    with pytest.raises(ChartError, match="the fact 'ready' has no column"):
+        toy(facts=("ready",))
+    with pytest.raises(ChartError, match=r"\(off, stop\) takes no event"):
+        toy(outputs={("off", "stop"): ("light",)})
+
+
+def test_a_chart_of_bare_data_is_checked_too() -> None:
+    with pytest.raises(ChartError) as caught:
+        Chart("toy", "nowhere", ("go", "go"), (), {"off": {"stop": "."}})
+    for words in ("'go' stands twice", "'nowhere' is unknown", "(off, go) is not decided", "unknown event"):
+        assert words in str(caught.value)
+
+
+def test_the_table_can_not_be_changed_afterwards() -> None:
+    with pytest.raises(TypeError):
+        PLAYBACK.cells["idle"]["push"] = "closed"  # type: ignore[index]
+
+
+def test_edges_are_not_logged_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    assert logging.getLogger("transitions").level == logging.WARNING
+    with caplog.at_level(logging.INFO):
+        MACHINE.fire(MACHINE.session(), "push")
+    assert not caplog.records
+
+
+def test_the_markdown_table_has_every_cell() -> None:
+    header, _, *rows = diagrams.table(PLAYBACK).splitlines()
+    cells = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in (header, *rows)]
+    assert cells[0] == ["leaf", *PLAYBACK.events]
+    assert {leaf: dict(zip(PLAYBACK.events, row, strict=True)) for leaf, *row in cells[1:]} == golden()
+
+
+def test_the_mermaid_diagram_has_every_edge_that_leaves_its_leaf() -> None:
+    drawn = set()
+    for line in diagrams.mermaid(PLAYBACK).splitlines():
+        if "-->" in line and "[*]" not in line:
+            arrow, _, events = line.strip().partition(": ")
+            source, target = arrow.split(" --> ")
+            drawn |= {(source, event, target) for event in events.split(", ")}
+    wanted = {
+        (leaf.replace(".", "_"), event, cell.replace(".", "_"))
+        for leaf, row in golden().items()
+        for event, cell in row.items()
+        if cell not in (STAYS, IGNORED, REFUSED, IMPOSSIBLE)
+    }
+    assert drawn == wanted
+
+
+@pytest.mark.parametrize("kind", ["table", "mermaid"])
+def test_the_command_prints_a_chart(kind: str) -> None:
+    command = [sys.executable, "-m", "statecharts", "playback.chart:PLAYBACK", "--format", kind]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == getattr(diagrams, kind)(PLAYBACK)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere:CHART", "No module named 'nowhere'"),
+        ("playback.chart:NOTHING", "NOTHING"),
+        ("playback.chart:State", "expected a Chart"),
+    ],
+)
+def test_the_command_says_what_is_wrong(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([name])
+    assert message in capsys.readouterr().err
+
+
+def test_a_machine_of_another_chart() -> None:
+    machine = ChartMachine(toy())
+    session = machine.session()
+    assert [machine.fire(session, event) for event in ("stop", "go", "go", "stop")] == [False, True, True, True]
+    assert session.leaf == "off"

@@ -1,0 +1,173 @@
+"""Marks, and the report of what was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+
+from playback import PlaybackController, Utterance
+from playback.events import MarkReached
+from tests.audio import FRAME, RATE, Heard, ramp
+
+
+class Said(Heard):
+    """A controller and the utterance that was put into it."""
+
+    handle: Utterance
+
+
+def marks(case: Heard) -> list[tuple[object, int]]:
+    """Payload and position of the marks that were reached."""
+    return [(event.payload, event.position) for event in case.events if isinstance(event, MarkReached)]
+
+
+Words = Sequence[tuple[str, int, int | None]]
+"""Each word with its start and, if it is known, its end, in samples."""
+
+
+def said(text: str | None, words: Words, samples: int = 10 * FRAME) -> Said:
+    case = Said()
+    utterance = case.handle = case.controller.utterance(text=text)
+    for word, at, until in words:
+        utterance.mark(word, at=at / RATE, until=None if until is None else until / RATE)
+    utterance.push(ramp(samples))
+    utterance.end()
+    return case
+
+
+def heard(case: Said, reads: int) -> str | None:
+    for _ in range(reads):
+        case.read()
+    case.controller.interrupt()
+    assert case.handle.report is not None
+    return case.handle.report.heard
+
+
+class TestReached:
+    def test_once_the_samples_before_it_are_played_to_the_sample(self) -> None:
+        case = said(None, [("start", 0, None), ("one", 1, None), ("frame", 480, None), ("later", 700, None)])
+        assert marks(case) == []
+        case.read()
+        assert marks(case) == [("start", 0), ("one", 1), ("frame", 480)]
+        case.read()
+        assert marks(case)[3:] == [("later", 700)]
+
+    def test_beyond_the_end_just_before_the_last_byte(self) -> None:
+        case = said(None, [("beyond", 99_999, None)], samples=100)
+        case.read()
+        assert case.told() == [
+            "state_changed",
+            "state_changed",
+            "first_audio_byte",
+            "mark_reached",
+            "last_audio_byte",
+            "utterance_finished",
+            "state_changed",
+        ]
+
+    def test_of_an_empty_utterance_at_its_end(self) -> None:
+        case = Heard()
+        utterance = case.controller.utterance()
+        utterance.mark("only", at=0)
+        assert case.told() == []
+        utterance.end()
+        assert case.told() == ["mark_reached", "last_audio_byte", "utterance_finished"]
+
+    def test_late_at_once(self) -> None:
+        case = Heard()
+        utterance = case.controller.utterance()
+        utterance.push(ramp(4 * FRAME))
+        case.read()
+        assert utterance.mark("late", at=100 / RATE)
+        assert marks(case) == [("late", FRAME)]
+        assert utterance.mark("next", at=500 / RATE)
+        case.read()
+        assert marks(case) == [("late", FRAME), ("next", 500)]
+
+    def test_where_the_audio_stands_unless_told(self) -> None:
+        case = Heard()
+        utterance = case.controller.utterance()
+        utterance.push(ramp(100))
+        utterance.mark("here")
+        utterance.push(ramp(500))
+        case.read()
+        assert marks(case) == [("here", 100)]
+
+    def test_in_the_order_of_their_places_not_of_their_making(self) -> None:
+        case = said(None, [("b", 200, None), ("c", 300, None), ("a", 100, None)])
+        case.read()
+        assert [payload for payload, _ in marks(case)] == ["a", "b", "c"]
+
+    def test_any_object_may_be_one(self) -> None:
+        case = Heard()
+        payload = {"viseme": 3}
+        utterance = case.controller.utterance()
+        utterance.mark(payload, at=0)
+        utterance.push(ramp(FRAME))
+        case.read()
+        assert marks(case) == [(payload, 0)]
+
+    def test_never_after_an_interrupt(self) -> None:
+        case = said(None, [("never", 700, None)])
+        case.read()
+        case.controller.interrupt()
+        case.read(), case.read()
+        assert marks(case) == []
+        assert case.handle.mark("late") is False
+
+    @pytest.mark.parametrize(
+        ("at", "until"), [(-0.1, None), (float("nan"), None), (0.1, float("inf")), (0.2, 0.1), (0.0, -1.0)]
+    )
+    def test_times_that_can_not_be(self, at: float, until: float | None) -> None:
+        utterance = PlaybackController().utterance()
+        with pytest.raises(ValueError, match="expected"):
+            utterance.mark("word", at=at, until=until)
+        utterance.end()
+
+
+class TestHeard:
+    WORDS: Final = [("Your", 0, None), ("table", 480, None), ("is", 960, None), ("booked", 1440, None)]
+    TEXT: Final = "Your table is booked for eight."
+
+    @pytest.mark.parametrize(
+        ("reads", "words"), [(0, ""), (1, "Your"), (2, "Your table"), (3, "Your table is"), (4, "Your table is")]
+    )
+    def test_up_to_the_last_word_heard(self, reads: int, words: str) -> None:
+        assert heard(said(self.TEXT, self.WORDS), reads) == words
+
+    def test_a_word_whose_end_is_known_needs_no_successor(self) -> None:
+        words = [("Your", 0, 400), ("table", 480, 960), ("is", 960, 1441)]
+        assert heard(said(self.TEXT, words), 1) == "Your"
+        assert heard(said(self.TEXT, words), 2) == "Your table"
+        assert heard(said(self.TEXT, words), 3) == "Your table"
+        assert heard(said(self.TEXT, words), 4) == "Your table is"
+
+    def test_all_of_it_on_completion(self) -> None:
+        assert heard(said(self.TEXT, self.WORDS), 10) == self.TEXT
+        assert heard(said(self.TEXT, []), 10) == self.TEXT
+
+    def test_the_payloads_if_there_is_no_text(self) -> None:
+        assert heard(said(None, self.WORDS), 2) == "Your table"
+        assert heard(said(None, self.WORDS), 10) == "Your table is booked"
+
+    def test_none_without_marks(self) -> None:
+        assert heard(said(self.TEXT, []), 2) is None
+        assert heard(said(None, []), 10) is None
+
+    def test_a_word_that_is_part_of_another_one_is_found_in_its_own_place(self) -> None:
+        words = [("a", 0, 480), ("at", 480, 960)]
+        assert heard(said("Table for a cat at eight", words), 1) == "Table for a"
+        assert heard(said("Table for a cat at eight", words), 2) == "Table for a cat at"
+
+    def test_words_that_are_spelled_otherwise_are_passed_over(self) -> None:
+        words = [("Table", 0, 480), ("8", 480, 960), ("TONIGHT", 960, 1440)]
+        assert heard(said("Table for eight, tonight!", words), 2) == "Table"
+        assert heard(said("Table for eight, tonight!", words), 3) == "Table for eight, tonight"
+
+    def test_a_rewind_unhears_nothing(self) -> None:
+        case = said(self.TEXT, self.WORDS)
+        case.read(), case.read()
+        case.controller.pause(), case.controller.resume(rewind_seconds=1)
+        assert heard(case, 0) == "Your table"
