@@ -113,7 +113,9 @@ class ThreadsafeProducer:
             RuntimeError: the loop is closed.
         """
         with self._lock:
-            if self._own is None or self._own.handle.ended:
+            own = self._own and self._own.handle
+            # One of which a lock has turned the beginning away can't complete any more: what comes now begins anew.
+            if own is None or own.ended or (own.refused and not own.accepted):
                 self._own = self.utterance()
             self._own.push(audio)
 
