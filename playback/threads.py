@@ -40,6 +40,11 @@ class ThreadsafeUtterance:
         self._dangling = b""
         loop.call_soon_threadsafe(playout.admit, utterance, playout.era)
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether it takes no more audio, or can't complete because its very beginning was refused."""
+        return self.handle.ended or (self.handle.refused > 0 and not self.handle.accepted)
+
     def push(self, audio: Any) -> None:
         """As :meth:`Utterance.push`; what is pushed is copied before this returns, unless it is immutable bytes.
 
@@ -113,11 +118,10 @@ class ThreadsafeProducer:
             RuntimeError: the loop is closed.
         """
         with self._lock:
-            own = self._own and self._own.handle
-            # One of which a lock has turned the beginning away can't complete any more: what comes now begins anew.
-            if own is None or own.ended or (own.refused and not own.accepted):
-                self._own = self.utterance()
-            self._own.push(audio)
+            own = self._own
+            if own is None or own.is_spent:
+                own = self._own = self.utterance()
+            own.push(audio)
 
     def end(self) -> None:
         """As :meth:`PlaybackController.end`; does nothing if no push came before."""
