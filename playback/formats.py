@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import av
@@ -72,14 +73,15 @@ class Layout(NamedTuple):
     sample_type: str
     frame_bytes: int
 
-    @classmethod
-    def bare(cls, format: AudioFormat) -> Layout:
-        """The layout of bytes in a declared format."""
-        return cls(format.sample_rate, _LAYOUTS[format.channels], "s16", format.frame_bytes)
-
 
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _NUMPY_TYPES: Final = {np.dtype(np.int16): "s16", np.dtype(np.float32): "flt"}
+
+
+@cache
+def bare_layout(format: AudioFormat) -> Layout:
+    """The layout of bytes in a declared format."""
+    return Layout(format.sample_rate, _LAYOUTS[format.channels], "s16", format.frame_bytes)
 
 
 class Block(NamedTuple):
@@ -125,7 +127,7 @@ def parse(audio: Any, format: AudioFormat, dangling: bytes = b"") -> Block:
 
 
 def _parse_bytes(data: bytes, format: AudioFormat) -> Block:
-    layout = Layout.bare(format)
+    layout = bare_layout(format)
     samples, extra = divmod(len(data), layout.frame_bytes)
     if not extra:
         return Block(layout, data, samples)
@@ -217,11 +219,11 @@ class Converter:
         frame = av.AudioFrame(format=self._layout.sample_type, layout=self._layout.channels, samples=samples)
         frame.sample_rate = self._layout.sample_rate
         frame.planes[0].update(data)  # type: ignore[arg-type]
-        pieces = [piece.to_ndarray().reshape(-1) for piece in self._resampler.resample(frame)]
-        if not pieces:
-            return b""
-        out = np.concatenate(pieces)
+        # A plane may be padded beyond its samples.
+        width = SAMPLE_BYTES if self._spread else self._target.frame_bytes
+        pieces = self._resampler.resample(frame)
+        out = b"".join(memoryview(piece.planes[0])[: piece.samples * width] for piece in pieces)
         if self._spread:
-            out = np.repeat(out, 2)
-        self._given += len(out) // self._target.channels
-        return out.tobytes()
+            out = np.repeat(np.frombuffer(out, np.int16), 2).tobytes()
+        self._given += len(out) // self._target.frame_bytes
+        return out

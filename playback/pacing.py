@@ -67,6 +67,7 @@ def frame_samples(sample_rate: int, seconds: float = PTIME_SECONDS) -> int:
         ValueError: the rate has no frames of this length.
     """
     samples = round(sample_rate * seconds)
-    if samples / sample_rate != seconds:
-        raise ValueError(f"{seconds} s at {sample_rate} Hz is {sample_rate * seconds} samples, expected a whole number")
+    if samples < 1 or samples / sample_rate != seconds:
+        wrong = f"{seconds} s at {sample_rate} Hz is {sample_rate * seconds} samples"
+        raise ValueError(f"{wrong}, expected a whole number, 1 or more")
     return samples

@@ -73,7 +73,7 @@ class Playout(Stepper):
         before = self.session.leaf
         self._room -= samples
         self.timeline.accepted += samples
-        clip.append(block)
+        clip.append(block, samples)
         self._keep_dangling(utterance, block)
         self._place(utterance)
         self.timeline.clean()
@@ -215,12 +215,13 @@ class Playout(Stepper):
     def read(self, out: memoryview) -> None:
         """Fill a buffer of whole samples with what is to be heard now."""
         source = self._fast_out
+        samples = len(out) // self._width
         if source is not None and source.fill(out):
-            self.playhead.position += len(out) // self._width
+            self.playhead.position += samples
+            self._read_size = samples
             return
         before = self.session.leaf
         start = self.playhead.position
-        samples = len(out) // self._width
         if not samples:
             return
         self._fast_out = None

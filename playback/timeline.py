@@ -11,7 +11,7 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from playback.formats import BLOCK_SECONDS, AudioFormat, Block, Converter, Layout, converted_samples
+from playback.formats import BLOCK_SECONDS, AudioFormat, Block, Converter, Layout, bare_layout, converted_samples
 
 if TYPE_CHECKING:
     from playback.utterance import Utterance
@@ -79,7 +79,7 @@ class Clip:
 
         self._format = format
         self._width = format.frame_bytes
-        self._native = Layout.bare(format)
+        self._native = bare_layout(format)
         self._history = history
         self._history_bytes = history * self._width
 
@@ -125,9 +125,8 @@ class Clip:
         rates = block.layout.sample_rate, self._format.sample_rate
         return converted_samples(run_in + block.samples, *rates) - run_out
 
-    def append(self, block: Block) -> None:
-        """Add a block; a block of another layout than the one before begins a new run."""
-        added = self.measure(block)
+    def append(self, block: Block, added: int) -> None:
+        """Add a block that was measured; a block of another layout than the one before begins a new run."""
         if block.layout != self._layout:
             self._layout, self._run_in, self._run_out = block.layout, 0, 0
         self._run_in += block.samples
@@ -162,7 +161,7 @@ class Clip:
         return self._made - self.cursor
 
     def fill(self, out: memoryview) -> bool:
-        """Copy the next bytes, if they lie in one chunk and reach neither a mark nor the end.
+        """Copy the next bytes, if they are there and reach neither a mark nor the end.
 
         Returns:
             Whether it copied; False changes nothing that a read can notice.
@@ -174,10 +173,18 @@ class Clip:
             start = 0
         stop = start + len(out)
         if stop >= self._limit:
-            return False
+            return self._fill_across(out)
         # Mostly a chunk is a frame, and needs no view; a slice without one would be a copy.
         out[:] = self._chunk if stop - start == len(self._chunk) else memoryview(self._chunk)[start:stop]
         self._offset = stop
+        return True
+
+    def _fill_across(self, out: memoryview) -> bool:
+        """The same where a chunk ends within what is wanted."""
+        samples = len(out) // self._width
+        if self.cursor + samples >= self._next_event() or self.available(samples) < samples:
+            return False
+        self.read(out)
         return True
 
     def read(self, out: memoryview) -> None:
@@ -277,11 +284,14 @@ class Clip:
     def _plan(self) -> None:
         """Find the byte of the current chunk that a plain copy must stay before."""
         limit = len(self._chunk) + 1
-        if self.ended:
-            limit = min(limit, (self.accepted - self._base) * self._width)
-        if self._due < len(self.marks):
-            limit = min(limit, (self.marks[self._due].at - self._base) * self._width)
+        if self.ended or self._due < len(self.marks):
+            limit = min(limit, (self._next_event() - self._base) * self._width)
         self._limit = limit
+
+    def _next_event(self) -> int:
+        """Where there is something to tell: the next mark or the end, in samples from the start."""
+        end = self.accepted if self.ended else self.accepted + 1
+        return min(end, self.marks[self._due].at) if self._due < len(self.marks) else end
 
     def _convert(self) -> bool:
         """Convert one more block of what waits; False if there is nothing to do."""
