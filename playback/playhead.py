@@ -160,7 +160,7 @@ class Playhead:
     def tell_marks(self, clip: Clip) -> None:
         """Tell the marks of a clip that were reached since this was last called, each at its own position."""
         cursor = clip.cursor
-        for mark in clip.reached():
+        for mark in clip.reached(completed=clip.over and not clip.utterance.cut_short):
             self.tell_mark(clip.utterance, mark, behind=max(0, cursor - mark.at))
 
     def tell_mark(self, utterance: Utterance, mark: Mark, behind: int = 0) -> None:

@@ -140,7 +140,7 @@ class Playout(Stepper):
         reason: Refusal = "locked"
         if utterance is not None:
             utterance._refused += samples
-            utterance._cut_short = True
+            utterance.cut_short = True
             if utterance._report is not None:
                 reason = "interrupted" if utterance._report.outcome is Outcome.INTERRUPTED else "ended"
             elif utterance._clip.ended and self.session.leaf not in REFUSES:

@@ -99,7 +99,7 @@ class Stepper:
 
     def _end(self, utterance: Utterance, *, cut_short: bool = False) -> None:
         """Let an utterance take no more audio."""
-        utterance._cut_short = utterance._cut_short or cut_short
+        utterance.cut_short = utterance.cut_short or cut_short
         self.stats.dangling_bytes += len(utterance._dangling)
         utterance._dangling = b""
         utterance._clip.end()
@@ -122,7 +122,7 @@ class Stepper:
         """Fire the boundary: the head is over."""
         utterance = self.timeline.clips[0].utterance
         self.playhead.tell_marks(utterance._clip)
-        outcome = Outcome.INTERRUPTED if utterance._cut_short else Outcome.COMPLETED
+        outcome = Outcome.INTERRUPTED if utterance.cut_short else Outcome.COMPLETED
         self._fire("boundary", utterance=utterance, report=self._take_out(utterance, outcome))
 
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:

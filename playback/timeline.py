@@ -243,11 +243,15 @@ class Clip:
         self._plan()
         return late
 
-    def reached(self) -> list[Mark]:
-        """The marks that were reached since this was last asked; all that are left once the clip is over."""
+    def reached(self, *, completed: bool) -> list[Mark]:
+        """The marks that were reached since this was last asked.
+
+        Args:
+            completed: whether all was played to the end that its producer set: then all that are left are reached.
+        """
         first = self._due
-        over, cursor = self.over, self.cursor
-        while self._due < len(self.marks) and (over or self.marks[self._due].at <= cursor):
+        cursor = self.cursor
+        while self._due < len(self.marks) and (completed or 0 < cursor >= self.marks[self._due].at):
             self._due += 1
         self._plan()
         return self.marks[first : self._due]

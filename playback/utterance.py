@@ -64,7 +64,6 @@ class Utterance:
     __slots__ = (
         "__weakref__",
         "_clip",
-        "_cut_short",
         "_dangling",
         "_done",
         "_order",
@@ -72,6 +71,7 @@ class Utterance:
         "_refused",
         "_report",
         "_room",
+        "cut_short",
         "format",
         "id",
         "interruptible",
@@ -100,7 +100,8 @@ class Utterance:
         self._clip: Final = Clip(playout.format, playout.history)
         self._dangling = b""
         self._refused = 0
-        self._cut_short = False  # it can't complete any more: something of it is missing
+        self.cut_short = False
+        """Whether something of it is missing: a lock ended it, or audio of it was refused. It can't complete then."""
         self._report: UtteranceReport | None = None
         self._done: Final = Gate()
         self._room: Final = Gate()

@@ -117,6 +117,22 @@ class TestReached:
         assert marks(case) == []
         assert case.handle.mark("late") is False
 
+    def test_never_for_audio_that_did_not_come(self) -> None:
+        case = said(None, [("there", 0, None), ("end", 100, None), ("missing", 101, None)], samples=0)
+        utterance = case.controller.utterance()
+        for word, at in (("there", 0), ("end", 100), ("missing", 101)):
+            utterance.mark(word, at=at / RATE)
+        refused = case.controller.utterance()
+        refused.mark("never", at=0)
+        utterance.push(ramp(100))
+        case.controller.lock()
+        refused.push(ramp(100))
+        refused.end()
+        case.events.clear()
+        case.read()
+        assert [payload for payload, _ in marks(case)] == ["there", "end"]
+        assert refused.report is not None
+
     @pytest.mark.parametrize(
         ("at", "until"), [(-0.1, None), (float("nan"), None), (0.1, float("inf")), (0.2, 0.1), (0.0, -1.0)]
     )
