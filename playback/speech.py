@@ -1,0 +1,214 @@
+"""Real speech for the demo and the tests: eSpeak NG, with the time of every word. Needs the extra ``demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from threading import Lock
+from typing import Any, Final
+
+from playback.controller import PlaybackController
+from playback.formats import AudioFormat
+from playback.utterance import Utterance
+
+VOICE: Final = "en"
+CHUNK_MILLISECONDS: Final = 60
+"""How much audio eSpeak hands over at a time."""
+
+# Constants of espeak-ng/speak_lib.h.
+_AUDIO_OUTPUT_SYNCHRONOUS: Final = 2
+_INITIALIZE_DONT_EXIT: Final = 0x8000
+_POS_CHARACTER: Final = 1
+_CHARS_UTF8: Final = 1
+_EVENT_LIST_TERMINATED: Final = 0
+_EVENT_WORD: Final = 1
+
+_WORD: Final = re.compile(r"\w+(?:['’.,:-]\w+)*")
+_LOADING: Final = Lock()
+_LOCK: Final = Lock()  # eSpeak has one voice and one callback for the whole process
+
+
+class SpeechError(Exception):
+    """Speech can't be made: eSpeak NG is missing or broken, or has no such voice."""
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_Callback: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+def synthesize(
+    text: str,
+    on_audio: Callable[[bytes], bool],
+    on_word: Callable[[str, float], object],
+    *,
+    voice: str = VOICE,
+) -> None:
+    """Speak a text, many times faster than real time; one call at a time, others wait for it.
+
+    No two calls give the very same samples: eSpeak's voice wavers a little.
+
+    Args:
+        text: what to say.
+        on_audio: called with each chunk as it is made, in :func:`speech_format`; returns whether to go on. It must not
+            synthesize itself.
+        on_word: called for each word, before the chunk in which it starts, with the word as it stands in the text and
+            its start in seconds.
+        voice: a language or voice of eSpeak's, such as ``en-us`` or ``de``.
+
+    Raises:
+        SpeechError: eSpeak NG is missing or broken, or has no such voice.
+        Exception: whatever a callback raises.
+    """
+    raised: list[BaseException] = []
+
+    def take(audio: Any, samples: int, events: Any) -> int:
+        # An exception that leaves a callback is printed and forgotten, and eSpeak would go on.
+        try:
+            words.take(events)
+            return 0 if not samples or on_audio(ctypes.string_at(audio, 2 * samples)) else 1
+        except BaseException as error:
+            raised.append(error)
+            return 1
+
+    data = text.replace("\0", " ").encode()
+    callback = _Callback(take)
+    library, sample_rate = _engine()
+    words = _Words(text, sample_rate, on_word)
+    with _LOCK:
+        _set_voice(voice)
+        library.espeak_SetSynthCallback(callback)
+        size = ctypes.c_size_t(len(data) + 1)
+        status = library.espeak_Synth(data, size, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+    if raised:
+        raise raised[0]
+    if status:
+        raise SpeechError(f"eSpeak NG could not speak: error {status}")
+
+
+async def speak(
+    controller: PlaybackController, text: str, *, voice: str = VOICE, interruptible: bool = True
+) -> Utterance:
+    """Say a text: synthesis runs on a thread of its own, and every word is marked.
+
+    Args:
+        controller: what plays it.
+        text: what to say.
+        voice: as for :func:`synthesize`.
+        interruptible: as for :meth:`PlaybackController.utterance`.
+
+    Returns:
+        The utterance, once all of its audio is made; it may still have to be played. Synthesis stops early when the
+        utterance has ended.
+
+    Raises:
+        SpeechError: eSpeak NG is missing or broken, or has no such voice.
+    """
+    producer = controller.threadsafe(asyncio.get_running_loop())
+    utterance = producer.utterance(text=text, format=speech_format(), interruptible=interruptible)
+
+    def push(audio: bytes) -> bool:
+        utterance.push(audio)
+        return not utterance.handle.ended
+
+    try:
+        await asyncio.to_thread(synthesize, text, push, utterance.mark, voice=voice)
+    except BaseException:
+        # This also stops the thread, which no cancellation reaches.
+        utterance.handle.cancel()
+        raise
+    utterance.end()
+    return utterance.handle
+
+
+def speech_format() -> AudioFormat:
+    """What eSpeak makes: mono, at the rate of its voices.
+
+    Raises:
+        SpeechError: eSpeak NG is missing or broken.
+    """
+    return AudioFormat(_engine()[1])
+
+
+def check_voice(voice: str) -> None:
+    """See that there is such a voice.
+
+    Raises:
+        SpeechError: there is none, or eSpeak NG is missing or broken.
+    """
+    with _LOCK:
+        _set_voice(voice)
+
+
+class _Words:
+    """Finds the words of a text by the places that eSpeak tells."""
+
+    def __init__(self, text: str, sample_rate: int, on_word: Callable[[str, float], object]) -> None:
+        self._words: Final = list(_WORD.finditer(text))
+        self._sample_rate: Final = sample_rate
+        self._on_word: Final = on_word
+        self._next = 0
+
+    def take(self, events: Any) -> None:
+        """Tell the words that begin in one list of events."""
+        index = 0
+        while (event := events[index]).type != _EVENT_LIST_TERMINATED:
+            if event.type == _EVENT_WORD:
+                self._tell(event.text_position - 1, event.sample / self._sample_rate)
+            index += 1
+
+    def _tell(self, place: int, at: float) -> None:
+        # eSpeak takes "2026" for five words with odd lengths and "don't" for "don". So only the place counts, and a
+        # word of the text is told once.
+        while self._next < len(self._words) and self._words[self._next].end() <= place:
+            self._next += 1
+        if self._next < len(self._words) and self._words[self._next].start() <= place:
+            self._on_word(self._words[self._next].group(), at)
+            self._next += 1
+
+
+def _set_voice(voice: str) -> None:
+    """Choose the voice of the next synthesis; the lock must be held."""
+    if _engine()[0].espeak_SetVoiceByName(voice.encode()):
+        raise SpeechError(f"eSpeak NG has no voice {voice!r}; en, en-us, de, fr and many more are there")
+
+
+def _engine() -> tuple[Any, int]:
+    """The library, initialized, and its sample rate."""
+    with _LOADING:
+        return _load()
+
+
+@cache
+def _load() -> tuple[Any, int]:
+    try:
+        loader = import_module("espeakng_loader")
+        library = ctypes.CDLL(str(loader.get_library_path()))
+        data_path = str(loader.get_data_path())
+    except ModuleNotFoundError as error:
+        raise SpeechError("speech needs eSpeak NG: install it with pip install 'playback[demo]'") from error
+    except (OSError, RuntimeError) as error:
+        raise SpeechError(f"eSpeak NG can't be loaded: {error}") from error
+    sample_rate = library.espeak_Initialize(
+        _AUDIO_OUTPUT_SYNCHRONOUS, CHUNK_MILLISECONDS, data_path.encode(), _INITIALIZE_DONT_EXIT
+    )
+    if sample_rate <= 0:
+        raise SpeechError(f"eSpeak NG can't be initialized with the data in {data_path}: error {sample_rate}")
+    return library, sample_rate

@@ -1,0 +1,227 @@
+"""Real speech: every word at its time, every sample handed over, and nothing made for nobody."""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from playback import AudioFormat, Outcome, PlaybackController
+from playback.events import MarkReached, StateChanged, UtteranceFinished
+from playback.speech import SpeechError, check_voice, speak, speech_format, synthesize
+
+TEXT = "Your table is booked for eight."
+WORDS = ["Your", "table", "is", "booked", "for", "eight"]
+
+
+def spoken(text: str, voice: str = "en") -> tuple[list[bytes], list[tuple[str, float]]]:
+    """All chunks, and all words with their starts."""
+    chunks: list[bytes] = []
+    words: list[tuple[str, float]] = []
+
+    def keep(chunk: bytes) -> bool:
+        chunks.append(chunk)
+        return True
+
+    synthesize(text, keep, lambda word, at: words.append((word, at)), voice=voice)
+    return chunks, words
+
+
+def ignore(word: str, at: float) -> None:
+    pass
+
+
+WAVERS = 0.04
+"""By how much of its length eSpeak's audio of one text differs from call to call, at most."""
+
+
+def samples_of(chunks: list[bytes]) -> int:
+    return len(b"".join(chunks)) // 2
+
+
+def test_words_come_in_order_at_rising_times_within_the_audio() -> None:
+    chunks, words = spoken(TEXT)
+    times = [at for _, at in words]
+    assert [word for word, _ in words] == WORDS
+    assert times[0] == 0
+    assert all(earlier + 0.05 < later for earlier, later in itertools.pairwise(times))
+    assert times[-1] < speech_format().seconds(samples_of(chunks))
+
+
+def test_a_word_is_told_before_the_chunk_in_which_it_starts() -> None:
+    made = 0
+    starts: list[tuple[float, float]] = []
+
+    def count(chunk: bytes) -> bool:
+        nonlocal made
+        made += len(chunk) // 2
+        return True
+
+    def start(word: str, at: float) -> None:
+        starts.append((at, speech_format().seconds(made)))
+
+    synthesize(TEXT, count, start)
+    assert len(starts) == len(WORDS)
+    assert all(made_seconds <= at for at, made_seconds in starts)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("In 2026, at 8:30.", ["In", "2026", "at", "8:30"]),
+        ("I don't know, e.g. tea.", ["I", "don't", "know", "e.g", "tea"]),
+        ("Très naïve – über 東.", ["Très", "naïve", "über", "東"]),
+        ("😀 well-known jokes", ["well-known", "jokes"]),
+        ("yes yes yes", ["yes", "yes", "yes"]),
+        ("...", []),
+        ("", []),
+    ],
+)
+def test_a_word_is_what_stands_in_the_text_and_is_told_once(text: str, words: list[str]) -> None:
+    assert [word for word, _ in spoken(text)[1]] == words
+
+
+def test_the_chunks_are_the_audio_that_is_played() -> None:
+    chunks: list[bytes] = []
+    controller = PlaybackController(speech_format())
+    utterance = controller.utterance(text=TEXT)
+
+    def push(chunk: bytes) -> bool:
+        chunks.append(chunk)
+        return utterance.push(chunk) > 0
+
+    synthesize(TEXT, push, utterance.mark)
+    utterance.end()
+    audio = b"".join(chunks)
+    assert len(chunks) > 10
+    assert utterance.accepted == len(audio) // 2
+    assert controller.read(utterance.accepted).tobytes() == audio
+    assert utterance.report is not None
+    assert utterance.report.heard == TEXT
+
+
+async def test_all_of_a_spoken_utterance_is_played() -> None:
+    chunks, words = spoken(TEXT)
+    controller = PlaybackController(AudioFormat(48_000))
+    reached: list[MarkReached] = []
+    controller.on("mark_reached", reached.append)
+    utterance = await speak(controller, TEXT)
+    await asyncio.sleep(0)
+    ratio = 48_000 / speech_format().sample_rate
+    assert utterance.accepted == pytest.approx(samples_of(chunks) * ratio, rel=WAVERS)
+    controller.read(utterance.accepted)
+    report = utterance.report
+    assert report is not None
+    assert (report.outcome, report.heard, report.played) == (Outcome.COMPLETED, TEXT, utterance.accepted)
+    assert [event.payload for event in reached] == WORDS
+    starts = [event.position / 48_000 for event in reached]
+    assert starts[1:] == pytest.approx([at for _, at in words[1:]], abs=0.005)
+
+
+async def test_an_interrupted_utterance_reports_what_was_heard() -> None:
+    controller = PlaybackController()
+    utterance = await speak(controller, TEXT)
+    await asyncio.sleep(0)
+    controller.read(round(0.95 * 48_000))  # "booked" has begun, "for" has not
+    controller.interrupt()
+    report = await utterance.wait()
+    assert report.outcome is Outcome.INTERRUPTED
+    assert report.heard == "Your table is"
+    assert report.played == round(0.95 * 48_000)
+    assert report.accepted == report.played + report.discarded
+
+
+def test_synthesis_stops_when_it_is_told_to_and_the_next_one_is_whole() -> None:
+    whole, _ = spoken(TEXT)
+    chunks: list[bytes] = []
+
+    def one(chunk: bytes) -> bool:
+        chunks.append(chunk)
+        return False
+
+    synthesize(TEXT, one, ignore)
+    assert len(chunks) == 1
+    assert samples_of(spoken(TEXT)[0]) == pytest.approx(samples_of(whole), rel=WAVERS)
+
+
+@pytest.mark.parametrize("ending", ["interrupt", "close", "cancel the task"])
+async def test_synthesis_stops_when_its_utterance_has_ended(ending: str) -> None:
+    text = "This sentence goes on and on for quite a while. " * 40
+    samples = samples_of(spoken(text)[0]) * 48_000 / speech_format().sample_rate
+    controller = PlaybackController()
+    finished: list[UtteranceFinished] = []
+    controller.on("utterance_finished", finished.append)
+    spoke = asyncio.Event()
+
+    @controller.on("state_changed")
+    def tell(event: StateChanged) -> None:
+        spoke.set()
+
+    task = asyncio.create_task(speak(controller, text))
+    await spoke.wait()
+    match ending:
+        case "interrupt":
+            controller.interrupt()
+        case "close":
+            controller.close()
+        case _:
+            task.cancel()
+    _, pending = await asyncio.wait({task}, timeout=5)
+    assert not pending
+    assert task.cancelled() == (ending == "cancel the task")
+    await asyncio.sleep(0.05)
+    (event,) = finished
+    assert event.report.outcome is (Outcome.CLOSED if ending == "close" else Outcome.INTERRUPTED)
+    assert event.utterance.accepted + event.utterance.refused < samples / 2
+
+
+def test_what_a_callback_raises_comes_out() -> None:
+    def fail(chunk: bytes) -> bool:
+        raise LookupError("no room")
+
+    def fail_word(word: str, at: float) -> None:
+        raise LookupError(word)
+
+    with pytest.raises(LookupError, match="no room"):
+        synthesize(TEXT, fail, ignore)
+    with pytest.raises(LookupError, match="Your"):
+        synthesize(TEXT, bool, fail_word)
+
+
+def test_threads_do_not_get_each_others_speech() -> None:
+    texts = ["One two three.", "Drei, zwei, eins!", "A much longer sentence than all of the others."] * 4
+    alone = [spoken(text) for text in texts]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        together = list(pool.map(spoken, texts))
+    for (chunks, words), (expected_chunks, expected_words) in zip(together, alone, strict=True):
+        assert samples_of(chunks) == pytest.approx(samples_of(expected_chunks), rel=WAVERS)
+        assert [word for word, _ in words] == [word for word, _ in expected_words]
+
+
+def test_a_voice_stays_with_its_own_call() -> None:
+    english, german = (samples_of(spoken(TEXT, voice)[0]) for voice in ("en", "de"))
+    assert german != pytest.approx(english, rel=2 * WAVERS)
+    assert samples_of(spoken(TEXT)[0]) == pytest.approx(english, rel=WAVERS)
+
+
+async def test_an_unknown_voice_is_named() -> None:
+    controller = PlaybackController()
+    with pytest.raises(SpeechError, match="'xx-nowhere'"):
+        check_voice("xx-nowhere")
+    with pytest.raises(SpeechError, match="'xx-nowhere'"):
+        await speak(controller, TEXT, voice="xx-nowhere")
+    assert controller.leaf == "idle"
+    check_voice("en-us")
+
+
+def test_a_missing_package_is_told_with_the_extra_that_brings_it() -> None:
+    script = (
+        "import sys; sys.modules['espeakng_loader'] = None\n"
+        "from playback.speech import SpeechError, speech_format\n"
+        "try: speech_format()\n"
+        "except SpeechError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "playback[demo]" in done.stdout
