@@ -339,11 +339,15 @@ class PlaybackController:
             ValueError: there is no such event.
             TypeError: the listener can't be called.
         """
-        return self._playout.listeners.on(check_event(event), check_listener(listener))  # type: ignore[type-var]
+        return self._listen(self._playout.listeners.add_listener, event, listener)
 
+    @overload
+    def once(self, event: str, listener: None = None) -> Callable[[L], L]: ...
+    @overload
+    def once(self, event: str, listener: L) -> L: ...
     def once(self, event: str, listener: Listener | None = None) -> Any:
         """The same for the next event of that name only."""
-        return self._playout.listeners.once(check_event(event), check_listener(listener))
+        return self._listen(self._playout.listeners.once, event, listener)
 
     def remove_listener(self, event: str, listener: Listener) -> None:
         """Call a listener no more.
@@ -351,17 +355,24 @@ class PlaybackController:
         Raises:
             ValueError: there is no such event, or the listener was not registered for it.
         """
-        try:
-            self._playout.listeners.remove_listener(check_event(event), listener)
-        except KeyError:
-            raise ValueError(f"{listener!r} does not listen to {event!r}") from None
+        if listener not in self._playout.listeners.listeners(check_event(event)):
+            raise ValueError(f"{listener!r} does not listen to {event!r}")
+        self._playout.listeners.remove_listener(event, listener)
 
     def events(self) -> EventStream:
         """All events from now on, for ``async for``; it ends after ``closed``.
 
         It holds the newest 1,000 events for a slow reader; ``events_lost`` stands where older ones were dropped.
         """
-        return self._playout.listeners.stream(ended=self.state is State.CLOSED)
+        return self._playout.listeners.stream(closed=self.state is State.CLOSED)
+
+    @staticmethod
+    def _listen(register: Callable[[str, Listener], Listener], event: str, listener: Listener | None) -> Any:
+        """Register a listener, or give the decorator that will."""
+        check_event(event)
+        if listener is None:
+            return lambda listener: register(event, check_listener(listener))
+        return register(event, check_listener(listener))
 
     def _make(
         self,

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial, wraps
+from typing import Any, Final, cast
 from weakref import WeakSet
 
 from pyee import EventEmitter
@@ -33,7 +34,7 @@ class Listeners(EventEmitter):
         super().__init__()
         self._outbox: deque[Event] = deque()
         self._telling = False
-        self._tasks: set[asyncio.Future[object]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._streams: WeakSet[EventStream] = WeakSet()
 
     def tell(self, event: Event) -> None:
@@ -54,9 +55,22 @@ class Listeners(EventEmitter):
         finally:
             self._telling = False
 
-    def stream(self, ended: bool) -> EventStream:
-        """A stream of all events from now on; one that has ended if there will be none."""
-        stream = EventStream(ended)
+    def once(self, event: str, f: Listener | None = None) -> Any:
+        """As in pyee, but the listener keeps its name, for the ``error`` event in which it may be told."""
+        if f is None:
+            return partial(self.once, event)
+
+        @wraps(f)
+        def once(told: Event) -> object:
+            self.remove_listener(event, f)
+            return f(told)
+
+        self._add_event_handler(event, f, once)
+        return f
+
+    def stream(self, closed: bool) -> EventStream:
+        """A stream of all events from now on; one that has ended if the controller is closed and all of it was told."""
+        stream = EventStream(ended=closed and not self._telling and not self._outbox)
         self._streams.add(stream)
         return stream
 
@@ -69,8 +83,8 @@ class Listeners(EventEmitter):
             if not asyncio.iscoroutine(result):
                 return
             try:
-                task: asyncio.Future[object] = asyncio.ensure_future(result)
-            except RuntimeError:
+                task: asyncio.Task[object] = asyncio.get_running_loop().create_task(result)
+            except RuntimeError:  # no loop runs
                 result.close()
                 raise
         except (Exception, asyncio.CancelledError) as error:
@@ -79,7 +93,7 @@ class Listeners(EventEmitter):
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._task_done(f, event, task))
 
-    def _task_done(self, f: Listener, event: Event, task: asyncio.Future[object]) -> None:
+    def _task_done(self, f: Listener, event: Event, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(f, event, error)
@@ -94,7 +108,7 @@ class Listeners(EventEmitter):
 
     def _emit_handle_potential_error(self, event: str, error: Any) -> None:  # noqa: ARG002 - pyee's signature
         """An ``error`` event that nobody listens to is logged; it never raises, as it would in pyee."""
-        if isinstance(error, ErrorRaised) and not self._streams:
+        if isinstance(error, ErrorRaised) and all(stream.ended for stream in self._streams):
             LOGGER.error("%s raised", error.source, exc_info=error.exception)
 
 
@@ -108,7 +122,8 @@ class EventStream:
     def __init__(self, ended: bool) -> None:
         self._events: deque[Event] = deque()
         self._lost = 0
-        self._ended = ended
+        self.ended = ended
+        """Whether no more events come; some may still be held."""
         self._arrived = Gate()
 
     def __aiter__(self) -> EventStream:
@@ -121,7 +136,7 @@ class EventStream:
                 return EventsLost(self._events[0].position, lost)
             if self._events:
                 return self._events.popleft()
-            if self._ended:
+            if self.ended:
                 raise StopAsyncIteration
             await self._arrived.wait()
 
@@ -129,18 +144,18 @@ class EventStream:
         """Stop listening; what is held is dropped, and whoever waits for the next event gets none."""
         self._events.clear()
         self._lost = 0
-        self._ended = True
+        self.ended = True
         self._arrived.open()
 
     def _put(self, event: Event) -> None:
-        if self._ended:
+        if self.ended:
             return
         self._events.append(event)
         if len(self._events) > STREAM_EVENTS:
             self._events.popleft()
             self._lost += 1
         # What `closed` stands in is summed up by a last change of state; whatever is refused later is not told here.
-        self._ended = isinstance(event, StateChanged) and event.new is State.CLOSED
+        self.ended = isinstance(event, StateChanged) and event.new is State.CLOSED
         self._arrived.open()
 
 
@@ -155,12 +170,12 @@ def check_event(name: str) -> str:
     return name
 
 
-def check_listener(listener: Listener | None) -> Listener | None:
-    """The listener, if it can be called; None stands for a decorator.
+def check_listener(listener: Any) -> Listener:
+    """The listener, if it can be called.
 
     Raises:
         TypeError: it can't.
     """
-    if listener is not None and not callable(listener):
+    if not callable(listener):
         raise TypeError(f"the listener is {listener!r}, expected a function or a coroutine function")
-    return listener
+    return cast(Listener, listener)

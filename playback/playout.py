@@ -28,6 +28,8 @@ class Playout(Stepper):
         super().__init__(format, limits, fades)
         self.era = object()
         """Replaced by each interrupt: what was made in an older era is stale."""
+        self.lock_era = object()
+        """Replaced by each lock: a write that began in an older one is refused."""
 
         self._writing: Final[list[Utterance]] = []
         self._room = 0  # samples that may be pushed before anybody has to count again
@@ -88,16 +90,17 @@ class Playout(Stepper):
         self._fast_in = clip if plain and leaf in FLOWS else None
         return samples
 
-    async def write(self, utterance: Utterance, audio: Any) -> int:
-        """See :meth:`Utterance.write`."""
-        while self._may_push(utterance) and self.timeline.buffered > self._limits.high_water:
+    async def write(self, utterance: Utterance, audio: Any, lock_era: object) -> int:
+        """See :meth:`Utterance.write`; it began in this era of locks."""
+        while lock_era is self.lock_era and self._may_push(utterance) and not self._has_room(utterance):
             self._writing.append(utterance)
             self._fast_out = None
             try:
-                if not await utterance._room.wait():
-                    return self._refuse(utterance, parse(audio, utterance.format, utterance._dangling))
+                await utterance.room.wait()
             finally:
                 self._writing.remove(utterance)
+        if lock_era is not self.lock_era:
+            return self._refuse(utterance, parse(audio, utterance.format, utterance._dangling))
         return self.push(utterance, audio)
 
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
@@ -260,6 +263,14 @@ class Playout(Stepper):
     def _may_push(self, utterance: Utterance) -> bool:
         return not utterance._clip.ended and self.session.leaf not in REFUSES
 
+    def _has_room(self, utterance: Utterance) -> bool:
+        """Whether no more than the high water has to be played before what this utterance would push now.
+
+        What plays after it does not count: it would wait for room that only its own end can make.
+        """
+        before = self.timeline.before_end_of(utterance._clip)
+        return before <= self._limits.high_water
+
     def _refuse(self, utterance: Utterance, block: Block) -> int:
         """Turn a block away; an empty one is nothing to tell of."""
         if block.samples:
@@ -281,8 +292,9 @@ class Playout(Stepper):
         for clip in self.timeline.clips:
             if not clip.ended:
                 self._end(clip.utterance, cut_short=True)
+        self.lock_era = object()
         for utterance in list(self._writing):
-            utterance._room.open(False)
+            utterance.room.open()
         return self._fire("lock")
 
     def _read(self, out: memoryview, samples: int) -> None:
@@ -297,9 +309,9 @@ class Playout(Stepper):
         if head is not None and (dry or leaf in WAITS):
             self._count_dry(head, samples - spoken)
         self._settle(dry=dry, reading=True)
-        if self._writing and self.timeline.buffered <= self._limits.high_water:
-            for utterance in list(self._writing):
-                utterance._room.open()
+        for utterance in list(self._writing):
+            if self._has_room(utterance):
+                utterance.room.open()
 
     def _count_dry(self, head: Clip, samples: int) -> None:
         """Count the silence of an open head, and end it when it has starved."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import inspect
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,11 @@ from playback.chart import State
 from playback.controller import PlaybackController
 from playback.pacing import PTIME_SECONDS, Pacer, frame_samples
 
-Write = Callable[[NDArray[np.int16]], Awaitable[Any] | None]
+Write = Callable[[NDArray[np.int16]], object]
+"""Takes a frame; what it returns is waited for if it can be."""
+
+MOST_AHEAD_SECONDS: Final = 0.040
+"""How much audio may be written before its time: all of it is out of reach of a pause or an interrupt."""
 
 
 class Pump:
@@ -30,11 +35,11 @@ class Pump:
     Args:
         controller: what to play; it can have one live reader.
         write: called with each frame, int16 of shape (samples, channels); may be a coroutine function.
-        frame_seconds: how much audio a frame holds.
+        frame_seconds: how much audio a frame holds, up to 0.040.
         lead_seconds: how far ahead frames are written, 0 to 0.040.
 
     Raises:
-        ValueError: a lead beyond that, or the controller's rate has no frames of this length.
+        ValueError: times beyond that, or the controller's rate has no frames of this length.
         RuntimeError: another live reader has the controller.
     """
 
@@ -44,10 +49,12 @@ class Pump:
         write: Write,
         *,
         frame_seconds: float = PTIME_SECONDS,
-        lead_seconds: float = 0.040,
+        lead_seconds: float = MOST_AHEAD_SECONDS,
     ) -> None:
-        if not 0 <= lead_seconds <= 0.040:
-            raise ValueError(f"lead_seconds is {lead_seconds!r}, expected 0 to 0.040")
+        if not 0 <= lead_seconds <= MOST_AHEAD_SECONDS:
+            raise ValueError(f"lead_seconds is {lead_seconds!r}, expected 0 to {MOST_AHEAD_SECONDS}")
+        if not 0 < frame_seconds <= MOST_AHEAD_SECONDS:
+            raise ValueError(f"frame_seconds is {frame_seconds!r}, expected more than 0, up to {MOST_AHEAD_SECONDS}")
         self._samples: Final = frame_samples(controller.format.sample_rate, frame_seconds)
         controller.attach(self)
         self._controller: Final = controller
@@ -61,20 +68,28 @@ class Pump:
 
         Raises:
             Exception: whatever ``write`` raises; another reader can go on from there.
+            RuntimeError: another live reader has the controller.
         """
+        self._controller.attach(self)
         clock = asyncio.get_running_loop().time
         try:
-            while not self._stopped and self._controller.state is not State.CLOSED:
+            while not self._over:
                 await asyncio.sleep(self._pacer.wait(clock()))
+                if self._over:
+                    break
                 _, late = self._pacer.tick(clock())
                 if late:
                     self._controller.report_stall(late)
                 written = self._write(self._controller.read(self._samples))
-                if written is not None:
+                if inspect.isawaitable(written):
                     await written
         finally:
             self._controller.detach(self)
 
     def stop(self) -> None:
-        """End after the frame that is under way; the controller stays open."""
+        """Write no more frames; the controller stays open."""
         self._stopped = True
+
+    @property
+    def _over(self) -> bool:
+        return self._stopped or self._controller.state is State.CLOSED

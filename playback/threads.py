@@ -38,12 +38,15 @@ class ThreadsafeUtterance:
         self._playout: Final = playout
         self._loop: Final = loop
         self._dangling = b""
-        loop.call_soon_threadsafe(playout.admit, utterance, playout.era)
+        self._era: Final = playout.era
+        self._admitted = False
+        loop.call_soon_threadsafe(self._admit)
 
     @property
     def is_spent(self) -> bool:
         """Whether it takes no more audio, or can't complete because its very beginning was refused."""
-        return self.handle.ended or (self.handle.refused > 0 and not self.handle.accepted)
+        overtaken = not self._admitted and self._era is not self._playout.era
+        return overtaken or self.handle.ended or (self.handle.refused > 0 and not self.handle.accepted)
 
     def push(self, audio: Any) -> None:
         """As :meth:`Utterance.push`; what is pushed is copied before this returns, unless it is immutable bytes.
@@ -67,6 +70,10 @@ class ThreadsafeUtterance:
     def cancel(self) -> None:
         """As :meth:`Utterance.cancel`."""
         self._call(self.handle.cancel)
+
+    def _admit(self) -> None:
+        self._admitted = True
+        self._playout.admit(self.handle, self._era)
 
     def _call(self, function: Callable[..., object], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(self._carry_out, function, arguments)

@@ -352,6 +352,15 @@ class Timeline:
         """Samples that were accepted and are neither played nor discarded."""
         return self.accepted - self._gone - (self.clips[0].played if self.clips else 0)
 
+    def before_end_of(self, clip: Clip) -> int:
+        """Samples that will be played before the end of what a clip holds; all of them if it has no place yet."""
+        samples = 0
+        for other in self.clips:
+            samples += other.accepted - other.played
+            if other is clip:
+                break
+        return samples
+
     @property
     def any_open(self) -> bool:
         """Whether more audio may come for a clip that has its place."""

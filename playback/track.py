@@ -79,10 +79,12 @@ class PlaybackTrack(MediaStreamTrack):
     def stop(self) -> None:
         """End the track; closes the controller unless it was told not to."""
         if self.readyState == "live":
-            super().stop()
-            self._controller.detach(self)
-            if self._close_controller:
-                self._controller.close()
+            try:
+                super().stop()
+            finally:  # a listener of the track's own `ended` may raise
+                self._controller.detach(self)
+                if self._close_controller:
+                    self._controller.close()
 
     def _check_live(self) -> None:
         if self.readyState != "live":

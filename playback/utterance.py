@@ -70,11 +70,11 @@ class Utterance:
         "_playout",
         "_refused",
         "_report",
-        "_room",
         "cut_short",
         "format",
         "id",
         "interruptible",
+        "room",
         "text",
     )
 
@@ -104,7 +104,7 @@ class Utterance:
         """Whether something of it is missing: a lock ended it, or audio of it was refused. It can't complete then."""
         self._report: UtteranceReport | None = None
         self._done: Final = Gate()
-        self._room: Final = Gate()
+        self.room: Final = Gate()
         self._order: Lock | None = None
 
     def __repr__(self) -> str:
@@ -132,6 +132,8 @@ class Utterance:
     async def write(self, audio: Any) -> int:
         """Add audio as :meth:`push` does, after waiting while more than the high water is buffered, also in a pause.
 
+        What counts is what plays before the end of this utterance: an utterance behind it never keeps it waiting.
+
         Concurrent writes of one utterance keep their order. A write that is cancelled has taken nothing. The audio
         must not change until it returns.
 
@@ -143,10 +145,11 @@ class Utterance:
             FormatError: as :meth:`push`, before it waits.
         """
         parse(audio, self.format, self._dangling)
+        lock_era = self._playout.lock_era
         if self._order is None:
             self._order = Lock()
         async with self._order:
-            return await self._playout.write(self, audio)
+            return await self._playout.write(self, audio, lock_era)
 
     def mark(self, payload: object, at: float | None = None, until: float | None = None) -> bool:
         """Mark a place; ``mark_reached`` is told once the samples before it are played.
@@ -243,7 +246,7 @@ class Utterance:
             heard=heard(self.text, clip.marks, clip.played, outcome is Outcome.COMPLETED),
         )
         self._dangling = b""
-        self._room.open(False)
+        self.room.open()
         self._done.open()
         return self._report
 

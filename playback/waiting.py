@@ -6,7 +6,7 @@ from asyncio import Future
 
 
 class Gate:
-    """A place to wait; whoever opens it says how it went.
+    """A place to wait until somebody opens it.
 
     Nothing here knows a loop: a waiter brings its own, by being awaited.
     """
@@ -14,29 +14,21 @@ class Gate:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiters: list[Future[bool]] = []
+        self._waiters: list[Future[None]] = []
 
-    def __bool__(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._waiters)
-
-    async def wait(self) -> bool:
-        """Wait until the gate is opened.
-
-        Returns:
-            What it was opened with.
-        """
-        waiter: Future[bool] = Future()
+    async def wait(self) -> None:
+        """Wait until the gate is opened."""
+        waiter: Future[None] = Future()
         self._waiters.append(waiter)
         try:
-            return await waiter
+            await waiter
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def open(self, outcome: bool = True) -> None:
+    def open(self) -> None:
         """Let everybody through who waits now, in the order in which they came."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(outcome)
+                waiter.set_result(None)
