@@ -4,9 +4,10 @@ from playback.chart import PLAYBACK, State
 from playback.controller import PlaybackController
 from playback.envelope import Fades
 from playback.formats import AudioFormat, FormatError
+from playback.report import Outcome, UtteranceReport
 from playback.stepper import Stats
 from playback.timeline import BufferFull
-from playback.utterance import Outcome, Utterance, UtteranceReport
+from playback.utterance import Utterance
 from statecharts import ChartError
 
 __all__ = [

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from playback.events import AudioRefused, Event, MarkReached, StateChanged, UtteranceFinished
 from playback.formats import SAMPLE_BYTES
+from playback.report import UtteranceReport
 from playback.session import RECEIVED_RATE, Cue, Recording, Session, parse_cue
 from playback.speech import SpeechError, check_voice
-from playback.utterance import Utterance, UtteranceReport
+from playback.utterance import Utterance
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback.chart import REFUSES, STATE_OF, State
+from playback.checks import check_event, check_listener, check_seconds, check_type
 from playback.envelope import Fades
 from playback.formats import AudioFormat, converted_samples, parse
-from playback.listeners import EventStream, Listener, check_event, check_listener
+from playback.listeners import EventStream, Listener
 from playback.playout import Playout
 from playback.stepper import Limits, Stats
 from playback.threads import ThreadsafeProducer
@@ -50,6 +51,7 @@ class PlaybackController:
             for ever.
 
     Raises:
+        TypeError: an argument of another type, such as a bare rate for a format.
         ValueError: a time that is negative or not finite, or not cushion ≤ high water ≤ maximum.
     """
 
@@ -65,16 +67,17 @@ class PlaybackController:
         history_seconds: float = 2.0,
         starve_seconds: float | None = None,
     ) -> None:
-        times = {
-            "cushion_seconds": cushion_seconds,
-            "high_water_seconds": high_water_seconds,
-            "max_buffered_seconds": max_buffered_seconds,
-            "history_seconds": history_seconds,
-            "starve_seconds": starve_seconds or 0.0,
-        }
-        for name, value in times.items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} is {value!r}, expected a finite number of seconds, 0 or more")
+        check_type("format", format, AudioFormat)
+        check_type("input_format", input_format, AudioFormat, None)
+        check_type("fades", fades, Fades)
+        for name, value in (
+            ("cushion_seconds", cushion_seconds),
+            ("high_water_seconds", high_water_seconds),
+            ("max_buffered_seconds", max_buffered_seconds),
+            ("history_seconds", history_seconds),
+            ("starve_seconds", 0.0 if starve_seconds is None else starve_seconds),
+        ):
+            check_seconds(name, value)
         if not cushion_seconds <= high_water_seconds <= max_buffered_seconds:
             raise ValueError(
                 "expected cushion_seconds ≤ high_water_seconds ≤ max_buffered_seconds,"
@@ -160,6 +163,9 @@ class PlaybackController:
             id: its name in reports and events; one is made up unless told.
             format: what its bare bytes and arrays are taken for; ``input_format`` unless told.
             interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
+
+        Raises:
+            TypeError: an argument of another type.
         """
         utterance = self._make(text=text, id=id, format=format, interruptible=interruptible)
         self._playout.admit(utterance)
@@ -222,8 +228,7 @@ class PlaybackController:
         Raises:
             ValueError: a time that is negative or not finite.
         """
-        if not 0 <= rewind_seconds < float("inf"):
-            raise ValueError(f"rewind_seconds is {rewind_seconds!r}, expected a finite number of seconds, 0 or more")
+        check_seconds("rewind_seconds", rewind_seconds)
         return self._playout.resume(self.format.samples(rewind_seconds))
 
     def interrupt(self, *, lock: bool = False, force: bool = False) -> bool:
@@ -298,7 +303,7 @@ class PlaybackController:
             RuntimeError: another one has it: two readers would each get half of the audio.
         """
         if self._reader is not None and self._reader is not reader:
-            raise RuntimeError(f"{self._reader!r} reads this controller already, expected one reader")
+            raise RuntimeError(f"{self._reader!r} reads this controller already, expected one reader: stop it first")
         self._reader = reader
 
     def detach(self, reader: object) -> None:
@@ -383,6 +388,9 @@ class PlaybackController:
         interruptible: bool = True,
     ) -> Utterance:
         """A handle that the playout does not know of yet."""
+        check_type("text", text, str, None)
+        check_type("id", id, str, None)
+        check_type("format", format, AudioFormat, None)
         return Utterance(
             self._playout,
             text=text,

@@ -9,11 +9,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from playback.checks import check_seconds
+
 Samples = NDArray[np.int16]
 """Audio as it is handed out, of shape (samples, channels)."""
 
 GAIN_RAMP_SECONDS: Final = 0.02
 """How long a change of gain takes: one frame, short enough to be felt as immediate, long enough not to click."""
+
+LONGEST_FADE_SECONDS: Final = 5.0
+"""A fade is worked out in one go, and what fades can't be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,9 @@ class Fades:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not 0.0 <= value <= 5.0:
-                raise ValueError(f"{field.name} is {value!r}, expected 0 to 5 seconds")
+            check_seconds(field.name, value)
+            if value > LONGEST_FADE_SECONDS:
+                raise ValueError(f"{field.name} is {value!r}, expected at most {LONGEST_FADE_SECONDS} seconds")
 
 
 class Ramp:

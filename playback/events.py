@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 if TYPE_CHECKING:
     from playback.chart import State
-    from playback.utterance import Utterance, UtteranceReport
+    from playback.report import UtteranceReport
+    from playback.utterance import Utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,9 @@ class Underrun(Event):
     utterance: Utterance
 
 
-Refusal = Literal["locked", "ended", "interrupted", "closed"]
+Refusal = Literal["locked", "ended", "interrupted", "closed", "full"]
+"""Why audio was turned away: the input is locked, the utterance had ended or was dropped, the controller is closed; or,
+for a producer on another thread, that can't be told by an exception, more than may be buffered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,6 @@ class AudioRefused(Event):
     samples: int
     """How many samples at the output rate were turned away."""
     reason: Refusal
-    """Why: the input is locked, the utterance had ended or was finished, or the controller is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class Stalled(Event):
 
 @dataclass(frozen=True, slots=True)
 class Closed(Event):
-    """The controller was closed; the last event there is."""
+    """The controller was closed; only the change of state still follows."""
 
     name: ClassVar[str] = "closed"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral
 from typing import Any, Final, NamedTuple
 
 import av
@@ -44,12 +45,11 @@ class AudioFormat:
     channels: int = 1
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("sample_rate", self.sample_rate, RATES),
-            ("channels", self.channels, CHANNELS),
-        ):
-            if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+        for name, allowed in (("sample_rate", RATES), ("channels", CHANNELS)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value not in allowed:
                 raise FormatError(f"{name} is {value!r}, expected a whole number from {allowed[0]} to {allowed[-1]}")
+            object.__setattr__(self, name, int(value))  # numpy's whole numbers, too
 
     @property
     def frame_bytes(self) -> int:
@@ -75,6 +75,12 @@ class Layout(NamedTuple):
 
 
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
+_BYTE_TYPES: Final = frozenset("Bbch")
+"""The items of a buffer that are taken for s16le, in the letters of the struct module."""
+
+_LOUDEST: Final = 64.0
+"""Floats above 36 dB over full scale are no loud audio, but 16-bit values that nobody has scaled."""
+
 _NUMPY_TYPES: Final = {np.dtype(np.int16): "s16", np.dtype(np.float32): "flt"}
 
 
@@ -119,11 +125,14 @@ def parse(audio: Any, format: AudioFormat, dangling: bytes = b"") -> Block:
         case av.AudioFrame():
             return _parse_frame(audio)._replace(dropped=len(dangling))
     try:
-        return _parse_bytes(dangling + bytes(memoryview(audio)), format)
+        view = memoryview(audio)
     except TypeError:
         raise FormatError(
             f"audio is a {type(audio).__name__}, expected bytes, a numpy array or an av.AudioFrame"
         ) from None
+    if view.format not in _BYTE_TYPES:
+        raise FormatError(f"the buffer's type is {view.format!r}, expected bytes or 16-bit samples ('h')")
+    return _parse_bytes(dangling + bytes(view), format)
 
 
 def _parse_bytes(data: bytes, format: AudioFormat) -> Block:
@@ -143,7 +152,7 @@ def _parse_array(array: NDArray[Any], format: AudioFormat) -> Block:
     if array.ndim not in (1, 2) or channels not in _LAYOUTS or (array.ndim == 1 and format.channels != 1):
         shapes = "(samples,)" if format.channels == 1 else f"(samples, {format.channels})"
         raise FormatError(f"the array's shape is {array.shape}, expected {shapes} or (samples, channels), channels ≤ 2")
-    _check_finite(array)
+    _check_scale(array)
     layout = Layout(format.sample_rate, _LAYOUTS[channels], sample_type, array.itemsize * channels)
     return Block(layout, array.tobytes(), len(array))
 
@@ -157,14 +166,18 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     array = frame.to_ndarray()
     if frame.format.is_planar:
         array = array.T
-    _check_finite(array)
+    _check_scale(array)
     layout = Layout(frame.sample_rate, frame.layout.name, frame.format.packed.name, frame.format.bytes * channels)
     return Block(layout, array.tobytes(), frame.samples)
 
 
-def _check_finite(array: NDArray[Any]) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise FormatError(f"the audio has a sample of {array[~np.isfinite(array)][0]}, expected finite numbers")
+def _check_scale(array: NDArray[Any]) -> None:
+    if array.dtype.kind != "f" or not array.size:
+        return
+    # One pass finds all three: the largest of numbers with a NaN among them is NaN.
+    peak = np.abs(array).max()
+    if not peak <= _LOUDEST:
+        raise FormatError(f"the audio has a sample of magnitude {peak}, expected finite numbers, full scale 1.0")
 
 
 def converted_samples(samples: int, source_rate: int, target_rate: int) -> int:

@@ -7,13 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, Final, cast
+from typing import Any, Final
 from weakref import WeakSet
 
 from pyee import EventEmitter
 
 from playback.chart import State
-from playback.events import EVENTS, ErrorRaised, Event, EventsLost, StateChanged
+from playback.events import ErrorRaised, Event, EventsLost, StateChanged
 from playback.waiting import Gate
 
 LOGGER: Final = logging.getLogger("playback")
@@ -157,25 +157,3 @@ class EventStream:
         # What `closed` stands in is summed up by a last change of state; whatever is refused later is not told here.
         self.ended = isinstance(event, StateChanged) and event.new is State.CLOSED
         self._arrived.open()
-
-
-def check_event(name: str) -> str:
-    """The name, if there is such an event.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in EVENTS:
-        raise ValueError(f"there is no event {name!r}, expected one of {', '.join(sorted(EVENTS))}")
-    return name
-
-
-def check_listener(listener: Any) -> Listener:
-    """The listener, if it can be called.
-
-    Raises:
-        TypeError: it can't.
-    """
-    if not callable(listener):
-        raise TypeError(f"the listener is {listener!r}, expected a function or a coroutine function")
-    return cast(Listener, listener)

@@ -52,8 +52,6 @@ class Playhead:
     ) -> None:
         self.position = 0
         """Samples read so far."""
-        self.dry = 0
-        """Samples of silence since the open head had too little to go on; 0 while it has enough."""
         self.fading = False
         """Whether an interrupt's end is still to be told."""
         self.gain_db = 0.0
@@ -86,7 +84,8 @@ class Playhead:
         if not sounds:
             return SILENCE if self._gain.level == self._gain.target else None
         head = self._timeline.head
-        return head if head is not None and self._speaking and self._presence.flat and self._gain.flat else None
+        steady = self._speaking and self._presence.flat and self._gain.flat
+        return head if steady and head is not None and head.played else None
 
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain, along a ramp."""
@@ -152,6 +151,11 @@ class Playhead:
         self._speaking = False
         self._presence.move(1.0, 0)
 
+    def pass_on(self) -> None:
+        """The head is gone. What follows begins at once, unless it goes on where a ramp is under way."""
+        if not self._speaking:
+            self._presence.move(1.0, 0)
+
     def hush(self) -> None:
         """End all sound at once."""
         self._tail.clear()
@@ -181,6 +185,7 @@ class Playhead:
                 if not head.played:
                     self._tell(FirstAudioByte(self.position, head.utterance))
                 head.read(out[spoken * width : (spoken + taken) * width])
+                self._speaking = True
                 spoken += taken
                 self.position += taken
                 self.tell_marks(head)

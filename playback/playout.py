@@ -8,9 +8,10 @@ from playback.chart import FLOWS, PAUSED, PLAYBACK, REFUSES, RUNS_DRY, SOUNDS, T
 from playback.envelope import Fades
 from playback.events import AudioRefused, ErrorRaised, Refusal, Stalled
 from playback.formats import AudioFormat, Block, converted_samples, parse
+from playback.report import Outcome
 from playback.stepper import Limits, Stepper
 from playback.timeline import BufferFull, Clip, Mark
-from playback.utterance import Outcome, Utterance
+from playback.utterance import Utterance
 
 _CLOSED: Final = "closed"
 
@@ -79,8 +80,6 @@ class Playout(Stepper):
         self._keep_dangling(utterance, block)
         self._place(utterance)
         self.timeline.clean()
-        if clip is self.timeline.head:
-            self.playhead.dry = 0
         if before not in TAKES:
             self._fire("push")
         if before not in FLOWS:
@@ -90,9 +89,18 @@ class Playout(Stepper):
         self._fast_in = clip if plain and leaf in FLOWS else None
         return samples
 
+    def push_from_thread(self, utterance: Utterance, block: Block) -> None:
+        """The same for a producer that no exception reaches: what does not fit is refused, so it can't go unseen."""
+        try:
+            self.push_block(utterance, block)
+        except BufferFull as error:
+            self.refuse(utterance, self._samples_of(block), "full")
+            self.failed(error, "a push from another thread")
+
     async def write(self, utterance: Utterance, audio: Any, lock_era: object) -> int:
         """See :meth:`Utterance.write`; it began in this era of locks."""
-        while lock_era is self.lock_era and self._may_push(utterance) and not self._has_room(utterance):
+        samples = utterance._clip.measure(parse(audio, utterance.format, utterance._dangling))
+        while lock_era is self.lock_era and self._may_push(utterance) and not self._has_room(utterance, samples):
             self._writing.append(utterance)
             self._fast_out = None
             try:
@@ -118,7 +126,8 @@ class Playout(Stepper):
         if utterance._clip.ended:
             return False
         before = self.session.leaf
-        self._end(utterance)
+        # What a write is still waiting to add will be refused, so something will be missing.
+        self._end(utterance, cut_short=utterance in self._writing)
         self._place(utterance)
         self._fire_end()
         self._rest(before)
@@ -136,11 +145,10 @@ class Playout(Stepper):
         self._rest(before)
         return True
 
-    def refuse(self, utterance: Utterance | None, samples: int) -> None:
-        """Turn audio away, count it and tell it."""
+    def refuse(self, utterance: Utterance | None, samples: int, reason: Refusal = "locked") -> None:
+        """Turn audio away, count it and tell it; the reason is found out unless it lies outside."""
         self.stats.refusals += 1
         self.stats.refused_samples += samples
-        reason: Refusal = "locked"
         if utterance is not None:
             utterance._refused += samples
             utterance.cut_short = True
@@ -263,20 +271,26 @@ class Playout(Stepper):
     def _may_push(self, utterance: Utterance) -> bool:
         return not utterance._clip.ended and self.session.leaf not in REFUSES
 
-    def _has_room(self, utterance: Utterance) -> bool:
-        """Whether no more than the high water has to be played before what this utterance would push now.
+    def _has_room(self, utterance: Utterance, samples: int = 0) -> bool:
+        """Whether so many samples can be taken, and no more than the high water has to be played before them.
 
-        What plays after it does not count: it would wait for room that only its own end can make.
+        What plays after this utterance does not count: it would wait for room that only its own end can make. For the
+        same reason there is nothing to wait for once nothing plays before them.
         """
         before = self.timeline.before_end_of(utterance._clip)
-        return before <= self._limits.high_water
+        fits = self.timeline.buffered + samples <= self._limits.maximum
+        return not before or (fits and before <= self._limits.high_water)
 
     def _refuse(self, utterance: Utterance, block: Block) -> int:
-        """Turn a block away; an empty one is nothing to tell of."""
+        """Turn a block away, with the bytes that it would have completed; an empty one is nothing to tell of."""
+        self._drop_dangling(utterance)
         if block.samples:
-            rates = block.layout.sample_rate, self.format.sample_rate
-            self.refuse(utterance, converted_samples(block.samples, *rates))
+            self.refuse(utterance, self._samples_of(block))
         return 0
+
+    def _samples_of(self, block: Block) -> int:
+        """What a block would be at the output rate."""
+        return converted_samples(block.samples, block.layout.sample_rate, self.format.sample_rate)
 
     def _keep_dangling(self, utterance: Utterance, block: Block) -> None:
         """Keep the bytes of a sample that has only begun, for the push that completes it."""
@@ -303,12 +317,16 @@ class Playout(Stepper):
             self._settle()
         leaf = self.session.leaf
         self.timeline.clean()
+        start = self.playhead.position
         spoken = self.playhead.read(out, sounds=leaf in SOUNDS, paused=leaf in PAUSED)
         head = self.timeline.head
-        dry = leaf in RUNS_DRY and head is not None and spoken < samples
-        if head is not None and (dry or leaf in WAITS):
-            self._count_dry(head, samples - spoken)
-        self._settle(dry=dry, reading=True)
+        dry = head if leaf in RUNS_DRY and spoken < samples else None
+        if head is not None:
+            if dry or leaf in WAITS:
+                self._count_dry(head, samples - spoken)
+            elif spoken:
+                head.dry = 0
+        self._settle(dry=dry, dry_at=start + spoken, reading=True)
         for utterance in list(self._writing):
             if self._has_room(utterance):
                 utterance.room.open()
@@ -317,7 +335,7 @@ class Playout(Stepper):
         """Count the silence of an open head, and end it when it has starved."""
         if head.played:
             self.stats.underrun_samples += samples
-        self.playhead.dry += samples
-        if self._limits.starve is not None and self.playhead.dry >= self._limits.starve and not head.ended:
+        head.dry += samples
+        if self._limits.starve is not None and head.dry >= self._limits.starve and not head.ended:
             self._end(head.utterance)
             self._fire_end()

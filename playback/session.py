@@ -18,9 +18,9 @@ from playback.chart import State
 from playback.controller import PlaybackController
 from playback.events import EVENTS, AudioRefused, Event, MarkReached, UtteranceFinished
 from playback.formats import AudioFormat
+from playback.report import UtteranceReport
 from playback.speech import VOICE, speak
 from playback.track import PlaybackTrack
-from playback.utterance import UtteranceReport
 
 RECEIVED_RATE: Final = 48_000
 """The rate of what is received: Opus always decodes to it."""

@@ -24,8 +24,9 @@ from playback.events import EVENTS, LastAudioByte, StateChanged, UtteranceFinish
 from playback.formats import AudioFormat
 from playback.listeners import Listeners
 from playback.playhead import Playhead, Silence
+from playback.report import Outcome, UtteranceReport
 from playback.timeline import Clip, Timeline
-from playback.utterance import Outcome, Utterance, UtteranceReport
+from playback.utterance import Utterance
 
 _FIELDS: Final = {name: [field.name for field in fields(event)][1:] for name, event in EVENTS.items()}
 _FIRST_READ_SECONDS: Final = 0.02
@@ -100,10 +101,15 @@ class Stepper:
     def _end(self, utterance: Utterance, *, cut_short: bool = False) -> None:
         """Let an utterance take no more audio."""
         utterance.cut_short = utterance.cut_short or cut_short
+        self._drop_dangling(utterance)
+        utterance._clip.end()
+        utterance.room.open()
+        self._fast_in = self._fast_out = None
+
+    def _drop_dangling(self, utterance: Utterance) -> None:
+        """Drop the bytes of a sample that will not be completed."""
         self.stats.dangling_bytes += len(utterance._dangling)
         utterance._dangling = b""
-        utterance._clip.end()
-        self._fast_in = self._fast_out = None
 
     def _finish(self, utterance: Utterance, outcome: Outcome) -> None:
         """Drop an utterance and tell of it."""
@@ -129,23 +135,26 @@ class Stepper:
         """Take an utterance out of the queue, with its report."""
         self._placeless.pop(id(utterance), None)
         report = utterance._finish(outcome)
+        if utterance._clip is self.timeline.head:
+            self.playhead.pass_on()
         self.timeline.remove(utterance._clip)
-        self.playhead.dry = 0
         self._fast_in = self._fast_out = None
         return report
 
     # The chart
 
-    def _fire(self, event: str, **told: Any) -> bool:
-        """Fire one event, and tell what its edge tells."""
+    def _fire(self, event: str, position: int | None = None, **told: Any) -> bool:
+        """Fire one event, and tell what its edge tells; it happened now, or at a position within this read."""
         leaf = self.session.leaf
+        if position is None:
+            position = self.playhead.position
         self._fast_in = self._fast_out = None
         if not MACHINE.fire(self.session, event):
             return False
         for name in PLAYBACK.outputs.get((leaf, event), ()):
             if name == LastAudioByte.name and told["report"].outcome is not Outcome.COMPLETED:
                 continue
-            self.listeners.tell(EVENTS[name](self.playhead.position, **{field: told[field] for field in _FIELDS[name]}))
+            self.listeners.tell(EVENTS[name](position, **{field: told[field] for field in _FIELDS[name]}))
         return True
 
     def _fire_end(self) -> None:
@@ -159,31 +168,33 @@ class Stepper:
         self._tell_change(before)
         self.listeners.flush()
 
-    def _settle(self, *, dry: bool = False, reading: bool = False) -> None:
-        """Fire each fact that has become true, until none is left."""
+    def _settle(self, *, dry: Clip | None = None, dry_at: int = 0, reading: bool = False) -> None:
+        """Fire each fact that has become true, until none is left.
+
+        Args:
+            dry: the open head that the read just made found with too little, if there was one.
+            dry_at: at which position that was.
+            reading: whether this follows a read.
+        """
         while fact := self._fact(dry, reading):
             if fact == "boundary":
                 self._finish_head()
             elif fact == "underrun":
                 self.stats.underruns += 1
-                self._fire(fact, utterance=self.timeline.clips[0].utterance)
+                self._fire(fact, dry_at, utterance=self.timeline.clips[0].utterance)
+                dry = None
             else:
                 self._fire(fact)
 
-    def _fact(self, dry: bool, reading: bool) -> str | None:
-        """The next fact that is true, if there is one where the leaf can take it.
-
-        Args:
-            dry: whether the read that has just been made found an open head with too little.
-            reading: whether this follows a read.
-        """
+    def _fact(self, dry: Clip | None, reading: bool) -> str | None:
+        """The next fact that is true, if there is one that the leaf takes."""
         leaf = self.session.leaf
         head = self.timeline.head
         if head is not None and head.over:
             return "boundary"
         if leaf in WAITS and head is not None and self._is_ready(head):
             return "ready"
-        if leaf in RUNS_DRY and dry:
+        if leaf in RUNS_DRY and head is not None and head is dry and not head.ended:
             return "underrun"
         if leaf in DRAINS and head is None and self.playhead.is_silent and (reading or leaf not in FADES):
             return "drained"

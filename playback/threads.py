@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, get_running_loop, run_coroutine_threadsafe
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final, Protocol
@@ -28,8 +28,8 @@ class _Make(Protocol):
 class ThreadsafeUtterance:
     """An utterance whose producer runs on any thread. Made by :meth:`ThreadsafeProducer.utterance`.
 
-    Calls return None at once and are carried out in the loop's thread, in order. What they raise there becomes an
-    ``error`` event.
+    Calls are carried out in the loop's thread, in order. All but :meth:`write` return None at once; what they raise
+    there becomes an ``error`` event.
     """
 
     def __init__(self, playout: Playout, loop: AbstractEventLoop, utterance: Utterance) -> None:
@@ -57,7 +57,24 @@ class ThreadsafeUtterance:
         """
         block = parse(audio, self.handle.format, self._dangling)
         self._dangling = block.dangling
-        self._call(self._playout.push_block, self.handle, block)
+        self._call(self._playout.push_from_thread, self.handle, block)
+
+    def write(self, audio: Any) -> int:
+        """As :meth:`Utterance.write`: the calling thread waits while more than the high water is buffered.
+
+        Returns:
+            The output samples that were accepted.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be.
+            BufferFull: it would not fit even if it waited.
+            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+        """
+        if _runs_here(self._loop):
+            raise RuntimeError("called in the loop's own thread, which must not wait: await Utterance.write there")
+        accepted = run_coroutine_threadsafe(self.handle.write(audio), self._loop).result()
+        self._dangling = self.handle._dangling
+        return accepted
 
     def mark(self, payload: object, at: float | None = None, until: float | None = None) -> None:
         """As :meth:`Utterance.mark`."""
@@ -136,3 +153,11 @@ class ThreadsafeProducer:
             own, self._own = self._own, None
             if own is not None:
                 own.end()
+
+
+def _runs_here(loop: AbstractEventLoop) -> bool:
+    """Whether this thread is the one that runs a loop, right now."""
+    try:
+        return get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -61,6 +61,7 @@ class Clip:
         "_run_out",
         "_width",
         "accepted",
+        "dry",
         "ended",
         "marks",
         "utterance",
@@ -72,6 +73,8 @@ class Clip:
         other alive, and a handle that is dropped unused would go on existing."""
         self.accepted = 0
         """Output samples that the pushes so far amount to."""
+        self.dry = 0
+        """Samples of silence since it had too little to go on, while it was the head and had not ended."""
         self.ended = False
         """Whether more audio may come."""
         self.marks: list[Mark] = []
@@ -132,6 +135,7 @@ class Clip:
         self._run_in += block.samples
         self._run_out += added
         self.accepted += added
+        self.dry = 0
         if block.layout == self._native and not self._raw and self._converter is None:
             self._chunks.append(block.data)
             self._made += added
@@ -143,6 +147,7 @@ class Clip:
         self._chunks.append(data)
         self.accepted += samples
         self._made += samples
+        self.dry = 0
 
     @property
     def is_plain(self) -> bool:

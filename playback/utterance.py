@@ -1,51 +1,18 @@
-"""Utterance: the handle that a producer holds; UtteranceReport: what became of it."""
+"""Utterance: the handle that a producer holds."""
 
 from __future__ import annotations
 
-import re
 from asyncio import Lock
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from playback.checks import check_seconds
 from playback.formats import AudioFormat, parse
+from playback.report import Outcome, UtteranceReport
 from playback.timeline import Clip, Mark
 from playback.waiting import Gate
 
 if TYPE_CHECKING:
     from playback.playout import Playout
-
-
-class Outcome(StrEnum):
-    """How an utterance ended."""
-
-    COMPLETED = "completed"
-    """Its producer ended it, and all of it was played."""
-    INTERRUPTED = "interrupted"
-    """An interrupt or a cancel dropped it, a lock ended it before its producer did, or audio of it was refused."""
-    CLOSED = "closed"
-    """The controller was closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class UtteranceReport:
-    """What was really heard of an utterance. Counts are samples at the output rate."""
-
-    id: str
-    outcome: Outcome
-    accepted: int
-    """Samples that were pushed and taken."""
-    played: int
-    """Samples that were handed out, each counted once."""
-    discarded: int
-    """Samples that were taken and will never be played."""
-    refused: int
-    """Samples that were pushed and turned away until it finished."""
-    text: str | None
-    """What it was to say."""
-    heard: str | None
-    """What was heard of it: ``text`` up to the last word heard, or the marks' payloads joined if there is no text; all
-    of it on completion; None where there are no marks to tell."""
 
 
 class Utterance:
@@ -143,6 +110,7 @@ class Utterance:
 
         Raises:
             FormatError: as :meth:`push`, before it waits.
+            BufferFull: it would not fit even if it waited.
         """
         parse(audio, self.format, self._dangling)
         lock_era = self._playout.lock_era
@@ -171,12 +139,13 @@ class Utterance:
         """
         output = self._playout.format
         for name, value in (("at", at), ("until", until)):
-            if value is not None and not 0 <= value < float("inf"):
-                raise ValueError(f"{name} is {value!r}, expected seconds from the utterance's start")
+            if value is not None:
+                check_seconds(name, value)
         start = self._clip.accepted if at is None else output.samples(at)
         stop = None if until is None else output.samples(until)
         if stop is not None and stop < start:
-            raise ValueError(f"until is {until!r}, expected no less than where the mark stands, {start} samples")
+            where = "what is accepted so far" if at is None else f"at, which is {at!r}"
+            raise ValueError(f"until is {until!r}, expected no less than {where}")
         return self._playout.mark(self, Mark(start, stop, payload))
 
     def end(self) -> bool:
@@ -243,42 +212,9 @@ class Utterance:
             discarded=clip.accepted - clip.played,
             refused=self._refused,
             text=self.text,
-            heard=heard(self.text, clip.marks, clip.played, outcome is Outcome.COMPLETED),
+            marks=tuple(clip.marks),
         )
         self._dangling = b""
         self.room.open()
         self._done.open()
         return self._report
-
-
-def heard(text: str | None, marks: list[Mark], played: int, completed: bool) -> str | None:
-    """What was heard of an utterance.
-
-    Args:
-        text: what it was to say, if that is known.
-        marks: its marks, by position; their payloads are taken for its words.
-        played: how many of its samples were handed out.
-        completed: whether it was played to its end.
-
-    Returns:
-        The text up to the last word heard, or the words joined by spaces if there is no text; all of it if it was
-        completed; None if there is nothing to tell it by.
-    """
-    if completed and text is not None:
-        return text
-    if not marks:
-        return None
-    ends = [
-        mark.until if mark.until is not None else following.at
-        for mark, following in zip(marks, [*marks[1:], Mark(played + 1, None, None)], strict=True)
-    ]
-    words = [str(mark.payload) for mark, end in zip(marks, ends, strict=True) if completed or 0 < end <= played]
-    if text is None:
-        return " ".join(words)
-    stop = 0
-    for word in words:
-        # Words that synthesis spells otherwise than the text ("8" for "eight") are passed over.
-        found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE).search(text, stop) if word else None
-        if found:
-            stop = found.end()
-    return text[:stop]

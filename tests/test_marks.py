@@ -172,15 +172,65 @@ class TestHeard:
         assert heard(said(self.TEXT, []), 2) is None
         assert heard(said(None, []), 10) is None
 
-    def test_a_word_that_is_part_of_another_one_is_found_in_its_own_place(self) -> None:
-        words = [("a", 0, 480), ("at", 480, 960)]
-        assert heard(said("Table for a cat at eight", words), 1) == "Table for a"
-        assert heard(said("Table for a cat at eight", words), 2) == "Table for a cat at"
+    def test_a_few_words_are_enough(self) -> None:
+        text = "Your table at the window is booked for eight."
+        words = [("table", 0, 480), ("booked", 480, 960)]
+        assert heard(said(text, words), 1) == "Your table"
+        assert heard(said(text, words), 2) == "Your table at the window is booked"
 
-    def test_words_that_are_spelled_otherwise_are_passed_over(self) -> None:
+    def test_words_that_are_spelled_otherwise_are_aligned_by_their_neighbours(self) -> None:
         words = [("Table", 0, 480), ("8", 480, 960), ("TONIGHT", 960, 1440)]
-        assert heard(said("Table for eight, tonight!", words), 2) == "Table"
+        assert heard(said("Table for eight, tonight!", words), 2) == "Table for eight"
         assert heard(said("Table for eight, tonight!", words), 3) == "Table for eight, tonight"
+        assert heard(said("Table for eight, tonight!", words[:2]), 2) == "Table"
+
+    def test_two_words_of_one_place_are_heard_together(self) -> None:
+        assert heard(said(None, [("one", 0, None), ("two", 0, None)]), 1) == "one"
+
+    @pytest.mark.parametrize(
+        ("text", "words", "wanted"),
+        [
+            (
+                "Call 2 people, then two more",
+                ["Call", "two", "people", "then"],
+                ["", "Call", "Call 2", "Call 2 people"],
+            ),
+            ("Dr. Lee is in room 5; the doctor waits", ["doctor", "Lee", "is"], ["", "Dr", "Dr. Lee"]),
+            ("你好世界朋友们", ["你好", "世界", "朋友们"], ["", "你好", "你好世界"]),
+            ("Hello big world", ["Hello", " big", " world"], ["", "Hello", "Hello big"]),
+            ("Hello big world", ["Hello ", "big ", "world "], ["", "Hello", "Hello big"]),
+            ("Unbelievable story", ["Un", "believ", "able", " story"], ["", "Un", "Unbeliev", "Unbelievable"]),
+            ("I don’t know", ["I", "don't", "know"], ["", "I", "I don’t"]),
+            ("Hi you", list("Hi you"), ["", "H", "Hi", "Hi", "Hi y", "Hi yo"]),
+            ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"], ["", "नमस्ते"]),
+            ("Nothing alike", ["xyz", "abc", "def"], ["", "", ""]),
+            ("", ["word", "more"], ["", ""]),
+            ("...", ["word", "more"], ["", ""]),
+        ],
+    )
+    def test_however_synthesis_spells_it(self, text: str, words: list[str], wanted: list[str]) -> None:
+        marked = [(word, index * FRAME, None) for index, word in enumerate(words)]
+        assert [heard(said(text, marked), reads) for reads in range(len(words))] == wanted
+
+    def test_spaces_among_the_payloads_are_kept(self) -> None:
+        assert heard(said(None, [("Un", 0, 480), ("heard", 480, 960), (" of", 960, 1440)]), 3) == "Unheard of"
+
+    def test_what_is_no_word_is_not_one(self) -> None:
+        case = said(None, [("Hello", 0, 480)])
+        case.handle.mark({"viseme": 3}, at=0.02)
+        assert heard(case, 3) == "Hello"
+        case = said("Hello there", [])
+        case.handle.mark(3, at=0.02)
+        assert heard(case, 3) is None
+
+    def test_a_payload_that_can_not_be_shown_hurts_nobody(self) -> None:
+        class Broken:
+            def __repr__(self) -> str:
+                raise RuntimeError
+
+        case = said("Hello", [("Hello", 0, 480)])
+        case.handle.mark(Broken(), at=0.01)
+        assert heard(case, 3) == "Hello"
 
     def test_a_rewind_unhears_nothing(self) -> None:
         case = said(self.TEXT, self.WORDS)

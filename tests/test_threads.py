@@ -215,7 +215,36 @@ async def test_a_full_buffer_becomes_an_error_event_and_takes_nothing() -> None:
     assert isinstance(error.exception, BufferFull)
     assert "from another thread" in error.source
     assert h.read(5 * FRAME + 1) == [*range(1, 5 * FRAME + 1), 0]
-    assert outcomes(h) == [(Outcome.COMPLETED, 5 * FRAME)]
+    assert refusals(h) == [(1, "full")]
+    assert outcomes(h) == [(Outcome.INTERRUPTED, 5 * FRAME)], "something of it is missing"
+
+
+async def test_a_write_waits_in_its_thread_for_room() -> None:
+    h, producer = made(high_water_seconds=0.1, max_buffered_seconds=0.2)
+    utterance = producer.utterance()
+
+    def produce() -> list[int]:
+        utterance.push(ramp(7).tobytes()[:13])
+        rest = ramp(7).tobytes()[13:] + ramp(20 * FRAME, 8).tobytes()
+        accepted = [utterance.write(rest[at : at + 999]) for at in range(0, len(rest), 999)]
+        utterance.end()
+        return accepted
+
+    work = asyncio.create_task(asyncio.to_thread(produce))
+    out: list[int] = []
+    while not work.done() or h.controller.buffered:
+        await asyncio.sleep(0)
+        out += h.read(60)
+        assert h.controller.buffered <= 2400 + 500
+    assert [sample for sample in out if sample] == [*range(1, 20 * FRAME + 8)]
+    assert sum(await work) == 20 * FRAME + 1
+    assert outcomes(h) == [(Outcome.COMPLETED, 20 * FRAME + 7)]
+
+
+async def test_a_write_in_the_loops_own_thread_is_told_instead_of_waiting_for_ever() -> None:
+    _, producer = made()
+    with pytest.raises(RuntimeError, match=r"await Utterance\.write"):
+        producer.utterance().write(ramp(1))
 
 
 async def test_a_mark_that_cannot_be_becomes_an_error_event() -> None:

@@ -360,3 +360,35 @@ async def test_a_handle_made_after_the_close_is_finished_already() -> None:
     h = heard()
     h.controller.close()
     assert (await h.controller.utterance().wait()).outcome is Outcome.CLOSED
+
+
+async def test_it_waits_until_it_fits() -> None:
+    h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0.09, max_buffered_seconds=0.1))
+    utterance = h.controller.utterance()
+    utterance.push(ramp(4 * FRAME))
+    write = asyncio.create_task(utterance.write(ramp(2 * FRAME)))
+    await asyncio.sleep(0)
+    assert not write.done()
+    h.read()
+    await asyncio.sleep(0)
+    assert await write == 2 * FRAME
+
+
+async def test_what_can_never_fit_is_told() -> None:
+    h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0.1, max_buffered_seconds=0.1))
+    with pytest.raises(BufferFull):
+        await h.controller.utterance().write(ramp(6 * FRAME))
+
+
+async def test_an_end_while_it_waits_leaves_something_missing() -> None:
+    h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0.01))
+    utterance = h.controller.utterance()
+    utterance.push(ramp(2 * FRAME))
+    write = asyncio.create_task(utterance.write(ramp(FRAME)))
+    await asyncio.sleep(0)
+    utterance.end()
+    h.read(), h.read()
+    assert await write == 0
+    assert utterance.refused == FRAME
+    assert utterance.report is not None
+    assert utterance.report.outcome is Outcome.INTERRUPTED

@@ -1,0 +1,58 @@
+"""Checks of what users pass: a mistake gets an error that names the value and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+from playback.events import EVENTS
+
+
+def check_type(name: str, value: object, *types: type | None) -> None:
+    """See that an argument is of one of these types; None stands for itself.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not any(value is None if kind is None else isinstance(value, kind) for kind in types):
+        expected = " or ".join("None" if kind is None else kind.__name__ for kind in types)
+        raise TypeError(f"{name} is {value!r}, expected {expected}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """See that an argument is a time.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative or not finite.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, expected a number of seconds")
+    if not 0 <= float(value) < float("inf"):
+        raise ValueError(f"{name} is {value!r}, expected a finite number of seconds, 0 or more")
+
+
+def check_event(name: object) -> str:
+    """The name, if there is such an event.
+
+    Raises:
+        TypeError: it is no name.
+        ValueError: there is no such event.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the event's name is {name!r}, expected a string such as 'last_audio_byte'")
+    if name not in EVENTS:
+        raise ValueError(f"there is no event {name!r}, expected one of {', '.join(sorted(EVENTS))}")
+    return name
+
+
+def check_listener(listener: Any) -> Callable[[Any], object]:
+    """The listener, if it can be called.
+
+    Raises:
+        TypeError: it can't.
+    """
+    if not callable(listener):
+        raise TypeError(f"the listener is {listener!r}, expected a function or a coroutine function")
+    return listener  # type: ignore[no-any-return]
