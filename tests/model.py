@@ -1,0 +1,475 @@
+"""What a playout must do, told once more in the simplest way: lists of samples, walked through one by one.
+
+Written from the design and not from the code, with nothing that makes it fast. Of faded audio it knows only where it
+may sound: there a sample may have any value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+FIRST_READ: Final = 160
+"""What a read is taken to be before there was one: 20 ms at 8 kHz."""
+
+Told = tuple[str, int | None, str | None, Any]
+"""An event: its name, position, the id of its utterance, what else it tells."""
+
+
+class Full(Exception):  # noqa: N818 - as BufferFull
+    """More would be buffered than may be."""
+
+
+@dataclass
+class Settings:
+    """What a controller is made with, in samples."""
+
+    cushion: int = 0
+    maximum: int = 1_000_000
+    history: int = 16_000
+    starve: int | None = None
+    interrupt_fade: int = 0
+    pause_ramp: int = 0
+    resume_ramp: int = 0
+
+
+@dataclass
+class Word:
+    """A mark."""
+
+    payload: str
+    at: int
+    until: int | None
+    told: bool = False
+
+
+@dataclass(eq=False)
+class Line:
+    """An utterance."""
+
+    id: str
+    interruptible: bool = True
+    samples: list[int] = field(default_factory=list)
+    cursor: int = 0
+    played: int = 0
+    ended: bool = False
+    cut_short: bool = False
+    outcome: str | None = None
+    refused: int = 0
+    dangling: bytes = b""  # the first byte of a sample; nothing goes on with it once the line has ended
+    words: list[Word] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> int:
+        return len(self.samples)
+
+    @property
+    def left(self) -> int:
+        return len(self.samples) - self.cursor
+
+    @property
+    def discarded(self) -> int:
+        return self.accepted - self.played if self.outcome else 0
+
+    def heard(self) -> str | None:
+        if not self.words:
+            return None
+        ends = [word.at for word in self.words[1:]] + [None]
+        heard = []
+        for word, following in zip(self.words, ends, strict=True):
+            end = following if word.until is None else word.until
+            if self.outcome == "completed" or (end is not None and self.played and end <= self.played):
+                heard.append(word.payload)
+        return " ".join(heard)
+
+
+class Model:
+    """A playout."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.mode = "rest"  # or speaking, paused, interrupted, closed
+        self.locked = False
+        self.waiting = False  # speaking: for enough to start, or to go on
+        self.blank = False  # paused: there was nothing to pause, and nothing came since
+        self.queue: list[Line] = []
+        self.placeless: list[Line] = []
+        self.own: Line | None = None
+        self.owned = 0
+        self.position = 0
+        self.read_size = FIRST_READ
+        self.dry = 0
+        self.refusals = self.refused_samples = self.underruns = 0
+        self.told: list[Told] = []
+        self.silenced_at: int | None = None
+
+        # What fades. A tail may sound for so many samples; speech may be ramped for so many.
+        self.tail = 0
+        self.ramp = 0
+        self.sounding = False  # the last read was speech to its end
+        self.faint = False  # a pause has cut the voice, so that it ramps up afterwards
+        self.pausing = False  # the last read was within a pause
+        self.unsilenced = False
+
+    # What there is to see
+
+    @property
+    def any_open(self) -> bool:
+        return any(not line.ended for line in self.queue)
+
+    @property
+    def leaf(self) -> str:
+        match self.mode:
+            case "closed":
+                return "closed"
+            case "paused" if self.locked:
+                return "paused.sealed"
+            case "paused":
+                return "paused.empty" if self.blank else "paused.held" if self.any_open else "paused.ended"
+            case "interrupted":
+                return "interrupted.sealed" if self.locked else "interrupted.fading"
+            case "speaking" if self.locked:
+                return "speaking.sealed"
+            case "speaking" if not self.any_open:
+                return "speaking.draining"
+            case "speaking":
+                return "speaking.buffering" if self.waiting else "speaking.streaming"
+            case _:
+                return "input_locked" if self.locked else "idle"
+
+    @property
+    def state(self) -> str:
+        return self.leaf.partition(".")[0]
+
+    @property
+    def refuses(self) -> bool:
+        return self.locked or self.mode == "closed"
+
+    @property
+    def buffered(self) -> int:
+        return sum(line.accepted - line.played for line in self.queue)
+
+    # Producers
+
+    def utterance(self, id: str, interruptible: bool) -> Line:
+        line = Line(id, interruptible)
+        self.placeless.append(line)
+        self._begin()
+        if self.mode == "closed":
+            self._finish(line, "closed")
+        return line
+
+    def forget(self, line: Line) -> None:
+        """The producer drops a handle that has never pushed."""
+        self._begin()
+        self.placeless.remove(line)
+
+    def push(self, line: Line, data: bytes, *, whole: bool) -> int:
+        """Push bytes; whole are those of an array, that no dangling byte goes on with."""
+        before = self._begin()
+        if not whole and not line.ended:
+            data = line.dangling + data
+        samples, odd = divmod(len(data), 2)
+        dangling = data[-1:] if odd else b""
+        if line.ended or self.refuses:
+            line.dangling = b"" if line.ended else dangling
+            self._refuse(line, samples)
+            return 0
+        if samples and self.buffered + samples > self.settings.maximum:
+            raise Full
+        line.dangling = dangling
+        if not samples:
+            return 0
+        was_draining = self.mode == "speaking" and not self.any_open
+        self._place(line)
+        line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
+        if line is self.queue[0]:
+            self.dry = 0
+        if self.mode in ("rest", "interrupted"):
+            self.mode, self.waiting = "speaking", True
+        elif was_draining:
+            self.waiting = False
+        self.blank = False
+        self._rest(before)
+        return samples
+
+    def push_own(self, data: bytes, *, whole: bool) -> int:
+        if self.own is None or self.own.ended:
+            if self.refuses:
+                self._begin()
+                self._refuse(None, len(data) // 2)
+                return 0
+            self.owned += 1
+            self.own = self.utterance(f"utterance-{self.owned}", True)
+        return self.push(self.own, data, whole=whole)
+
+    def end_own(self) -> bool:
+        own, self.own = self.own, None
+        self._begin()
+        return own is not None and self.end(own)
+
+    def end(self, line: Line) -> bool:
+        before = self._begin()
+        if line.ended:
+            return False
+        line.ended = True
+        self._place(line)
+        self._rest(before)
+        return True
+
+    def cancel(self, line: Line) -> bool:
+        before = self._begin()
+        if line.outcome:
+            return False
+        if line in self.queue[:1]:
+            self._fade_out()
+        self._finish(line, "interrupted")
+        self._rest(before)
+        return True
+
+    def mark(self, line: Line, payload: str, at: int | None, until: int | None) -> bool:
+        self._begin()
+        if line.outcome:
+            return False
+        word = Word(payload, line.accepted if at is None else at, until)
+        place = sum(other.at <= word.at for other in line.words)
+        line.words.insert(place, word)
+        if line.played and word.at <= line.played:
+            self._tell_word(line, word, self.position)
+        return True
+
+    # Commands
+
+    def pause(self) -> bool:
+        before = self._begin()
+        if self.mode in ("paused", "closed"):
+            return False
+        self.blank = self.mode in ("rest", "interrupted") and not self.locked
+        self.mode = "paused"
+        self._tell("paused")
+        self._rest(before)
+        return True
+
+    def resume(self, rewind: int, rewound: int) -> bool:
+        """Resume; how far was really rewound is free between two bounds where the history is used up."""
+        before = self._begin()
+        if self.mode != "paused":
+            return False
+        if self.queue:
+            head, history = self.queue[0], self.settings.history
+            farthest = min(rewind, head.cursor, history)
+            nearest = min(farthest, max(0, history - (head.played - head.cursor)))
+            assert nearest <= rewound <= farthest, f"rewound by {rewound}, expected {nearest} to {farthest}"
+            head.cursor -= rewound
+            self.faint |= rewound > 0
+        else:
+            assert not rewound
+        if self.faint:
+            self.ramp, self.faint = self.settings.resume_ramp, False
+        self._tell("resumed", extra=rewound)
+        self.mode, self.waiting = ("rest", False) if self.blank else ("speaking", True)
+        self.blank = False
+        self._rest(before)
+        return True
+
+    def interrupt(self, lock: bool, force: bool) -> bool:
+        before = self._begin()
+        leaf = self.leaf
+        spared = [line for line in self.queue[:1] if not line.interruptible and not force]
+        buffered = self.buffered
+        doomed = [line for line in self.queue + self.placeless if line not in spared]
+        if not spared:
+            self._fade_out()
+        for line in doomed:
+            self._finish(line, "interrupted")
+        if not spared and self.mode in ("speaking", "paused"):
+            self._tell("interrupted", extra=buffered)
+            self.unsilenced = True
+            self.mode = "rest" if self.blank else "interrupted"
+            self.blank = False
+        if not spared and lock:
+            self._lock()
+        self._rest(before)
+        return bool(doomed) or self.leaf != leaf
+
+    def lock(self) -> bool:
+        before = self._begin()
+        locked = self._lock()
+        self._rest(before)
+        return locked
+
+    def unlock(self) -> bool:
+        before = self._begin()
+        if not self.locked or self.mode == "closed":
+            return False
+        self.locked = False
+        self._tell("input_unlocked")
+        self._rest(before)
+        return True
+
+    def close(self) -> bool:
+        before = self._begin()
+        if self.mode == "closed":
+            return False
+        for line in self.queue + self.placeless:
+            self._finish(line, "closed")
+        self.mode = "closed"
+        self.tail, self.unsilenced = 0, False
+        self._tell("closed")
+        self._rest(before)
+        return True
+
+    # The reader
+
+    def read(self, samples: int) -> list[int | None]:
+        """The next samples; None where a fade is heard."""
+        before = self._begin()
+        if not samples:
+            return []
+        self.read_size = samples
+        self._settle()
+        start = self.position
+        paused = self.mode == "paused"
+        if paused and not self.pausing:
+            self.tail = min(self.tail, self.settings.pause_ramp)
+            if self.sounding and self.queue and self.queue[0].played:
+                self.tail = max(self.tail, min(self.settings.pause_ramp, self.queue[0].left))
+                self.faint = True
+        self.pausing = paused
+
+        out: list[int | None] = []
+        streaming = self.mode == "speaking" and not self.waiting
+        if streaming:
+            self._speak(out, samples)
+        spoken = len(out)
+        self.sounding = spoken == samples
+        out += [0] * (samples - spoken)
+        fading = min(self.tail, samples)
+        out[:fading] = [None] * fading
+        self.tail -= fading
+        if self.unsilenced and not self.tail:
+            self.unsilenced = False
+            self.silenced_at = start + fading
+        self.position = start + samples
+
+        if self.mode == "speaking" and spoken < samples and self.queue and not self.queue[0].ended:
+            head = self.queue[0]
+            self.dry += samples - spoken
+            if self.settings.starve is not None and self.dry >= self.settings.starve:
+                head.ended = True
+            elif streaming:
+                self.waiting = True
+                self.underruns += 1
+                self._tell("underrun", head, position=None)
+        self._settle()
+        if self.mode == "interrupted" and not self.tail:
+            self.mode = "rest"
+        self._tell_change(before)
+        return out
+
+    def _speak(self, out: list[int | None], samples: int) -> None:
+        while len(out) < samples and self.queue:
+            head = self.queue[0]
+            wanted = samples - len(out)
+            if head.left < wanted and not head.ended:
+                break
+            if head.left and not head.played:
+                self._tell("first_audio_byte", head)
+            for _ in range(min(wanted, head.left)):
+                if not head.cursor:
+                    self._reach(head, 0)
+                out.append(None if self.ramp else head.samples[head.cursor])
+                self.ramp = max(0, self.ramp - 1)
+                self.dry = 0
+                head.cursor += 1
+                head.played = max(head.played, head.cursor)
+                self.position += 1
+                self._reach(head, head.cursor)
+            self._finish_heads()
+
+    # Parts of the above
+
+    def _begin(self) -> str:
+        self.told = []
+        self.silenced_at = None
+        return self.leaf
+
+    def _tell(self, name: str, line: Line | None = None, extra: Any = None, position: int | None = -1) -> None:
+        self.told.append((name, self.position if position == -1 else position, line.id if line else None, extra))
+
+    def _tell_word(self, line: Line, word: Word, position: int) -> None:
+        word.told = True
+        self._tell("mark_reached", line, (word.payload, word.at), position)
+
+    def _reach(self, line: Line, cursor: int) -> None:
+        for word in line.words:
+            if not word.told and word.at <= cursor:
+                self._tell_word(line, word, self.position)
+
+    def _tell_change(self, before: str) -> None:
+        if self.leaf != before:
+            self._tell("state_changed", extra=(before.partition(".")[0], self.state, before, self.leaf))
+
+    def _place(self, line: Line) -> None:
+        if line in self.placeless:
+            self.placeless.remove(line)
+            self.queue.append(line)
+
+    def _refuse(self, line: Line | None, samples: int) -> None:
+        if not samples:
+            return
+        self.refusals += 1
+        self.refused_samples += samples
+        if line:
+            line.refused += samples
+            line.cut_short = True
+        self._tell("audio_refused", line, samples)
+
+    def _lock(self) -> bool:
+        if self.refuses:
+            return False
+        for line in self.queue:
+            line.cut_short |= not line.ended
+            line.ended = True
+        self.locked, self.blank = True, False
+        self._tell("input_locked")
+        return True
+
+    def _finish(self, line: Line, outcome: str) -> None:
+        if line in self.queue[:1]:
+            self.dry = 0
+        (self.queue if line in self.queue else self.placeless).remove(line)
+        line.ended = True
+        line.outcome = outcome
+        report = (outcome, line.accepted, line.played, line.discarded, line.refused, line.heard())
+        self._tell("utterance_finished", line, report)
+
+    def _finish_heads(self) -> None:
+        while self.queue and self.queue[0].ended and not self.queue[0].left:
+            head = self.queue[0]
+            if not head.cut_short:
+                self._reach(head, 1_000_000_000)
+                self._tell("last_audio_byte", head)
+            self._finish(head, "interrupted" if head.cut_short else "completed")
+
+    def _settle(self) -> None:
+        self._finish_heads()
+        if not self.any_open:
+            self.waiting = False
+        if self.waiting:
+            head = self.queue[0]
+            self.waiting = not head.ended and head.left < max(self.settings.cushion, self.read_size)
+        if self.mode == "speaking" and not self.queue and not self.tail:
+            self.mode = "rest"
+
+    def _rest(self, before: str) -> None:
+        self._settle()
+        self._tell_change(before)
+
+    def _fade_out(self) -> None:
+        if self.mode == "paused":
+            self.tail = 0
+        elif self.mode == "speaking" and not self.waiting and self.sounding and self.queue and self.queue[0].played:
+            self.tail = max(self.tail, min(self.settings.interrupt_fade, self.queue[0].left))
+        self.sounding = self.faint = False
+        self.ramp = 0
