@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from playback import __version__
 from playback.events import AudioRefused, Event, MarkReached, StateChanged, UtteranceFinished
 from playback.formats import SAMPLE_BYTES
 from playback.report import UtteranceReport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NEEDS: Final = ("espeakng_loader", "matplotlib", "rich")
+SOUNDS: Final = (".wav",)
 PICTURES: Final = (".svg", ".png", ".pdf")
 POLL_SECONDS: Final = 0.05
 
@@ -62,8 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console
 
     try:
-        session = Session(_script(options), voice=options.voice, sample_rate=options.rate, limit_seconds=options.limit)
         _check(options)
+        session = _session(options)
     except ValueError as error:
         parser.error(str(error))
     console = Console(markup=False, highlight=False, soft_wrap=True)
@@ -86,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="program", required=True, metavar="{say,demo}")
 
     say = commands.add_parser("say", help="say a text, and give commands meanwhile")
@@ -117,6 +120,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _session(options: argparse.Namespace) -> Session:
+    """The session of a command line.
+
+    Raises:
+        ValueError: a cue that can't be read, or no such rate.
+    """
+    script = _script(options)
+    try:
+        return Session(script, voice=options.voice, sample_rate=options.rate, limit_seconds=options.limit)
+    except ValueError as error:
+        raise ValueError(f"--rate: {error}; 48000 and 24000 will do") from None
+
+
 def _script(options: argparse.Namespace) -> list[Cue]:
     """The cues of a command line.
 
@@ -144,7 +160,7 @@ def _check(options: argparse.Namespace) -> None:
     try:
         check_voice(options.voice)
     except SpeechError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"--voice: {error}") from None
     if options.program == "demo":
         options.out = options.directory / "session.wav"
         options.plot = options.directory / "session.svg"
@@ -152,10 +168,10 @@ def _check(options: argparse.Namespace) -> None:
             options.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"--out: {options.directory} can't be made: {error.strerror}") from None
-    if options.plot is not None and options.plot.suffix.lower() not in PICTURES:
-        raise ValueError(f"--plot: {str(options.plot)!r} does not end in {', '.join(PICTURES)}")
-    for option, path in (("--out", options.out), ("--plot", options.plot)):
+    for option, path, suffixes in (("--out", options.out, SOUNDS), ("--plot", options.plot, PICTURES)):
         if path is not None:
+            if path.suffix.lower() not in suffixes:
+                raise ValueError(f"{option}: {str(path)!r} does not end in {' or '.join(suffixes)}")
             _check_writable(option, path)
 
 
