@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from playback.chart import REFUSES, STATE_OF, State
 from playback.checks import check_event, check_listener, check_seconds, check_type
 from playback.envelope import Fades
-from playback.formats import AudioFormat, converted_samples, parse
+from playback.formats import AudioFormat, parse
 from playback.listeners import EventStream, Listener
 from playback.playout import Playout
 from playback.stepper import Limits, Stats
@@ -188,11 +188,7 @@ class PlaybackController:
         """
         if self._own is None or self._own.ended:
             if self.input_locked:
-                block = parse(audio, self.input_format)
-                rates = block.layout.sample_rate, self.format.sample_rate
-                if block.samples:
-                    self._playout.refuse(None, converted_samples(block.samples, *rates))
-                return 0
+                return self._playout.refuse_block(None, parse(audio, self.input_format))
             self._own = self.utterance()
         return self._own.push(audio)
 
@@ -294,7 +290,8 @@ class PlaybackController:
             raise TypeError("the buffer is read-only, expected a writable one")
         if len(out) % self._width:
             raise ValueError(f"the buffer has {len(out)} bytes, expected a multiple of {self._width}")
-        self._playout.read(out)
+        if len(out):
+            self._playout.read(out)
 
     def attach(self, reader: object) -> None:
         """Claim the reading for one reader, as a track does.

@@ -21,6 +21,10 @@ _TAIL_SAMPLES: Final = 256
 """Silence fed to a resampler at a time to push its last samples out. Its own flush ends a run of less than its filter's
 length (32 taps) up to 100 samples short."""
 
+_TAIL_FEEDS: Final = 1024
+"""How often at the most: enough for 384 kHz down to 4 kHz; a resampler that gives nothing back must not be asked for
+ever."""
+
 RATES: Final = range(4_000, 384_001)
 CHANNELS: Final = range(1, 3)
 
@@ -163,7 +167,10 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     channels = frame.layout.nb_channels
     if not channels:
         raise FormatError(f"the frame's layout is {frame.layout.name!r}, expected at least one channel")
-    array = frame.to_ndarray()
+    try:
+        array = frame.to_ndarray()
+    except (ValueError, av.FFmpegError) as error:
+        raise FormatError(f"the frame's sample type is {frame.format.name!r}, which can't be read: {error}") from None
     if frame.format.is_planar:
         array = array.T
     _check_scale(array)
@@ -222,10 +229,13 @@ class Converter:
         """End the run: what was held back, so that the run is exactly round(samples × ratio) long."""
         silence = (b"\x80" if self._layout.sample_type == "u8" else b"\0") * _TAIL_SAMPLES * self._layout.frame_bytes
         owed = converted_samples(self._taken, self._layout.sample_rate, self._target.sample_rate) - self._given
+        wanted = owed * self._target.frame_bytes
         tail = b""
-        while len(tail) < owed * self._target.frame_bytes:
+        for _ in range(_TAIL_FEEDS):
+            if len(tail) >= wanted:
+                break
             tail += self._feed(silence)
-        return tail[: owed * self._target.frame_bytes]
+        return tail[:wanted].ljust(wanted, b"\0")
 
     def _feed(self, data: bytes | memoryview) -> bytes:
         samples = len(data) // self._layout.frame_bytes
@@ -240,3 +250,18 @@ class Converter:
             out = np.repeat(np.frombuffer(out, np.int16), 2).tobytes()
         self._given += len(out) // self._target.frame_bytes
         return out
+
+
+@cache
+def check_convertible(layout: Layout, target: AudioFormat) -> None:
+    """See that a layout can be converted, before anything is taken.
+
+    Raises:
+        FormatError: swresample knows no way, as for some layouts of many channels.
+    """
+    try:
+        Converter(layout, target).convert(bytes(layout.frame_bytes))
+    except (ValueError, av.FFmpegError) as error:
+        raise FormatError(
+            f"audio of {layout.sample_rate} Hz, {layout.channels}, {layout.sample_type} can't be converted: {error}"
+        ) from None

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from playback.clip import Clip, Mark
 from playback.envelope import GAIN_RAMP_SECONDS, Fades, Ramp, Tail, factor, to_int16
 from playback.events import Event, FirstAudioByte, MarkReached, Silenced
 from playback.formats import AudioFormat
-from playback.timeline import Clip, Mark, Timeline
+from playback.timeline import Timeline
 
 if TYPE_CHECKING:
     from playback.utterance import Utterance
@@ -56,6 +57,8 @@ class Playhead:
         """Whether an interrupt's end is still to be told."""
         self.gain_db = 0.0
         """The gain that was asked for."""
+        self.is_speaking = False
+        """Whether the last sample handed out was speech."""
 
         self._timeline: Final = timeline
         self._format: Final = format
@@ -65,7 +68,6 @@ class Playhead:
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
         self._presence: Final = Ramp()  # ramps the voice up after a pause has cut it
-        self._speaking = False  # the last sample handed out was speech
         self._held = False  # the last read stood within a pause
 
     @property
@@ -84,7 +86,7 @@ class Playhead:
         if not sounds:
             return SILENCE if self._gain.level == self._gain.target else None
         head = self._timeline.head
-        steady = self._speaking and self._presence.flat and self._gain.flat
+        steady = self.is_speaking and self._presence.flat and self._gain.flat
         return head if steady and head is not None and head.played else None
 
     def set_gain(self, gain_db: float) -> None:
@@ -112,7 +114,7 @@ class Playhead:
 
         spoken = self._speak(out, samples) if sounds else 0
         out[spoken * self._format.frame_bytes :] = bytes((samples - spoken) * self._format.frame_bytes)
-        self._speaking = 0 < spoken == samples
+        self.is_speaking = 0 < spoken == samples
         sounding = self._shape(out, spoken)
         if self.fading and self.is_silent:
             self.fading = False
@@ -146,14 +148,14 @@ class Playhead:
         """
         if paused:
             self._tail.clear()
-        elif clip is not None and self._speaking and clip.played:
+        elif clip is not None and self.is_speaking and clip.played:
             self._fade_out(clip, self._fades.interrupt_seconds)
-        self._speaking = False
+        self.is_speaking = False
         self._presence.move(1.0, 0)
 
     def pass_on(self) -> None:
         """The head is gone. What follows begins at once, unless it goes on where a ramp is under way."""
-        if not self._speaking:
+        if not self.is_speaking:
             self._presence.move(1.0, 0)
 
     def hush(self) -> None:
@@ -164,7 +166,7 @@ class Playhead:
     def tell_marks(self, clip: Clip) -> None:
         """Tell the marks of a clip that were reached since this was last called, each at its own position."""
         cursor = clip.cursor
-        for mark in clip.reached(completed=clip.over and not clip.utterance.cut_short):
+        for mark in clip.reached(completed=clip.over and not clip.cut_short):
             self.tell_mark(clip.utterance, mark, behind=max(0, cursor - mark.at))
 
     def tell_mark(self, utterance: Utterance, mark: Mark, behind: int = 0) -> None:
@@ -185,12 +187,14 @@ class Playhead:
                 if not head.played:
                     self._tell(FirstAudioByte(self.position, head.utterance))
                 head.read(out[spoken * width : (spoken + taken) * width])
-                self._speaking = True
+                self.is_speaking = True
                 spoken += taken
                 self.position += taken
                 self.tell_marks(head)
             if head.over:
                 self._boundary()
+            elif not taken:
+                raise RuntimeError(f"{head.utterance!r} has ended, but its audio does not come")
         return spoken
 
     def _shape(self, out: memoryview, spoken: int) -> int:
@@ -209,7 +213,7 @@ class Playhead:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
         self._tail.cut(self._format.samples(self._fades.pause_seconds))
         head = self._timeline.head
-        if self._speaking and head is not None and head.played:
+        if self.is_speaking and head is not None and head.played:
             self._fade_out(head, self._fades.pause_seconds)
             self._presence.move(0.0, 0)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from playback.chart import FLOWS, PAUSED, PLAYBACK, REFUSES, RUNS_DRY, SOUNDS, TAKES, WAITS
+from playback.clip import Clip, Mark
 from playback.envelope import Fades
 from playback.events import AudioRefused, ErrorRaised, Refusal, Stalled
 from playback.formats import AudioFormat, Block, converted_samples, parse
 from playback.report import Outcome
 from playback.stepper import Limits, Stepper
-from playback.timeline import BufferFull, Clip, Mark
+from playback.timeline import BufferFull
 from playback.utterance import Utterance
 
 _CLOSED: Final = "closed"
@@ -33,12 +34,16 @@ class Playout(Stepper):
         """Replaced by each lock: a write that began in an older one is refused."""
 
         self._writing: Final[list[Utterance]] = []
-        self._room = 0  # samples that may be pushed before anybody has to count again
+        # Samples that may be pushed before anybody has to count again: set by each push that looks at everything, and
+        # never too many afterwards, for reading only makes more room.
+        self._room = 0
 
     # Producers
 
     def admit(self, utterance: Utterance, era: object | None = None) -> None:
         """Know of a new handle, made in this era unless told: one that an interrupt has overtaken is finished."""
+        if utterance._placed or utterance._report is not None:
+            return  # it was used in the meantime
         stale = era is not None and era is not self.era
         if stale or self.session.leaf == _CLOSED:
             self._finish(utterance, Outcome.CLOSED if self.session.leaf == _CLOSED else Outcome.INTERRUPTED)
@@ -61,7 +66,7 @@ class Playout(Stepper):
     def push_block(self, utterance: Utterance, block: Block) -> int:
         """Take a block that was parsed already, or turn it away."""
         if not self._may_push(utterance):
-            return self._refuse(utterance, block)
+            return self.refuse_block(utterance, block)
         if not block.samples:
             self._keep_dangling(utterance, block)
             return 0
@@ -85,7 +90,7 @@ class Playout(Stepper):
         if before not in FLOWS:
             self._rest(before)
         leaf = self.session.leaf
-        plain = clip.is_plain and not block.dangling and self.timeline.is_clean
+        plain = clip.takes_plain(utterance.format) and not block.dangling and self.timeline.is_clean
         self._fast_in = clip if plain and leaf in FLOWS else None
         return samples
 
@@ -108,7 +113,7 @@ class Playout(Stepper):
             finally:
                 self._writing.remove(utterance)
         if lock_era is not self.lock_era:
-            return self._refuse(utterance, parse(audio, utterance.format, utterance._dangling))
+            return self.refuse_block(utterance, parse(audio, utterance.format, utterance._dangling))
         return self.push(utterance, audio)
 
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
@@ -151,7 +156,7 @@ class Playout(Stepper):
         self.stats.refused_samples += samples
         if utterance is not None:
             utterance._refused += samples
-            utterance.cut_short = True
+            utterance._clip.cut_short = True
             if utterance._report is not None:
                 reason = "interrupted" if utterance._report.outcome is Outcome.INTERRUPTED else "ended"
             elif utterance._clip.ended and self.session.leaf not in REFUSES:
@@ -163,6 +168,14 @@ class Playout(Stepper):
         else:
             self.listeners.tell(AudioRefused(self.playhead.position, utterance, samples, reason))
         self.listeners.flush()
+
+    def refuse_block(self, utterance: Utterance | None, block: Block) -> int:
+        """Turn a block away, with the bytes that it would have completed; an empty one is nothing to tell of."""
+        if utterance is not None:
+            self._drop_dangling(utterance)
+        if block.samples:
+            self.refuse(utterance, self._samples_of(block))
+        return 0
 
     # Commands
 
@@ -225,18 +238,16 @@ class Playout(Stepper):
 
     def read(self, out: memoryview) -> None:
         """Fill a buffer of whole samples with what is to be heard now."""
-        source = self._fast_out
         samples = len(out) // self._width
-        if source is not None and source.fill(out):
-            self.playhead.position += samples
-            self._read_size = samples
-            return
+        source = self._fast_out
         before = self.session.leaf
         start = self.playhead.position
-        if not samples:
-            return
-        self._fast_out = None
         try:
+            if source is not None and source.fill(out):
+                self.playhead.position = start + samples
+                self._read_size = samples
+                return
+            self._fast_out = None
             self._read(out, samples)
         # Whatever went wrong, the transport gets a frame: an exception would end its track for good.
         except Exception as error:
@@ -279,14 +290,9 @@ class Playout(Stepper):
         """
         before = self.timeline.before_end_of(utterance._clip)
         fits = self.timeline.buffered + samples <= self._limits.maximum
-        return not before or (fits and before <= self._limits.high_water)
-
-    def _refuse(self, utterance: Utterance, block: Block) -> int:
-        """Turn a block away, with the bytes that it would have completed; an empty one is nothing to tell of."""
-        self._drop_dangling(utterance)
-        if block.samples:
-            self.refuse(utterance, self._samples_of(block))
-        return 0
+        # Less than a read's worth would never start.
+        enough = max(self._limits.high_water, self._read_size)
+        return not before or (fits and before <= enough)
 
     def _samples_of(self, block: Block) -> int:
         """What a block would be at the output rate."""

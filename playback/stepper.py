@@ -19,13 +19,14 @@ from playback.chart import (
     STATE_OF,
     WAITS,
 )
+from playback.clip import Clip
 from playback.envelope import Fades
 from playback.events import EVENTS, LastAudioByte, StateChanged, UtteranceFinished
 from playback.formats import AudioFormat
 from playback.listeners import Listeners
 from playback.playhead import Playhead, Silence
 from playback.report import Outcome, UtteranceReport
-from playback.timeline import Clip, Timeline
+from playback.timeline import Timeline
 from playback.utterance import Utterance
 
 _FIELDS: Final = {name: [field.name for field in fields(event)][1:] for name, event in EVENTS.items()}
@@ -93,18 +94,24 @@ class Stepper:
         self._fast_in: Clip | None = None
         self._fast_out: Clip | Silence | None = None
 
+    def _disturb(self) -> None:
+        """Something happened: the next push and the next read have to look at everything again."""
+        self._fast_in = self._fast_out = None
+
     def _place(self, utterance: Utterance) -> None:
         """Give a handle its place in the queue, if it has none yet."""
-        if self._placeless.pop(id(utterance), None) is not None:
+        if not utterance._placed:
+            utterance._placed = True
+            self._placeless.pop(id(utterance), None)
             self.timeline.append(utterance._clip, utterance)
 
     def _end(self, utterance: Utterance, *, cut_short: bool = False) -> None:
         """Let an utterance take no more audio."""
-        utterance.cut_short = utterance.cut_short or cut_short
+        utterance._clip.cut_short = utterance._clip.cut_short or cut_short
         self._drop_dangling(utterance)
         utterance._clip.end()
         utterance.room.open()
-        self._fast_in = self._fast_out = None
+        self._disturb()
 
     def _drop_dangling(self, utterance: Utterance) -> None:
         """Drop the bytes of a sample that will not be completed."""
@@ -128,17 +135,18 @@ class Stepper:
         """Fire the boundary: the head is over."""
         utterance = self.timeline.clips[0].utterance
         self.playhead.tell_marks(utterance._clip)
-        outcome = Outcome.INTERRUPTED if utterance.cut_short else Outcome.COMPLETED
+        outcome = Outcome.INTERRUPTED if utterance._clip.cut_short else Outcome.COMPLETED
         self._fire("boundary", utterance=utterance, report=self._take_out(utterance, outcome))
 
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
         """Take an utterance out of the queue, with its report."""
         self._placeless.pop(id(utterance), None)
+        self._drop_dangling(utterance)
         report = utterance._finish(outcome)
         if utterance._clip is self.timeline.head:
             self.playhead.pass_on()
         self.timeline.remove(utterance._clip)
-        self._fast_in = self._fast_out = None
+        self._disturb()
         return report
 
     # The chart
@@ -148,7 +156,7 @@ class Stepper:
         leaf = self.session.leaf
         if position is None:
             position = self.playhead.position
-        self._fast_in = self._fast_out = None
+        self._disturb()
         if not MACHINE.fire(self.session, event):
             return False
         for name in PLAYBACK.outputs.get((leaf, event), ()):
@@ -201,10 +209,14 @@ class Stepper:
         return None
 
     def _is_ready(self, head: Clip) -> bool:
-        """Whether the head may start: it has ended, or it has the cushion, and at least one read's worth."""
+        """Whether the head may start: it has ended, or it has the cushion, and at least one read's worth.
+
+        A pause that nobody has read in leaves no trace: there was no gap that a cushion has to cover.
+        """
         if head.ended:
             return True
-        cushioned = head.accepted - head.cursor >= self._limits.cushion
+        gapless = head.played > 0 and self.playhead.is_speaking
+        cushioned = gapless or head.accepted - head.cursor >= self._limits.cushion
         return cushioned and head.available(self._read_size) >= self._read_size
 
     def _tell_change(self, before: str) -> None:

@@ -40,7 +40,10 @@ class ThreadsafeUtterance:
         self._dangling = b""
         self._era: Final = playout.era
         self._admitted = False
-        loop.call_soon_threadsafe(self._admit)
+        if _runs_here(loop):
+            self._admit()
+        else:
+            loop.call_soon_threadsafe(self._admit)
 
     @property
     def is_spent(self) -> bool:

@@ -6,9 +6,9 @@ from asyncio import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from playback.checks import check_seconds
+from playback.clip import Clip, Mark
 from playback.formats import AudioFormat, parse
 from playback.report import Outcome, UtteranceReport
-from playback.timeline import Clip, Mark
 from playback.waiting import Gate
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class Utterance:
         "_dangling",
         "_done",
         "_order",
+        "_placed",
         "_playout",
         "_refused",
         "_report",
-        "cut_short",
         "format",
         "id",
         "interruptible",
@@ -66,9 +66,8 @@ class Utterance:
         self._playout: Final = playout
         self._clip: Final = Clip(playout.format, playout.history)
         self._dangling = b""
+        self._placed = False
         self._refused = 0
-        self.cut_short = False
-        """Whether something of it is missing: a lock ended it, or audio of it was refused. It can't complete then."""
         self._report: UtteranceReport | None = None
         self._done: Final = Gate()
         self.room: Final = Gate()
@@ -214,7 +213,6 @@ class Utterance:
             text=self.text,
             marks=tuple(clip.marks),
         )
-        self._dangling = b""
         self.room.open()
         self._done.open()
         return self._report

@@ -458,7 +458,9 @@ class Model:
             self.waiting = False
         if self.waiting:
             head = self.queue[0]
-            self.waiting = not head.ended and head.left < max(self.settings.cushion, self.read_size)
+            gapless = self.sounding and head.played > 0  # nobody has read within the pause
+            cushion = 0 if gapless else self.settings.cushion
+            self.waiting = not head.ended and head.left < max(cushion, self.read_size)
         if self.mode == "speaking" and not self.queue and not self.tail:
             self.mode = "rest"
 

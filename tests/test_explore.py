@@ -222,7 +222,7 @@ class Playout:
             leaf=self.controller.leaf,
             handles=handles,
             tail=len(playhead._tail),
-            speaking=playhead._speaking and head is not None and head.played > 0,  # it leaves no tail otherwise
+            speaking=playhead.is_speaking and head is not None and head.played > 0,  # it leaves no tail otherwise
             held=playhead._held,
             fading=playhead.fading,
             presence=(presence.level, presence.target, presence._left),
@@ -234,7 +234,7 @@ def _handle(utterance: Utterance, place: int | None) -> Handle:
     if utterance.report:
         return Handle("finished")
     if place is None:
-        return Handle("new", utterance.interruptible, cut_short=utterance.cut_short)
+        return Handle("new", utterance.interruptible, cut_short=utterance._clip.cut_short)
     return Handle(
         "queued",
         utterance.interruptible,
@@ -242,7 +242,7 @@ def _handle(utterance: Utterance, place: int | None) -> Handle:
         utterance.accepted,
         utterance.played,
         utterance.ended,
-        utterance.cut_short,
+        utterance._clip.cut_short,
     )
 
 

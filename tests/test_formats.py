@@ -253,6 +253,38 @@ def test_a_frame_with_a_nan_is_a_format_error() -> None:
         PlaybackController().push(frame)
 
 
+def test_a_frame_that_can_not_be_converted_takes_nothing_and_stops_nothing() -> None:
+    frame = av.AudioFrame("s16", "binaural", 480)
+    frame.sample_rate = 48_000
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    heard = Heard(PlaybackController(AudioFormat(48_000), fades=CUTS))
+    utterance = heard.controller.utterance()
+    with pytest.raises(FormatError, match="binaural"):
+        utterance.push(frame)
+    assert (utterance.accepted, heard.controller.leaf) == (0, "idle")
+    utterance.push(ramp(FRAME))
+    assert heard.read() == ramp(FRAME).tolist()
+
+
+def test_a_frame_of_64_bit_samples_is_a_format_error() -> None:
+    frame = av.AudioFrame("s64", "mono", 480)
+    frame.sample_rate = 48_000
+    with pytest.raises(FormatError, match="s64"):
+        PlaybackController().push(frame)
+
+
+def test_bytes_keep_their_format_whatever_was_pushed_before() -> None:
+    controller = PlaybackController(AudioFormat(48_000), fades=CUTS)
+    utterance = controller.utterance(format=AudioFormat(24_000))
+    frame = av.AudioFrame.from_ndarray(np.ones((1, 960), np.int16), format="s16", layout="mono")
+    frame.sample_rate = 48_000  # the output format
+    assert [utterance.push(frame), utterance.push(frame), utterance.push(bytes(960))] == [960] * 3
+    utterance = controller.utterance(format=AudioFormat(48_000, 2))
+    assert utterance.push(np.ones((960, 1), np.int16)) == 960
+    assert utterance.push(bytes(1_920)) == 480
+
+
 def test_a_flat_array_of_several_channels_is_ambiguous() -> None:
     with pytest.raises(FormatError, match=r"\(samples, 2\)"):
         PlaybackController(AudioFormat(RATE, 2)).push(ramp(10))
@@ -304,6 +336,14 @@ class TestDanglingBytes:
         heard.controller.interrupt()
         heard.controller.push(ramp(FRAME).tobytes())
         assert heard.read() == ramp(FRAME).tolist()
+
+    def test_it_is_counted_however_the_utterance_ends(self) -> None:
+        for finish in ("interrupt", "close", "lock", "cancel"):
+            controller = PlaybackController()
+            utterance = controller.utterance()
+            utterance.push(bytes(21))
+            getattr(utterance if finish == "cancel" else controller, finish)()
+            assert controller.stats.dangling_bytes == 1, finish
 
     def test_stereo_samples_have_four_bytes(self) -> None:
         heard = Heard(PlaybackController(AudioFormat(RATE, 2), fades=CUTS))

@@ -10,6 +10,7 @@ import pytest
 
 from playback import AudioFormat, ChartError, PlaybackController
 from playback.events import ErrorRaised, Event
+from playback.formats import Converter
 from statecharts import ChartMachine
 from tests.audio import CUTS, FRAME, RATE, Heard, ramp
 
@@ -144,6 +145,32 @@ def test_an_impossible_cell_within_a_command_raises(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(session, "leaf", "speaking.buffering")
     with pytest.raises(ChartError, match=r"'drained' can't happen in 'speaking\.buffering'"):
         case.controller._playout.command("drained")
+
+
+def test_a_conversion_that_fails_is_an_error_event_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Heard(PlaybackController(AudioFormat(48_000), input_format=AudioFormat(24_000), fades=CUTS))
+    for _ in range(20):
+        case.controller.push(bytes(24_000))
+    case.read(960), case.read(960)
+
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("no conversion")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Converter, "convert", broken)
+        for _ in range(50):
+            assert case.read(960) == [0] * 960
+    assert "error" in case.told()
+    assert case.controller.interrupt()
+    assert case.controller.push(bytes(960)) == 960
+
+
+def test_a_read_of_nothing_changes_nothing() -> None:
+    case = Heard()
+    case.read(), case.read()
+    case.controller.read_into(bytearray())
+    case.controller.push(ramp(1))
+    assert case.controller.leaf == "speaking.buffering"
 
 
 class TestGain:

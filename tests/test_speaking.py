@@ -280,6 +280,8 @@ class TestTheCushion:
         utterance.push(ramp(2_400))
         case.read()
         case.controller.pause(), case.controller.resume()
+        assert case.controller.leaf == "speaking.streaming", "there was no gap"
+        case.controller.pause(), case.read(), case.controller.resume()
         assert case.controller.leaf == "speaking.buffering"
         utterance.end()
         other = case.controller.utterance()

@@ -389,3 +389,30 @@ async def test_a_closed_loop_is_told_to_the_caller() -> None:
     loop.close()
     with pytest.raises(RuntimeError, match="closed"):
         in_a_thread(lambda: producer.push(ramp(1)))
+
+
+async def test_a_handle_may_be_used_in_the_loops_own_thread_at_once() -> None:
+    h, producer = made()
+    utterance = producer.utterance()
+    assert utterance.handle.push(ramp(FRAME)) == FRAME
+    utterance.handle.end()
+    await settle()
+    assert h.read() == [*range(1, FRAME + 1)]
+    assert outcomes(h) == [(Outcome.COMPLETED, FRAME)]
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+async def test_a_handle_of_another_thread_may_be_used_before_its_turn(cancel: bool) -> None:
+    h, producer = made()
+    handles: list[ThreadsafeUtterance] = []
+    in_a_thread(lambda: handles.append(producer.utterance()))
+    handle = handles[0].handle
+    if cancel:
+        handle.cancel()
+    else:
+        handle.push(ramp(FRAME))
+        handle.end()
+    await settle()
+    h.controller.interrupt()
+    await settle()
+    assert outcomes(h) == [(Outcome.INTERRUPTED, 0)]

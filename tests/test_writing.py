@@ -392,3 +392,13 @@ async def test_an_end_while_it_waits_leaves_something_missing() -> None:
     assert utterance.refused == FRAME
     assert utterance.report is not None
     assert utterance.report.outcome is Outcome.INTERRUPTED
+
+
+async def test_a_high_water_below_a_read_lets_a_read_s_worth_in() -> None:
+    h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0))
+    utterance = h.controller.utterance()
+    for start in range(1, 1 + 2 * FRAME, 160):
+        await asyncio.wait_for(utterance.write(ramp(160, start)), 5)
+        if h.controller.buffered >= FRAME:
+            h.read()
+    assert utterance.played == 2 * FRAME
