@@ -170,9 +170,10 @@ class Playout(Stepper):
         self.listeners.flush()
 
     def refuse_block(self, utterance: Utterance | None, block: Block) -> int:
-        """Turn a block away, with the bytes that it would have completed; an empty one is nothing to tell of."""
-        if utterance is not None:
-            self._drop_dangling(utterance)
+        """Turn a block away; an empty one is nothing to tell of."""
+        # If more may come, it goes on where this one breaks off, maybe in the middle of a sample.
+        if utterance is not None and not utterance.ended:
+            self._keep_dangling(utterance, block)
         if block.samples:
             self.refuse(utterance, self._samples_of(block))
         return 0

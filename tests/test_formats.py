@@ -345,6 +345,19 @@ class TestDanglingBytes:
             getattr(utterance if finish == "cancel" else controller, finish)()
             assert controller.stats.dangling_bytes == 1, finish
 
+    def test_a_refused_push_does_not_shift_what_follows(self) -> None:
+        audio = ramp(10).tobytes()
+        for cut in range(1, 8):
+            heard = Heard()
+            utterance = heard.controller.utterance()
+            utterance.push(audio[:1])
+            heard.controller.lock()
+            utterance.push(audio[1:cut])
+            heard.controller.unlock()
+            utterance.push(audio[cut:])
+            utterance.end()
+            assert heard.read()[: 10 - cut // 2] == [*range(1 + cut // 2, 11)], cut
+
     def test_stereo_samples_have_four_bytes(self) -> None:
         heard = Heard(PlaybackController(AudioFormat(RATE, 2), fades=CUTS))
         audio = np.stack([ramp(FRAME)] * 2, axis=1).tobytes()
