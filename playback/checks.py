@@ -33,6 +33,16 @@ def check_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name} is {value!r}, expected a finite number of seconds, 0 or more")
 
 
+def check_decibels(name: str, value: object) -> None:
+    """See that an argument is a number of dB.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, expected a number of dB")
+
+
 def check_event(name: object) -> str:
     """The name, if there is such an event.
 

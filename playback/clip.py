@@ -281,7 +281,7 @@ class Clip:
         self._farthest = self.played
         self._past, self._chunks, self._raw = deque(), deque(), deque()
         self._chunk, self._offset, self._base, self._converter = b"", 0, 0, None
-        self._limit = self._past_bytes = 0
+        self._limit = self._past_bytes = self._made = 0
         return held
 
     def _advance(self) -> bool:

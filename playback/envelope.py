@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from playback.checks import check_seconds
+from playback.checks import check_decibels, check_seconds
 
 Samples = NDArray[np.int16]
 """Audio as it is handed out, of shape (samples, channels)."""
@@ -142,8 +142,10 @@ def factor(gain_db: float) -> float:
     """A gain in dB as a factor of amplitude, 10^(dB/20); minus infinity is silence.
 
     Raises:
+        TypeError: no number.
         ValueError: not a number, or more than 60 dB.
     """
+    check_decibels("gain_db", gain_db)
     if math.isnan(gain_db) or gain_db > 60:
         raise ValueError(f"gain_db is {gain_db!r}, expected a number of dB up to 60")
     return float(10.0 ** (gain_db / 20.0))

@@ -174,7 +174,10 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     if frame.format.is_planar:
         array = array.T
     _check_scale(array)
-    layout = Layout(frame.sample_rate, frame.layout.name, frame.format.packed.name, frame.format.bytes * channels)
+    name = frame.layout.name
+    if name == f"{channels} channels":  # it does not say where they are to be heard, as frames of some files
+        name = _LAYOUTS.get(channels, name)
+    layout = Layout(frame.sample_rate, name, frame.format.packed.name, frame.format.bytes * channels)
     return Block(layout, array.tobytes(), frame.samples)
 
 
