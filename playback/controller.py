@@ -17,7 +17,9 @@ from playback.checks import check_event, check_listener, check_seconds, check_ty
 from playback.envelope import Fades
 from playback.formats import AudioFormat, parse
 from playback.listeners import EventStream, Listener
+from playback.mixer import Background
 from playback.playout import Playout
+from playback.sinks import Sinks
 from playback.stepper import Limits, Stats
 from playback.threads import ThreadsafeProducer
 from playback.utterance import Utterance
@@ -145,6 +147,16 @@ class PlaybackController:
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
         self._playout.set_gain(gain_db)
+
+    @property
+    def background(self) -> Background:
+        """What sounds beneath the speech."""
+        return self._playout.staged().background
+
+    @property
+    def sinks(self) -> Sinks:
+        """Who else hears the audio."""
+        return self._playout.staged().sinks
 
     # Producers
 

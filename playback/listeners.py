@@ -13,7 +13,7 @@ from weakref import WeakSet
 from pyee import EventEmitter
 
 from playback.chart import State
-from playback.events import ErrorRaised, Event, EventsLost, StateChanged
+from playback.events import EVENTS, ErrorRaised, Event, EventsLost, StateChanged
 from playback.waiting import Gate
 
 LOGGER: Final = logging.getLogger("playback")
@@ -32,14 +32,25 @@ class Listeners(EventEmitter):
 
     def __init__(self) -> None:
         super().__init__()
+        self.tee: Callable[[Event], None] | None = None
+        """Who hears of everything first, audio included, in order."""
         self._outbox: deque[Event] = deque()
         self._telling = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._streams: WeakSet[EventStream] = WeakSet()
 
+    @property
+    def waiting(self) -> int:
+        """How many events are in the outbox."""
+        return len(self._outbox)
+
     def tell(self, event: Event) -> None:
         """Put an event into the outbox."""
         self._outbox.append(event)
+
+    def insert(self, place: int, event: Event) -> None:
+        """Put it in ahead of what was told since so much was waiting."""
+        self._outbox.insert(place, event)
 
     def flush(self) -> None:
         """Tell all that is in the outbox, unless somebody further up the call stack is already at it."""
@@ -49,6 +60,10 @@ class Listeners(EventEmitter):
         try:
             while self._outbox:
                 event = self._outbox.popleft()
+                if self.tee is not None:
+                    self.tee(event)
+                if event.name not in EVENTS:
+                    continue  # for the tee alone
                 for stream in list(self._streams):
                     stream._put(event)
                 self.emit(event.name, event)

@@ -59,6 +59,10 @@ class Playhead:
         """The gain that was asked for."""
         self.is_speaking = False
         """Whether the last sample handed out was speech."""
+        self.is_sounding = False
+        """Whether the last frame had any speech, or a tail of it."""
+        self.voice: Utterance | None = None
+        """Whose speech the last frame began with."""
 
         self._timeline: Final = timeline
         self._format: Final = format
@@ -111,11 +115,13 @@ class Playhead:
         if paused and not self._held:
             self._cut_for_pause()
         self._held = paused
+        self.voice = None
 
         spoken = self._speak(out, samples) if sounds else 0
         out[spoken * self._format.frame_bytes :] = bytes((samples - spoken) * self._format.frame_bytes)
         self.is_speaking = 0 < spoken == samples
         sounding = self._shape(out, spoken)
+        self.is_sounding = spoken > 0 or sounding > 0
         if self.fading and self.is_silent:
             self.fading = False
             self._tell(Silenced(start + sounding))
@@ -188,6 +194,7 @@ class Playhead:
                     self._tell(FirstAudioByte(self.position, head.utterance))
                 head.read(out[spoken * width : (spoken + taken) * width])
                 self.is_speaking = True
+                self.voice = self.voice or head.utterance
                 spoken += taken
                 self.position += taken
                 self.tell_marks(head)

@@ -10,6 +10,7 @@ from playback.envelope import Fades
 from playback.events import AudioRefused, ErrorRaised, Refusal, Stalled
 from playback.formats import AudioFormat, Block, converted_samples, parse
 from playback.report import Outcome
+from playback.stage import Stage
 from playback.stepper import Limits, Stepper
 from playback.timeline import BufferFull
 from playback.utterance import Utterance
@@ -33,10 +34,19 @@ class Playout(Stepper):
         self.lock_era = object()
         """Replaced by each lock: a write that began in an older one is refused."""
 
+        self.stage: Stage | None = None
+        """Background and sinks, once somebody has asked for them."""
+
         self._writing: Final[list[Utterance]] = []
         # Samples that may be pushed before anybody has to count again: set by each push that looks at everything, and
         # never too many afterwards, for reading only makes more room.
         self._room = 0
+
+    def staged(self) -> Stage:
+        """The stage; the first time, it is made."""
+        if self.stage is None:
+            self.stage = Stage(self)
+        return self.stage
 
     # Producers
 
@@ -85,13 +95,18 @@ class Playout(Stepper):
         self._keep_dangling(utterance, block)
         self._place(utterance)
         self.timeline.clean()
+        if self.stage is not None:
+            self.stage.take(utterance, block, clip.accepted - samples)
         if before not in TAKES:
             self._fire("push")
         if before not in FLOWS:
             self._rest(before)
+        else:
+            self.listeners.flush()
         leaf = self.session.leaf
         plain = clip.takes_plain(utterance.format) and not block.dangling and self.timeline.is_clean
-        self._fast_in = clip if plain and leaf in FLOWS else None
+        tapped = self.stage is not None and self.stage.sinks.hears_pushed
+        self._fast_in = clip if plain and leaf in FLOWS and not tapped else None
         return samples
 
     def push_from_thread(self, utterance: Utterance, block: Block) -> None:
@@ -239,16 +254,34 @@ class Playout(Stepper):
 
     def read(self, out: memoryview) -> None:
         """Fill a buffer of whole samples with what is to be heard now."""
-        samples = len(out) // self._width
         source = self._fast_out
-        before = self.session.leaf
+        if source is not None:
+            try:
+                if source.fill(out):
+                    samples = len(out) // self._width
+                    self.playhead.position += samples
+                    self._read_size = samples
+                    if self.stage is not None:
+                        self.stage.perform(out, self.playhead.position - samples, 0, source)
+                        if self.listeners.waiting:
+                            self.listeners.flush()
+                    return
+            except Exception as error:
+                self.listeners.tell(ErrorRaised(self.playhead.position, error, "read"))
+        told = self.listeners.waiting
         start = self.playhead.position
+        self._read_frame(out)
+        if self.stage is not None:
+            self.stage.perform(out, start, told)
+        self.listeners.flush()
+
+    def _read_frame(self, out: memoryview) -> None:
+        """Fill a frame with a look at everything, and settle."""
+        before = self.session.leaf
+        samples = len(out) // self._width
+        start = self.playhead.position
+        self._fast_out = None
         try:
-            if source is not None and source.fill(out):
-                self.playhead.position = start + samples
-                self._read_size = samples
-                return
-            self._fast_out = None
             self._read(out, samples)
         # Whatever went wrong, the transport gets a frame: an exception would end its track for good.
         except Exception as error:
@@ -259,7 +292,6 @@ class Playout(Stepper):
         leaf = self.session.leaf
         if leaf not in WAITS and not self._writing:
             self._fast_out = self.playhead.source(leaf in SOUNDS)
-        self.listeners.flush()
 
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain."""

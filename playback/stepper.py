@@ -19,6 +19,7 @@ from playback.chart import (
     STATE_OF,
     WAITS,
 )
+from playback.chunks import InputEnded
 from playback.clip import Clip
 from playback.envelope import Fades
 from playback.events import EVENTS, LastAudioByte, StateChanged, UtteranceFinished
@@ -94,7 +95,7 @@ class Stepper:
         self._fast_in: Clip | None = None
         self._fast_out: Clip | Silence | None = None
 
-    def _disturb(self) -> None:
+    def disturb(self) -> None:
         """Something happened: the next push and the next read have to look at everything again."""
         self._fast_in = self._fast_out = None
 
@@ -110,8 +111,9 @@ class Stepper:
         utterance._clip.cut_short = utterance._clip.cut_short or cut_short
         self._drop_dangling(utterance)
         utterance._clip.end()
+        self.listeners.tell(InputEnded(self.playhead.position, utterance))
         utterance.room.open()
-        self._disturb()
+        self.disturb()
 
     def _drop_dangling(self, utterance: Utterance) -> None:
         """Drop the bytes of a sample that will not be completed."""
@@ -146,7 +148,7 @@ class Stepper:
         if utterance._clip is self.timeline.head:
             self.playhead.pass_on()
         self.timeline.remove(utterance._clip)
-        self._disturb()
+        self.disturb()
         return report
 
     # The chart
@@ -156,7 +158,7 @@ class Stepper:
         leaf = self.session.leaf
         if position is None:
             position = self.playhead.position
-        self._disturb()
+        self.disturb()
         if not MACHINE.fire(self.session, event):
             return False
         for name in PLAYBACK.outputs.get((leaf, event), ()):
