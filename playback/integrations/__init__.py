@@ -1,0 +1,1 @@
+"""Faces of the controller for frameworks that have an audio output of their own."""
