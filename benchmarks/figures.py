@@ -42,6 +42,8 @@ class Row:
         return None if self.target is None else figure <= self.target
 
 
+BACKGROUND: Final = "background and ducking, to reading without"
+
 ROWS: Final = (
     Row("read speech", "× floor", 1.6),
     Row("read silence", "× floor", 1.6),
@@ -50,6 +52,8 @@ ROWS: Final = (
     Row("read speech in odd chunks", "× floor"),
     Row("read while an interrupt's audio is freed", "× floor"),
     Row("push and read speech at 48 kHz", "× floor"),
+    Row(BACKGROUND, "× read", 3.0),
+    Row("read speech with three sinks", "× floor"),
     Row("one push of 300 s", "ms", 1.0),
     Row("interrupt, 60 s buffered", "ms", 0.5),
     Row("interrupt, 590 s buffered", "ms", 0.5),
@@ -116,9 +120,12 @@ def measure(effort: Effort) -> Results:
             scenes.Idle(),
             scenes.Speaking("speech in odd chunks", 1_024),
             scenes.Speaking("speech at 48 kHz", FRAME_BYTES, 48_000),
+            scenes.Speaking("speech with background", FRAME_BYTES, equip=scenes.with_background, mixed=True),
+            scenes.Speaking("speech with three sinks", FRAME_BYTES, equip=scenes.with_sinks),
         ],
         effort.batches,
     )
+    figures[BACKGROUND] = figures["read speech with background"] / figures["read speech"]
     figures |= interleave(floor, [scenes.AfterInterrupt(seconds=120)], effort.rebuilds)[1]
     for seconds in (60, 590):
         for command in ("interrupt", "pause"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import av
+import numpy as np
 
 from benchmarks.audio import FORMAT, FRAMES, READY, SPEECH, chunks, content, expect, loudness
 from benchmarks.measure import cpu_ns
 from playback import AudioFormat, PlaybackController
 from playback.chart import MACHINE
+from playback.sinks import CallbackSink, Chunk
 from playback.track import PlaybackTrack
 
 READS_BEFORE_COMMAND: Final = 10
@@ -65,19 +67,35 @@ class Speaking:
         name: what the acts are called: ``push NAME``, ``read NAME`` and ``push and read NAME``.
         size: bytes of a chunk that is pushed.
         rate: of what is handed out; what is pushed has 24 kHz.
+        equip: what is done to the controller before.
+        mixed: whether that changes what is heard.
     """
 
-    def __init__(self, name: str, size: int, rate: int = FORMAT.sample_rate) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        rate: int = FORMAT.sample_rate,
+        equip: Callable[[PlaybackController], object] | None = None,
+        mixed: bool = False,
+    ) -> None:
         self._name: Final = name
         self._chunks: Final = chunks(size)
         self._player: Final = Player(AudioFormat(rate))
+        self._exact: Final = rate == FORMAT.sample_rate and not mixed
+        if equip is not None:
+            equip(self._player.controller)
         self._player.push(self._chunks)
         self._player.push(self._chunks)
         # The first second that is read shows that all of it is speech; each round looks at its last frame.
         self._heard: Final = self._player.read_audio()
-        if rate == FORMAT.sample_rate:
+        if self._exact:
             expect("what was read", self._heard == SPEECH, True)
-        expect("the loudness", round(loudness(self._heard), 2), round(loudness(SPEECH), 2))
+        if mixed:
+            expect("there is something beneath the speech", self._heard != SPEECH, True)
+        else:
+            expect("the loudness", round(loudness(self._heard), 2), round(loudness(SPEECH), 2))
+        self._mixed: Final = mixed
 
     def __call__(self) -> Mapping[str, int]:
         """One round."""
@@ -88,11 +106,31 @@ class Speaking:
         expect("the leaf", player.controller.leaf, "speaking.streaming")
         expect("the seconds read", player.controller.position - before, player.controller.format.sample_rate)
         expect("the underruns", player.controller.stats.underruns, 0)
-        if player.controller.format == FORMAT:
+        if self._exact:
             expect("the last frame is the speech's", player.last == READY[-1], True)
-        expect("the last frame's loudness", round(loudness(player.last), 2), round(loudness(READY[-1]), 2))
+        if self._mixed:
+            expect("there is something beneath the speech", player.last != READY[-1], True)
+        else:
+            expect("the last frame's loudness", round(loudness(player.last), 2), round(loudness(READY[-1]), 2))
         name = self._name
         return {f"push {name}": push, f"read {name}": read, f"push and read {name}": push + read}
+
+
+def with_background(controller: PlaybackController) -> None:
+    """Let music sound beneath the speech, ducked."""
+    music = np.random.default_rng(1).normal(0, 3_000, 3 * FORMAT.sample_rate).astype(np.int16)
+    controller.background.add(music, fade_seconds=0.0)
+
+
+def with_sinks(controller: PlaybackController) -> None:
+    """Let three others hear what is played."""
+    for _ in range(3):
+        controller.sinks.add(CallbackSink(audio=len_of), when="played")
+
+
+def len_of(chunk: Chunk) -> int:
+    """The least that a sink can do with a chunk."""
+    return len(chunk.audio)
 
 
 class Idle:

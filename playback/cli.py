@@ -13,9 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from playback import __version__
+from playback.envelope import Samples
 from playback.events import AudioRefused, Event, MarkReached, StateChanged, UtteranceFinished
-from playback.formats import SAMPLE_BYTES
+from playback.formats import SAMPLE_BYTES, AudioFormat
+from playback.pacing import frame_samples
 from playback.report import UtteranceReport
 from playback.session import RECEIVED_RATE, Cue, Recording, Session, parse_cue
 from playback.speech import SpeechError, check_voice
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 NEEDS: Final = ("espeakng_loader", "matplotlib", "rich")
 SOUNDS: Final = (".wav",)
 PICTURES: Final = (".svg", ".png", ".pdf")
+RECORDINGS: Final = (".wav", ".flac", ".ogg")
 POLL_SECONDS: Final = 0.05
 
 DEMO: Final = (
@@ -105,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("--out", type=Path, metavar="FILE.wav", help="where to put the sound that was received")
     say.add_argument("--plot", type=Path, metavar="FILE.svg", help="where to put the picture (.svg, .png or .pdf)")
     say.add_argument("--voice", default="en", help="a voice of eSpeak NG's, such as en-us or de (default: %(default)s)")
+    say.add_argument("--background", type=Path, metavar="FILE", help="a sound file to play beneath, again and again")
+    say.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="where to record what is sent: the speech on the left, the mix on the right (.wav, .flac, .ogg)",
+    )
     say.add_argument(
         "--rate", type=int, default=48_000, metavar="HZ", help="what the controller plays at (default: %(default)s)"
     )
@@ -116,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", dest="directory", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s"
     )
-    demo.set_defaults(text=None, at=[], out=None, plot=None, voice="en", rate=48_000, limit=60.0)
+    demo.set_defaults(text=None, at=[], voice="en", rate=48_000, limit=60.0)
     return parser
 
 
@@ -128,9 +140,17 @@ def _session(options: argparse.Namespace) -> Session:
     """
     script = _script(options)
     try:
-        return Session(script, voice=options.voice, sample_rate=options.rate, limit_seconds=options.limit)
+        frame_samples(AudioFormat(options.rate).sample_rate)
     except ValueError as error:
         raise ValueError(f"--rate: {error}; 48000 and 24000 will do") from None
+    return Session(
+        script,
+        voice=options.voice,
+        sample_rate=options.rate,
+        limit_seconds=options.limit,
+        background=options.background,
+        record=options.record,
+    )
 
 
 def _script(options: argparse.Namespace) -> list[Cue]:
@@ -162,17 +182,40 @@ def _check(options: argparse.Namespace) -> None:
     except SpeechError as error:
         raise ValueError(f"--voice: {error}") from None
     if options.program == "demo":
-        options.out = options.directory / "session.wav"
-        options.plot = options.directory / "session.svg"
         try:
-            options.directory.mkdir(parents=True, exist_ok=True)
+            _prepare_demo(options)
         except OSError as error:
             raise ValueError(f"--out: {options.directory} can't be made: {error.strerror}") from None
-    for option, path, suffixes in (("--out", options.out, SOUNDS), ("--plot", options.plot, PICTURES)):
+    for option, path, suffixes in (
+        ("--out", options.out, SOUNDS),
+        ("--plot", options.plot, PICTURES),
+        ("--record", options.record, RECORDINGS),
+    ):
         if path is not None:
             if path.suffix.lower() not in suffixes:
                 raise ValueError(f"{option}: {str(path)!r} does not end in {' or '.join(suffixes)}")
             _check_writable(option, path)
+
+
+def _prepare_demo(options: argparse.Namespace) -> None:
+    """Make the demo's directory, and the music for its background: four chords that lead into each other.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    options.directory.mkdir(parents=True, exist_ok=True)
+    options.out = options.directory / "session.wav"
+    options.plot = options.directory / "session.svg"
+    options.record = options.directory / "speech-and-mix.flac"
+    options.background = options.directory / "background.wav"
+    rate, chord_seconds = 24_000, 1.5
+    time = np.arange(round(rate * chord_seconds)) / rate
+    swell = np.sin(np.pi * time / chord_seconds) ** 2
+    chords = [(220.0, 261.6, 329.6), (174.6, 220.0, 261.6), (196.0, 246.9, 293.7), (164.8, 196.0, 246.9)]
+    music = np.concatenate(
+        [swell * np.sum([np.sin(2 * np.pi * hertz * time) for hertz in chord], 0) for chord in chords]
+    )
+    _write_wav(np.rint(music / 3 * 0.8 * 32767).astype(np.int16), rate, options.background)
 
 
 def _check_writable(option: str, path: Path) -> None:
@@ -294,8 +337,10 @@ def _write(recording: Recording, options: argparse.Namespace, console: Console) 
         OSError: one can't be written.
     """
     if options.out is not None:
-        _write_wav(recording, options.out)
-        console.print(f"sound: {options.out}")
+        _write_wav(recording.received, RECEIVED_RATE, options.out)
+        console.print(f"sound, as it was received: {options.out}")
+    if options.record is not None:
+        console.print(f"sound, as it was sent, speech on the left and the mix on the right: {options.record}")
     if options.plot is not None:
         from playback.plot import draw
 
@@ -303,12 +348,12 @@ def _write(recording: Recording, options: argparse.Namespace, console: Console) 
         console.print(f"picture: {options.plot}")
 
 
-def _write_wav(recording: Recording, path: Path) -> None:
+def _write_wav(samples: Samples, sample_rate: int, path: Path) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(SAMPLE_BYTES)
-        file.setframerate(RECEIVED_RATE)
-        file.writeframes(recording.received.astype("<i2").tobytes())
+        file.setframerate(sample_rate)
+        file.writeframes(samples.astype("<i2").tobytes())
 
 
 if __name__ == "__main__":

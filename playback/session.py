@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -18,6 +19,7 @@ from playback.chart import State
 from playback.controller import PlaybackController
 from playback.events import EVENTS, AudioRefused, Event, MarkReached, UtteranceFinished
 from playback.formats import AudioFormat
+from playback.recorder import RecorderSink
 from playback.report import UtteranceReport
 from playback.speech import VOICE, speak
 from playback.track import PlaybackTrack
@@ -126,10 +128,13 @@ class Session:
         voice: the voice of all that is said.
         sample_rate: the controller's output rate, in Hz.
         limit_seconds: when to cut the session off, if it is not over by itself.
+        background: a file that sounds beneath the speech, again and again.
+        record: where to put what is sent, as :class:`RecorderSink` does.
 
     Raises:
         FormatError: there is no such rate.
-        ValueError: a cue that can't be read, or a rate that has no frames of 20 ms.
+        ValueError: a cue that can't be read, a rate that has no frames of 20 ms, or a file of another kind.
+        OSError: a file that can't be opened.
     """
 
     def __init__(
@@ -139,6 +144,8 @@ class Session:
         voice: str = VOICE,
         sample_rate: int = 48_000,
         limit_seconds: float = 120.0,
+        background: Path | None = None,
+        record: Path | None = None,
     ) -> None:
         self.controller: Final = PlaybackController(AudioFormat(sample_rate))
         self.recording: Final = Recording(sample_rate)
@@ -154,6 +161,10 @@ class Session:
         self._quiet_since: int | None = None
         for name in EVENTS:
             self.controller.on(name, self.recording.events.append)
+        if background is not None:
+            self.controller.background.add(background)
+        if record is not None:
+            self.controller.sinks.add(RecorderSink(record), when="played")
 
     async def run(self) -> Recording:
         """Carry it out, to its end or to the limit.
