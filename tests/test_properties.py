@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -18,9 +19,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from numpy.typing import NDArray
 
 from playback import AudioFormat, BufferFull, Fades, PlaybackController, Utterance
 from playback.events import EVENTS, Event
+from playback.sinks import CallbackSink, Chunk
 from tests.model import Full, Line, Model, Settings, Told
 
 RATE: Final = 8_000
@@ -87,6 +90,10 @@ class Playouts(RuleBasedStateMachine):
         )
         for name in EVENTS:
             self.controller.on(name, self.told.append)
+        self.equip()
+
+    def equip(self) -> None:
+        """Add whatever must make no difference."""
 
     # Producers
 
@@ -230,6 +237,10 @@ class Playouts(RuleBasedStateMachine):
             ]
             assert heard == expected
             self.check(start)
+            self.has_read(frame)
+
+    def has_read(self, frame: NDArray[np.int16]) -> None:
+        """See a frame that was right."""
 
     @rule(pushes=st.integers(1, 5), ended=st.booleans(), reads=st.integers(1, 4))
     def talk(self, pushes: int, ended: bool, reads: int) -> None:
@@ -382,7 +393,35 @@ class Faded(Playouts):
     settings = settings_of_fades
 
 
-@pytest.mark.parametrize("machine", [Cuts, Limits, Faded])
+class Staged(Cuts):
+    """With background that is silent and sinks that only listen, nothing is any different."""
+
+    def equip(self) -> None:
+        self.pushed: list[Chunk] = []
+        self.played: list[Chunk] = []
+        self.controller.background.add(np.zeros(7, np.int16), gain_db=0)
+        self.controller.sinks.add(CallbackSink(self.pushed.append), when="pushed")
+        self.controller.sinks.add(CallbackSink(self.played.append), when="played")
+
+    def has_read(self, frame: NDArray[np.int16]) -> None:
+        if not len(frame) or self.controller.state == "closed":
+            return
+        chunk = self.played.pop()
+        assert not self.played
+        assert chunk.position == self.controller.position - len(frame)
+        assert np.array_equal(chunk.audio, frame)
+
+    @invariant()
+    def what_was_accepted_was_heard_ahead(self) -> None:
+        accepted: Counter[Utterance | None] = Counter()
+        for chunk in self.pushed if self.handles else ():
+            assert chunk.offset == accepted[chunk.utterance]
+            accepted[chunk.utterance] += len(chunk.audio)
+        for utterance, _, _ in self.handles:
+            assert accepted[utterance] == utterance.accepted
+
+
+@pytest.mark.parametrize("machine", [Cuts, Limits, Faded, Staged])
 def test_any_order_of_commands(machine: type[Playouts]) -> None:
     run_state_machine_as_test(
         machine,
