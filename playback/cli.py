@@ -143,14 +143,18 @@ def _session(options: argparse.Namespace) -> Session:
         frame_samples(AudioFormat(options.rate).sample_rate)
     except ValueError as error:
         raise ValueError(f"--rate: {error}; 48000 and 24000 will do") from None
-    return Session(
-        script,
-        voice=options.voice,
-        sample_rate=options.rate,
-        limit_seconds=options.limit,
-        background=options.background,
-        record=options.record,
-    )
+    try:
+        return Session(
+            script,
+            voice=options.voice,
+            sample_rate=options.rate,
+            limit_seconds=options.limit,
+            background=options.background,
+            record=options.record,
+        )
+    # Everything else was checked before: what is left is a file that can't be played.
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--background: {error}") from None
 
 
 def _script(options: argparse.Namespace) -> list[Cue]:

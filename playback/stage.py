@@ -8,11 +8,11 @@ from playback.chart import PAUSED, STATE_OF, State
 from playback.clip import Clip
 from playback.events import Closed, ErrorRaised, Event
 from playback.mixer import Background
+from playback.playhead import SILENCE, Silence
 from playback.sinks import Sinks
 
 if TYPE_CHECKING:
     from playback.formats import Block
-    from playback.playhead import Silence
     from playback.playout import Playout
     from playback.utterance import Utterance
 
@@ -62,7 +62,8 @@ class Stage:
         if background.sounds:
             try:
                 paused = background.follow_pause and playout.session.leaf in PAUSED
-                background.mix(out, speaking=playout.playhead.is_sounding, paused=paused)
+                speaking = playout.playhead.is_sounding if source is None else source is not SILENCE
+                background.mix(out, speaking=speaking, paused=paused)
             except Exception as error:
                 self._background_failed(error)
         if self.sinks.replaces_output:

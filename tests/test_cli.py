@@ -87,12 +87,35 @@ def test_the_demo_puts_its_sound_and_picture_where_it_is_told(
     audio = read_wav(tmp_path / "new" / "demo" / "session.wav")
     drawn = read_svg(tmp_path / "new" / "demo" / "session.svg")
     assert 8 < len(audio) / 48_000 < 12
+    assert {path.name for path in (tmp_path / "new" / "demo").iterdir()} == {
+        "background.wav",
+        "session.svg",
+        "session.wav",
+        "speech-and-mix.flac",
+    }
     for label in ("pause", "resume", "interrupt", "lock", "unlock", "last audio byte", "input locked", "then"):
         assert f"<!-- {label} -->" in drawn
     assert "<!-- comes -->" not in drawn  # it was refused, and has never sounded
     out = capsys.readouterr().out
     for event in ("paused", "resumed", "interrupted", "input_locked", "audio_refused", "last_audio_byte"):
         assert f" {event} " in out
+
+
+def test_background_sounds_beneath_and_the_recorder_has_both(tmp_path: Path) -> None:
+    music, record = tmp_path / "music.wav", tmp_path / "both.wav"
+    with wave.open(str(music), "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        hum = 20_000 * np.sin(2 * np.pi * 200 * np.arange(6_000) / 24_000)
+        file.writeframes(hum.astype("<i2").tobytes())
+    options = ["--background", str(music), "--record", str(record)]
+    assert main(["say", TEXT, "--at", "0.9", "pause", "--at", "1.7", "resume", *options]) == 0
+    with wave.open(str(record)) as file:
+        assert (file.getframerate(), file.getnchannels()) == (48_000, 2)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    speech, mix = both[:, 0], both[:, 1]
+    assert level(speech, 1.0, 1.7) == 0, "the pause is silent on the left"
+    assert level(mix, 1.4, 1.7) > 500, "the music goes on on the right"
+    assert level(speech, 0.1, 0.9) > 1_000
 
 
 def test_a_session_sends_and_receives_the_same_sound() -> None:
@@ -171,6 +194,11 @@ def test_a_session_that_takes_too_long_is_cut_off(capsys: pytest.CaptureFixture[
         (["say", TEXT, "--plot", "missing/say.svg"], "'missing/say.svg'"),
         (["say", TEXT, "--out", "say.wav", "--plot", "missing/say.svg"], "'missing/say.svg'"),
         (["say", TEXT, "--plot", "say.bmp"], "'say.bmp'"),
+        (["say", TEXT, "--out", "say.mp3"], "'say.mp3'"),
+        (["say", TEXT, "--background", "missing.ogg"], "missing.ogg"),
+        (["say", TEXT, "--background", "file"], "file"),
+        (["say", TEXT, "--record", "missing/say.flac"], "'missing/say.flac'"),
+        (["say", TEXT, "--record", "say.txt"], "'say.txt'"),
         (["demo", "--out", "file/demo"], "file/demo"),
         (["sing"], "'sing'"),
         ([], "say,demo"),

@@ -140,6 +140,21 @@ def test_a_controller_ducks_while_speech_sounds_and_only_then() -> None:
     assert set(heard[:, 0].tolist()) == {10_000}
 
 
+@pytest.mark.parametrize("fades", [CUTS, Fades()])
+@pytest.mark.parametrize("quiet", ["pause", "interrupt", "end"])
+def test_the_background_comes_back_however_the_speech_falls_silent(quiet: str, fades: Fades) -> None:
+    controller = PlaybackController(FORMAT, fades=fades)
+    controller.background.add(constant(10_000), gain_db=0, fade_seconds=0)
+    controller.push(np.zeros((20 if quiet == "end" else 50) * FRAME, np.int16))
+    for _ in range(20):
+        heard = controller.read(FRAME)
+    assert set(heard[:, 0].tolist()) == {round(10_000 * 10 ** (-12 / 20))}
+    getattr(controller, quiet)()
+    for _ in range(36):
+        heard = controller.read(FRAME)
+    assert set(heard[:, 0].tolist()) == {10_000}
+
+
 def every_state(controller: PlaybackController, read: Callable[[int], None]) -> None:
     """Take a controller through all that can happen to speech, reading in each."""
     read(3)
