@@ -148,13 +148,13 @@ class LiveSource(Source):
             return 0
         samples = self.clip.measure(block)
         room = self._limit - (self.clip.accepted - self.clip.cursor)
-        dangling = block.dangling
+        # Also of what does not fit: the next push goes on where this one breaks off, maybe in the middle of a sample.
+        self._dangling = block.dangling
         if samples > room:
             fitting = min(block.samples, room * block.layout.sample_rate // self._format.sample_rate)
             data = memoryview(block.data)[: fitting * block.layout.frame_bytes]
-            block, dangling = block._replace(data=data, samples=fitting), b""
+            block = block._replace(data=data, samples=fitting)
             samples = self.clip.measure(block)
-        self._dangling = dangling
         if block.samples:
             self.clip.append(block, samples)
         return samples

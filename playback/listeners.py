@@ -34,32 +34,28 @@ class Listeners(EventEmitter):
         super().__init__()
         self.tee: Callable[[Event], None] | None = None
         """Who hears of everything first, audio included, in order."""
-        self._outbox: deque[Event] = deque()
+        self.outbox: Final[deque[Event]] = deque()
+        """What waits to be told."""
         self._telling = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._streams: WeakSet[EventStream] = WeakSet()
 
-    @property
-    def waiting(self) -> int:
-        """How many events are in the outbox."""
-        return len(self._outbox)
-
     def tell(self, event: Event) -> None:
         """Put an event into the outbox."""
-        self._outbox.append(event)
+        self.outbox.append(event)
 
     def insert(self, place: int, event: Event) -> None:
         """Put it in ahead of what was told since so much was waiting."""
-        self._outbox.insert(place, event)
+        self.outbox.insert(place, event)
 
     def flush(self) -> None:
         """Tell all that is in the outbox, unless somebody further up the call stack is already at it."""
-        if self._telling or not self._outbox:
+        if self._telling or not self.outbox:
             return
         self._telling = True
         try:
-            while self._outbox:
-                event = self._outbox.popleft()
+            while self.outbox:
+                event = self.outbox.popleft()
                 if self.tee is not None:
                     self.tee(event)
                 if event.name not in EVENTS:
@@ -85,7 +81,7 @@ class Listeners(EventEmitter):
 
     def stream(self, closed: bool) -> EventStream:
         """A stream of all events from now on; one that has ended if the controller is closed and all of it was told."""
-        stream = EventStream(ended=closed and not self._telling and not self._outbox)
+        stream = EventStream(ended=closed and not self._telling and not self.outbox)
         self._streams.add(stream)
         return stream
 

@@ -65,6 +65,7 @@ class Background:
         self._ducked = False
         self._hold: Final = Level()
         self._held = False
+        self._rested = True
         # The level of both while neither moves: 0 while all is held, for then nothing is taken.
         self._steady: float | None = 1.0
         self._scratch = Scratch(0, format.channels)
@@ -160,7 +161,7 @@ class Background:
             speaking: whether speech sounds in it: then the background makes way.
             paused: whether the speech is paused.
         """
-        if speaking != self._ducked or (paused and self.follow_pause) != self._held:
+        if self._rested or speaking != self._ducked or (paused and self.follow_pause) != self._held:
             self._move(speaking, paused and self.follow_pause)
         if len(out) != self._scratch.size:
             self._scratch = Scratch(len(out), self._format.channels)
@@ -195,6 +196,8 @@ class Background:
         if self._closed:
             voice._finish()
         else:
+            # While nothing sounded, nobody followed the speech: what begins now begins at the level that is due.
+            self._rested = self._rested or not self.sounds
             self._voices.append(voice)
             self.sounds = True
         return voice
@@ -208,6 +211,10 @@ class Background:
         if held != self._held:
             self._held = held
             self._hold.move(0.0 if held else 1.0, self._format.samples(GAIN_RAMP_SECONDS))
+        if self._rested:
+            self._rested = False
+            self._duck.move(factor(-self._duck_db) if speaking else 1.0, 0)
+            self._hold.move(0.0 if held else 1.0, 0)
         self._steady = None
 
     def _sum(self, scratch: Scratch) -> bool:

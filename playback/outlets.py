@@ -72,10 +72,10 @@ class Outlet:
 
     def put(self, item: Event) -> None:
         """Hand over the next chunk or event."""
-        if self._queue is not None:
-            self._queue.put(item)
-            return
         try:
+            if self._queue is not None:
+                self._queue.put(item)
+                return
             begun = self.call(item)
         # As for listeners: CancelledError is no Exception, and would look as if the reader had been cancelled.
         except (Exception, asyncio.CancelledError) as error:
@@ -118,7 +118,7 @@ class _Queue:
         self._most: Final = round(QUEUE_SECONDS[outlet.when] * 1e6)
         self._waiting = 0  # in microseconds: rates differ, and floats would not add up
         self._dropped = 0
-        self._arrived: Final = Gate()
+        self._arrived = Gate()
         self._task: asyncio.Task[None] | None = None
         self._stranded = False  # that no loop runs was told
 
@@ -165,7 +165,9 @@ class _Queue:
 
     def _serve_in_loop(self) -> bool:
         """See that the task runs; False if there is no loop for it."""
-        if self._task is None or self._task.done():
+        # A loop that was closed has left its tasks as they were.
+        if self._task is None or self._task.done() or self._task.get_loop().is_closed():
+            self._arrived = Gate()
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError as error:

@@ -104,7 +104,8 @@ class Playout(Stepper):
         else:
             self.listeners.flush()
         leaf = self.session.leaf
-        plain = clip.takes_plain(utterance.format) and not block.dangling and self.timeline.is_clean
+        # A listener may have ended it in the meantime.
+        plain = not clip.ended and clip.takes_plain(utterance.format) and not block.dangling and self.timeline.is_clean
         tapped = self.stage is not None and self.stage.sinks.hears_pushed
         self._fast_in = clip if plain and leaf in FLOWS and not tapped else None
         return samples
@@ -254,26 +255,32 @@ class Playout(Stepper):
 
     def read(self, out: memoryview) -> None:
         """Fill a buffer of whole samples with what is to be heard now."""
+        if self.stage is None:
+            if not self._copy(out):
+                self._read_frame(out)
+                self.listeners.flush()
+            return
+        told, start, source = len(self.listeners.outbox), self.playhead.position, self._fast_out
+        if not self._copy(out):
+            source = None
+            self._read_frame(out)
+        self.stage.perform(out, start, told, source)
+        if self.listeners.outbox:
+            self.listeners.flush()
+
+    def _copy(self, out: memoryview) -> bool:
+        """Fill a frame from where nothing else has to be looked at, if there is such a place."""
         source = self._fast_out
-        if source is not None:
-            try:
-                if source.fill(out):
-                    samples = len(out) // self._width
-                    self.playhead.position += samples
-                    self._read_size = samples
-                    if self.stage is not None:
-                        self.stage.perform(out, self.playhead.position - samples, 0, source)
-                        if self.listeners.waiting:
-                            self.listeners.flush()
-                    return
-            except Exception as error:
-                self.listeners.tell(ErrorRaised(self.playhead.position, error, "read"))
-        told = self.listeners.waiting
-        start = self.playhead.position
-        self._read_frame(out)
-        if self.stage is not None:
-            self.stage.perform(out, start, told)
-        self.listeners.flush()
+        try:
+            if source is None or not source.fill(out):
+                return False
+        except Exception as error:
+            self.listeners.tell(ErrorRaised(self.playhead.position, error, "read"))
+            return False
+        samples = len(out) // self._width
+        self.playhead.position += samples
+        self._read_size = samples
+        return True
 
     def _read_frame(self, out: memoryview) -> None:
         """Fill a frame with a look at everything, and settle."""

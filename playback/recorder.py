@@ -20,7 +20,7 @@ from playback.sinks import Chunk, When
 if TYPE_CHECKING:
     from os import PathLike
 
-_CODECS: Final = {"ogg": "libopus", "matroska": "libopus"}
+_CODECS: Final = {"ogg": "libopus", "matroska": "libopus", "3gp": "aac", "flv": "aac"}
 """The codecs of the containers, in FFmpeg's names, for which its own choice is not what one expects of a recording."""
 
 _EMPTY: Final = AudioFormat(48_000)
@@ -73,7 +73,7 @@ class RecorderSink:
             Exception: what went wrong in the thread, once; nothing more is recorded then.
         """
         self._tell_error()
-        if not self._finished:
+        if not self._finished and self._error is None:
             self._queue.put(chunk)
 
     def control(self, event: Event) -> None:
@@ -121,6 +121,8 @@ class RecorderSink:
                 self._container.close()
         except Exception as error:
             self._error = error
+            while not self._queue.empty():  # nobody will write what is left
+                self._queue.get()
 
     def _write(self) -> None:
         chunk = self._queue.get()
@@ -148,14 +150,28 @@ def _open(path: Path) -> tuple[OutputContainer, str]:
         raise ValueError(f"{path.name!r} does not tell a container by its suffix, expected wav, flac, ogg …") from None
     codec = _CODECS.get(container.format.name, container.default_audio_codec)
     try:
-        av.codec.Codec(codec, "w")
-    except ValueError:
+        _try(codec)
+    except (ValueError, av.FFmpegError):
         raise ValueError(
             f"{path.name!r} is no container of audio that can be written, but {container.format.name}"
         ) from None
     # The container opens the file only with its first frame, on another thread, where nobody would hear of this.
     path.open("wb").close()
     return container, codec
+
+
+def _try(codec: str) -> None:
+    """Open a codec once, as the thread will: some are listed that do not encode.
+
+    Raises:
+        ValueError, av.FFmpegError: it can't be used.
+    """
+    context: Any = av.CodecContext.create(codec, "w")
+    formats = context.codec.audio_formats
+    context.sample_rate = _encoded_rate(codec, _EMPTY.sample_rate)
+    context.layout = "stereo"
+    context.format = formats[0].name if formats else "s16"
+    context.open()
 
 
 def _encoded_rate(codec: str, rate: int) -> int:

@@ -30,5 +30,6 @@ class Gate:
         """Let everybody through who waits now, in the order in which they came."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.done():
+            # Who waits in a loop that was closed will never wake, and must not keep the others from it.
+            if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)

@@ -216,6 +216,20 @@ class TestFinality:
         ] * 3
         assert (stale.refused, case.controller.stats.refusals) == (300, 3)
 
+    def test_what_a_listener_has_dropped_within_its_first_push_is_stale_too(self) -> None:
+        case = Heard()
+        stale = case.controller.utterance()
+
+        def barge_in(_: object) -> None:
+            case.controller.interrupt()
+            case.controller.push(ramp(FRAME, 5_001))
+
+        case.controller.once("state_changed", barge_in)
+        stale.push(ramp(2 * FRAME).tobytes())
+        assert [stale.push(ramp(FRAME).tobytes()) for _ in range(3)] == [0, 0, 0]
+        assert case.controller.buffered == FRAME
+        assert case.read() == [*range(5_001, 5_001 + FRAME)]
+
     def test_again_and_again(self) -> None:
         case = Heard()
         for _ in range(130):

@@ -507,3 +507,37 @@ def test_what_can_not_be_set() -> None:
     with pytest.raises(FormatError, match="expected bytes"):
         background.stream().push("text")
     assert (voice.gain_db, background.duck_db, voice.is_finished) == (-18, 12, False)
+
+
+def test_what_begins_in_a_held_pause_is_held_from_its_first_sample() -> None:
+    controller = PlaybackController(FORMAT, fades=CUTS)
+    controller.background.follow_pause = True
+    controller.pause()
+    controller.read(FRAME)
+    controller.background.add(constant(10_000), gain_db=0, fade_seconds=0)
+    assert not controller.read(FRAME).any()
+    controller.resume()
+    controller.read(FRAME)
+    assert (controller.read(FRAME) == 10_000).all()
+
+
+def test_what_begins_beneath_speech_begins_ducked() -> None:
+    controller = PlaybackController(FORMAT, fades=CUTS)
+    assert not controller.background.sounds
+    controller.push(np.zeros(20 * FRAME, np.int16))
+    for _ in range(5):
+        controller.read(FRAME)
+    controller.background.add(constant(10_000), gain_db=0, fade_seconds=0)
+    assert set(controller.read(FRAME)[:, 0].tolist()) == {round(10_000 * 10 ** (-12 / 20))}
+
+
+def test_live_audio_keeps_its_place_when_some_of_it_does_not_fit() -> None:
+    controller = PlaybackController(FORMAT, fades=CUTS)
+    live = controller.background.stream(gain_db=0, fade_seconds=0)
+    audio = constant(100).tobytes() * 2
+    live.push(bytes(2 * 10 * FORMAT.sample_rate))
+    assert live.push(audio[: FRAME + 1]) == 0
+    for _ in range(10 * FORMAT.sample_rate // FRAME):
+        controller.read(FRAME)
+    live.push(audio[FRAME + 1 : 3 * FRAME + 1])
+    assert (controller.read(FRAME // 2) == 100).all()

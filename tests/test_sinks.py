@@ -938,3 +938,43 @@ def test_the_voice_is_heard_where_the_output_is_replaced(h: Heard) -> None:
     assert not chunk.audio.any()
     h.controller.sinks.remove(avatar)
     assert h.read() == list(range(FRAME + 1, 2 * FRAME + 1))
+
+
+def test_a_loop_that_was_closed_under_a_sink_costs_nobody_a_frame() -> None:
+    h = Heard()
+    heard: list[int] = []
+
+    async def awaited(chunk: Chunk) -> None:
+        heard.append(chunk.position)
+
+    async def serve() -> None:
+        h.read()
+        await asyncio.sleep(0.01)
+
+    h.controller.sinks.add(awaited, when="played")
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(serve())
+    loop.run_until_complete(task)
+    queue = h.controller.sinks._outlets[0]._queue
+    assert queue is not None
+    served = queue._task
+    assert served is not None
+    served._log_destroy_pending = False  # type: ignore[attr-defined]  # it is left behind on purpose
+    loop.close()
+    for number in range(1, 4):
+        h.read()
+        assert h.controller.position == (1 + number) * FRAME
+    assert heard == [0]
+    assert "error" in h.told()
+    coroutine: Any = served.get_coro()
+    coroutine.close()
+
+
+def test_reads_within_a_listener_reach_the_sinks_in_order() -> None:
+    h = Heard()
+    heard: list[int] = []
+    h.controller.sinks.add(lambda chunk: heard.append(chunk.position), when="played")
+    h.read(), h.read()
+    h.controller.once("stalled", lambda _: [h.read() for _ in range(3)])
+    h.controller.report_stall(1.0)
+    assert heard == [FRAME * number for number in range(5)]

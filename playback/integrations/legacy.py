@@ -49,6 +49,9 @@ STARVE_SECONDS: Final = 0.2
 BACKGROUND_FADE_SECONDS: Final = 0.02
 """How long the background fades in: enough for no click."""
 
+SINK_SECONDS: Final = 5.0
+"""How long a sink may keep the speech waiting before it is taken out."""
+
 Callback = Callable[[], object]
 
 
@@ -314,11 +317,13 @@ class LegacyTee(LegacyTrack):
         """Pass speech on to what has ``handle_audio_input(bytes)`` or is called with bytes, awaited if need be."""
         if sink not in self.sinks:
             self.sinks.append(sink)
+        self._connect()
 
     def remove_sink(self, sink: Any) -> None:
         """Pass no more on to a sink."""
         if sink in self.sinks:
             self.sinks.remove(sink)
+        self._connect()
 
     async def add_new_bytes(self, audio_data: bytes) -> None:
         """Add speech, and pass on what was accepted of it, in whole samples; returns when the sinks have it."""
@@ -328,7 +333,8 @@ class LegacyTee(LegacyTrack):
             while self._chunks:
                 chunk = self._chunks.popleft()
                 for sink in tuple(self.sinks):
-                    await _hand_on(sink, chunk)
+                    if not await _hand_on(sink, chunk):
+                        self.remove_sink(sink)
 
     def _connect(self) -> None:
         """Tap the speech if there are sinks: the list may have been changed by anybody."""
@@ -341,18 +347,26 @@ class LegacyTee(LegacyTrack):
             self.controller.sinks.remove(self._tap)
 
 
-async def _hand_on(sink: Any, chunk: Chunk) -> None:
-    """Give one sink its audio; one that fails keeps it from nobody else."""
+async def _hand_on(sink: Any, chunk: Chunk) -> bool:
+    """Give one sink its audio; one that fails keeps it from nobody else. False if it hangs."""
     report = chunk.utterance.report if chunk.utterance is not None else None
     if report is not None and report.outcome is not Outcome.COMPLETED:
-        return  # interrupted since: a sink that plays it must not speak on
+        return True  # interrupted since: a sink that plays it must not speak on
     audio = chunk.audio.tobytes()
     try:
         taken = sink.handle_audio_input(audio) if hasattr(sink, "handle_audio_input") else sink(audio)
         if inspect.isawaitable(taken):
-            await taken
-    except Exception:
+            async with asyncio.timeout(SINK_SECONDS):
+                await taken
+    except TimeoutError:
+        LOGGER.error("sink %r took longer than %g s, and was taken out", sink, SINK_SECONDS)
+        return False
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         LOGGER.exception("sink %r raised", sink)
+    return True
 
 
 class CustomAudioStreamTrack(LegacyTrack, MediaStreamTrack):
