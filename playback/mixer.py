@@ -220,6 +220,12 @@ class Background:
     def _sum(self, scratch: Scratch) -> bool:
         """Put the sum of all voices into the scratch; False if none of them gave anything."""
         steady = self._steady
+        if steady and len(self._voices) == 1:  # the short way of most frames: one voice, nothing moves, nothing is held
+            try:
+                if self._voices[0].render_steady(scratch, steady):
+                    return True
+            except Exception as error:
+                self._voices[0].fail(error)
         limit = len(scratch.sum) if steady else self._hold.limit(len(scratch.sum))
         level = 1.0 if steady is None else steady
         any_sounds = finished = False
@@ -228,8 +234,8 @@ class Background:
                 sounds = voice._render(scratch, any_sounds, limit, level)
             # One voice that fails must not silence the others.
             except Exception as error:
-                sounds, voice._source.error = False, error
-                voice._finish()
+                sounds = False
+                voice.fail(error)
             if sounds and any_sounds:
                 np.add(scratch.sum, scratch.addend, scratch.sum)
             any_sounds = any_sounds or sounds

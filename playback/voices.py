@@ -133,6 +133,30 @@ class Voice:
         self._steady = None
         self._source.close()
 
+    def fail(self, error: Exception) -> None:
+        """Finish, because of what was raised."""
+        self._source.error = error
+        self._finish()
+
+    def render_steady(self, scratch: Scratch, level: float, aside: bool = False) -> bool:
+        """Take a whole frame and scale it, if nothing moves and all of it is there.
+
+        Args:
+            scratch: where it goes: into its sum.
+            level: a factor for all of it.
+            aside: put it into the addend instead.
+        """
+        if self._steady is None or not self._source.clip.fill(scratch.bytes):
+            return False
+        if level != self._scaled_by:
+            self._scale[...] = self._steady * level
+            self._scaled_by = level
+        # To convert and then to scale in place takes half as long as both in one: numpy buffers mixed types.
+        flat = scratch.flat_addend if aside else scratch.flat_sum
+        flat[:] = scratch.flat_taken
+        flat *= self._scale
+        return True
+
     def _render(self, scratch: Scratch, aside: bool, samples: int, level: float) -> bool:
         """Take the next samples, and scale them.
 
@@ -147,15 +171,7 @@ class Voice:
         """
         if self._finished:  # by a stop since the last frame
             return False
-        steady = self._steady
-        if steady is not None and samples == len(scratch.sum) and self._source.clip.fill(scratch.bytes):
-            # To convert and then to scale in place takes half as long as both in one: numpy buffers mixed types.
-            if level != self._scaled_by:
-                self._scale[...] = steady * level
-                self._scaled_by = level
-            flat = scratch.flat_addend if aside else scratch.flat_sum
-            flat[:] = scratch.flat_taken
-            flat *= self._scale
+        if samples == len(scratch.sum) and self.render_steady(scratch, level, aside):
             return True
         out = scratch.addend if aside else scratch.sum
         limit = self._hold.limit(self._fade.limit(samples))
