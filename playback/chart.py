@@ -34,6 +34,9 @@ FACTS: Final = ("ready", "underrun", "boundary", "drained")
 """What the buffer reports: enough is there to start · an open utterance ran dry · an utterance's last sample was handed
 out · nothing is left to play. All other events are commands of the application."""
 
+SETTLING: Final = ("boundary", "ready", "underrun", "drained")
+"""In which order the facts are looked at, when more than one may have become true."""
+
 MOVES: Final = "moves"
 
 TOLD: Final = {

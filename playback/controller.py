@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback.chart import REFUSES, STATE_OF, State
-from playback.checks import check_event, check_listener, check_seconds, check_type
+from playback.checks import check_seconds, check_type
 from playback.envelope import Fades
 from playback.formats import AudioFormat, parse
 from playback.listeners import EventStream, Listener
@@ -353,7 +353,7 @@ class PlaybackController:
             ValueError: there is no such event.
             TypeError: the listener can't be called.
         """
-        return self._listen(self._playout.listeners.add_listener, event, listener)
+        return self._playout.listeners.listen(event, listener)
 
     @overload
     def once(self, event: str, listener: None = None) -> Callable[[L], L]: ...
@@ -361,7 +361,7 @@ class PlaybackController:
     def once(self, event: str, listener: L) -> L: ...
     def once(self, event: str, listener: Listener | None = None) -> Any:
         """The same for the next event of that name only."""
-        return self._listen(self._playout.listeners.once, event, listener)
+        return self._playout.listeners.listen(event, listener, once=True)
 
     def remove_listener(self, event: str, listener: Listener) -> None:
         """Call a listener no more.
@@ -369,9 +369,7 @@ class PlaybackController:
         Raises:
             ValueError: there is no such event, or the listener was not registered for it.
         """
-        if listener not in self._playout.listeners.listeners(check_event(event)):
-            raise ValueError(f"{listener!r} does not listen to {event!r}")
-        self._playout.listeners.remove_listener(event, listener)
+        self._playout.listeners.stop_listening(event, listener)
 
     def events(self) -> EventStream:
         """All events from now on, for ``async for``; it ends after ``closed``.
@@ -379,14 +377,6 @@ class PlaybackController:
         It holds the newest 1,000 events for a slow reader; ``events_lost`` stands where older ones were dropped.
         """
         return self._playout.listeners.stream(closed=self.state is State.CLOSED)
-
-    @staticmethod
-    def _listen(register: Callable[[str, Listener], Listener], event: str, listener: Listener | None) -> Any:
-        """Register a listener, or give the decorator that will."""
-        check_event(event)
-        if listener is None:
-            return lambda listener: register(event, check_listener(listener))
-        return register(event, check_listener(listener))
 
     def _make(
         self,

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, Final
 from weakref import WeakSet
 
 from pyee import EventEmitter
 
 from playback.chart import State
+from playback.checks import check_event, check_listener
 from playback.events import EVENTS, ErrorRaised, Event, EventsLost, StateChanged
 from playback.waiting import Gate
 
@@ -66,18 +67,39 @@ class Listeners(EventEmitter):
         finally:
             self._telling = False
 
-    def once(self, event: str, f: Listener | None = None) -> Any:
-        """As in pyee, but the listener keeps its name, for the ``error`` event in which it may be told."""
-        if f is None:
-            return partial(self.once, event)
+    def listen(self, event: str, listener: Listener | None, *, once: bool = False) -> Any:
+        """Register a listener, for the next event alone or for all; without one, give the decorator that will.
 
-        @wraps(f)
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the listener can't be called.
+        """
+        register = self._register_once if once else self.add_listener
+        check_event(event)
+        if listener is None:
+            return lambda listener: register(event, check_listener(listener))
+        return register(event, check_listener(listener))
+
+    def stop_listening(self, event: str, listener: Listener) -> None:
+        """Call a listener no more.
+
+        Raises:
+            ValueError: there is no such event, or the listener was not registered for it.
+        """
+        if listener not in self.listeners(check_event(event)):
+            raise ValueError(f"{listener!r} does not listen to {event!r}")
+        self.remove_listener(event, listener)
+
+    def _register_once(self, event: str, listener: Listener) -> Listener:
+        """As pyee's ``once``, but the listener keeps its name, for the ``error`` event in which it may be told."""
+
+        @wraps(listener)
         def once(told: Event) -> object:
-            self.remove_listener(event, f)
-            return f(told)
+            self.remove_listener(event, listener)
+            return listener(told)
 
-        self._add_event_handler(event, f, once)
-        return f
+        self._add_event_handler(event, listener, once)
+        return listener
 
     def stream(self, closed: bool) -> EventStream:
         """A stream of all events from now on; one that has ended if the controller is closed and all of it was told."""

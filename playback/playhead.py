@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class Silence:
-    """What a read copies when nothing sounds and nothing can happen."""
+    """What a read copies when nothing sounds and nothing can happen: a clip that never ends, and is nobody's."""
+
+    utterance: Final = None
 
     def fill(self, out: memoryview) -> bool:
         """Fill a buffer with silence."""

@@ -14,6 +14,7 @@ from playback.stage import Stage
 from playback.stepper import Limits, Stepper
 from playback.timeline import BufferFull
 from playback.utterance import Utterance
+from statecharts.machine import WATCHERS
 
 _CLOSED: Final = "closed"
 
@@ -97,7 +98,7 @@ class Playout(Stepper):
         self.timeline.clean()
         if self.stage is not None:
             self.stage.take(utterance, block, clip.accepted - samples)
-        if before not in TAKES:
+        if before not in TAKES or WATCHERS:  # an edge that changes nothing costs no transition, unless it is measured
             self._fire("push")
         if before not in FLOWS:
             self._rest(before)

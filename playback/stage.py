@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from playback.chart import PAUSED, STATE_OF, State
-from playback.clip import Clip
 from playback.events import Closed, ErrorRaised, Event
 from playback.mixer import Background
-from playback.playhead import SILENCE, Silence
 from playback.sinks import Sinks
 
 if TYPE_CHECKING:
+    from playback.clip import Clip
     from playback.formats import Block
+    from playback.playhead import Silence
     from playback.playout import Playout
     from playback.utterance import Utterance
 
@@ -62,15 +62,14 @@ class Stage:
         if background.sounds:
             try:
                 paused = background.follow_pause and playout.session.leaf in PAUSED
-                speaking = playout.playhead.is_sounding if source is None else source is not SILENCE
+                speaking = playout.playhead.is_sounding if source is None else source.utterance is not None
                 background.mix(out, speaking=speaking, paused=paused)
             except Exception as error:
                 self._background_failed(error)
         if self.sinks.replaces_output:
             out[:] = bytes(len(out))
         if voice is not None:
-            plain = source.utterance if isinstance(source, Clip) else None
-            whose = playout.playhead.voice if source is None else plain
+            whose = playout.playhead.voice if source is None else source.utterance
             chunk = self.sinks.played_chunk(whose, start, bytes(out), voice)
             playout.listeners.insert(told, chunk)
 

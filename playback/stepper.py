@@ -16,6 +16,7 @@ from playback.chart import (
     MACHINE,
     PLAYBACK,
     RUNS_DRY,
+    SETTLING,
     STATE_OF,
     WAITS,
 )
@@ -200,14 +201,19 @@ class Stepper:
         """The next fact that is true, if there is one that the leaf takes."""
         leaf = self.session.leaf
         head = self.timeline.head
-        if head is not None and head.over:
-            return "boundary"
-        if leaf in WAITS and head is not None and self._is_ready(head):
-            return "ready"
-        if leaf in RUNS_DRY and head is not None and head is dry and not head.ended:
-            return "underrun"
-        if leaf in DRAINS and head is None and self.playhead.is_silent and (reading or leaf not in FADES):
-            return "drained"
+        for fact in SETTLING:
+            match fact:
+                case "boundary":
+                    true = head is not None and head.over
+                case "ready":
+                    true = leaf in WAITS and head is not None and self._is_ready(head)
+                case "underrun":
+                    true = leaf in RUNS_DRY and head is not None and head is dry and not head.ended
+                case _:
+                    silent = head is None and self.playhead.is_silent
+                    true = leaf in DRAINS and silent and (reading or leaf not in FADES)
+            if true:
+                return fact
         return None
 
     def _is_ready(self, head: Clip) -> bool:

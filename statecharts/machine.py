@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from transitions import Machine
@@ -14,6 +15,13 @@ from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartE
 _LOGGER: Final = logging.getLogger("transitions")
 if _LOGGER.level == logging.NOTSET:
     _LOGGER.setLevel(logging.WARNING)
+
+
+Watcher = Callable[[Chart, str, str], object]
+"""Told the chart, the leaf and the event, before the event has its effect."""
+
+WATCHERS: Final[set[Watcher]] = set()
+"""Who sees every event that any machine is given: what measures which cells a test run has touched."""
 
 
 class Session:
@@ -67,6 +75,8 @@ class ChartMachine:
         Raises:
             ChartError: the cell says that this can't happen. The session stays where it was.
         """
+        for watch in WATCHERS:
+            watch(self.chart, session.leaf, event)
         cell = self.chart.cells[session.leaf][event]
         if cell == IGNORED:
             return False

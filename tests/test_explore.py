@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from playback import PLAYBACK, AudioFormat, Fades, Outcome, PlaybackController, State, Utterance
-from playback.chart import MACHINE
 from playback.events import EVENTS, Event, FirstAudioByte, LastAudioByte, UtteranceFinished
-from statecharts import IMPOSSIBLE, STAYS, Session
+from statecharts import IMPOSSIBLE, Chart
 from statecharts.explore import Exploration, ExplorationError, explore
+from statecharts.machine import WATCHERS
 
 RATE: Final = 8_000
 TAIL: Final = 2
@@ -170,8 +170,6 @@ class Playout:
             if refuses:
                 self._check("a refused push is told, and nothing else", names == ["audio_refused"])
                 self._check("a refused push changes nothing that sounds", _sound(self.key()) == _sound(before))
-            elif PLAYBACK.cells[leaf]["push"] == STAYS:
-                self.setting.cells[leaf, "push"] += 1  # it costs no transition, so the machine is not asked
         elif action[0] == "read":
             allowed = {State.PAUSED: self.setting.pause_samples, State.INTERRUPTED: TAIL, State.CLOSED: 0}.get(state)
             self._check("silence follows the ramp", allowed is None or not result or self.loud <= allowed)
@@ -259,17 +257,17 @@ Found = tuple[str, Setting, Exploration[Configuration, Action]]
 def found(request: pytest.FixtureRequest) -> Found:
     """All there is in one setting; every step was checked as it was made."""
     setting = Setting(**SETTINGS[request.param])
-    fire = MACHINE.fire
 
-    def record(session: Session, event: str) -> bool:
-        setting.cells[session.leaf, event] += 1
-        return fire(session, event)
+    def watch(_: Chart, leaf: str, event: str) -> None:
+        setting.cells[leaf, event] += 1
 
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(MACHINE, "fire", record)
+    WATCHERS.add(watch)
+    try:
         explored = explore(
             lambda: Playout(setting), Playout.actions, Playout.apply, Playout.key, visit=Playout.visit, limit=20_000
         )
+    finally:
+        WATCHERS.remove(watch)
     return request.param, setting, explored
 
 
