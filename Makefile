@@ -3,32 +3,45 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+CHARTS := playback.chart:PLAYBACK
 
-.PHONY: demo test bench docs lint clean
+.PHONY: demo test lint bench charts mutants site clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]" --group dev
+	# An interpreter of statecharts in another language, which some tests compare with; without it they are skipped.
+	if command -v npm >/dev/null; then npm install --silent --no-save --no-package-lock --prefix $(VENV)/node xstate@5 \
+		|| echo "npm could not install xstate: the tests that need it are skipped"; fi
 	touch $@
 
 demo: $(READY)  ## a scripted session of real speech through a real peer connection
 	$(BIN)/playback demo --out demo-output
 
 test: $(READY) lint  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cog --check --check-fail-msg "renew it with: make docs" README.md
+	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" README.md
+	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
+		|| { echo "renew them with: make charts"; exit 1; };)
 
 bench: $(READY)  ## CPU and memory, as multiples of a floor measured in the same run
 	$(BIN)/python -m benchmarks
 
-docs: $(READY)  ## renew what is generated from the chart
+charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
 	$(BIN)/cog -r README.md
+	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --write docs/charts;)
+
+mutants: $(READY)  ## see that the tests notice every wrong cell of the chart
+	$(BIN)/python -m mutants
+
+site: $(READY)  ## the documentation, in build/site
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

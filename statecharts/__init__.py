@@ -1,6 +1,6 @@
 """Statecharts as plain data, and all that follows from them. Knows nothing about audio."""
 
-from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, Edge, state_of
+from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, VERDICTS, Chart, ChartError, Edge, state_of
 from statecharts.machine import ChartMachine, Session
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "IMPOSSIBLE",
     "REFUSED",
     "STAYS",
+    "VERDICTS",
     "Chart",
     "ChartError",
     "ChartMachine",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,6 +22,16 @@ IMPOSSIBLE: Final = "x"
 """The event can't happen here: reaching the cell is a bug."""
 
 VERDICTS: Final = frozenset({STAYS, IGNORED, REFUSED, IMPOSSIBLE})
+
+
+_WORD: Final = r"[^\W\d][\w-]*"
+# What other programs take as it is: in SCXML an event with a dot stands for others, too, and in XState a dot leads to
+# what is within.
+_NAMES: Final = {
+    "name": re.compile(_WORD),
+    "event": re.compile(_WORD),
+    "leaf": re.compile(rf"{_WORD}(\.{_WORD})?"),
+}
 
 
 class ChartError(Exception):
@@ -51,8 +63,8 @@ class Chart:
         outputs: for each (leaf, event) that tells something, the names of what it tells, in order.
 
     Raises:
-        ChartError: a name is used twice, a cell is missing or superfluous, a target is unknown, a leaf can't be
-            reached, or an output hangs on a cell that takes no event.
+        ChartError: a name is used twice or is no word, a cell is missing or superfluous, a target is unknown, a leaf
+            can't be reached or lies within another, or an output hangs on a cell that takes no event.
     """
 
     name: str
@@ -139,6 +151,24 @@ class Chart:
         return frozenset(self.cells) - self.leaves_where(event, IGNORED, IMPOSSIBLE)
 
 
+def find(name: str) -> Chart:
+    """The chart of this name.
+
+    Args:
+        name: ``MODULE:CHART``, such as ``playback.chart:PLAYBACK``.
+
+    Raises:
+        ChartError: there is no such module or name, or what it names is no chart.
+    """
+    try:
+        chart = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ChartError(f"{name}: {error}") from None
+    if not isinstance(chart, Chart):
+        raise ChartError(f"{name} is a {type(chart).__name__}, expected a Chart")
+    return chart
+
+
 def state_of(leaf: str) -> str:
     """The state that users see when the chart is in this leaf."""
     return leaf.partition(".")[0]
@@ -147,6 +177,13 @@ def state_of(leaf: str) -> str:
 def _problems(chart: Chart) -> Iterator[str]:
     """Everything that is wrong with a chart, in words."""
     events = (*chart.commands, *chart.facts)
+    for what, names in (("name", [chart.name]), ("event", events), ("leaf", chart.cells)):
+        for name in names:
+            if not _NAMES[what].fullmatch(name):
+                yield f"the {what} {name!r} is no word of letters, digits, '_' and '-'"
+    for leaf in chart.cells:
+        if state_of(leaf) != leaf and state_of(leaf) in chart.cells:
+            yield f"the leaf {leaf!r} lies within another, {state_of(leaf)!r}"
     for event in sorted({event for event in events if events.count(event) > 1}):
         yield f"the event {event!r} stands twice"
     if chart.initial not in chart.cells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Literal
 
 from transitions import Machine
 
@@ -43,22 +43,28 @@ class ChartMachine:
 
     def __init__(self, chart: Chart) -> None:
         self.chart: Final = chart
-        self.machine: Final = Machine(
-            model=None,
-            states=list(chart.leaves),
-            initial=chart.initial,
-            # No destination is an internal transition: the event is taken, and the leaf is neither left nor entered.
-            transitions=[
-                {"trigger": event, "source": leaf, "dest": None if cell in (STAYS, REFUSED) else cell}
-                for leaf, row in chart.cells.items()
-                for event, cell in row.items()
-                if cell not in (IGNORED, IMPOSSIBLE)
-            ],
-            auto_transitions=False,
-            model_attribute="leaf",
-            name=chart.name,
-        )
+        self.machine: Final = Machine(model=None, **self._definition())
         self._trigger: Final = {event: trigger.trigger for event, trigger in self.machine.events.items()}
+
+    def graph(
+        self, session: Session | None = None, *, engine: Literal["mermaid", "graphviz", "pygraphviz"] = "mermaid"
+    ) -> Any:
+        """The machine as `transitions` itself draws it: states and edges without what users of this package add.
+
+        Args:
+            session: whose leaf is marked; a new one's unless told.
+            engine: what draws it, as ``GraphMachine`` calls it: ``"mermaid"``, or with packages of their own
+                ``"graphviz"`` and ``"pygraphviz"``.
+
+        Returns:
+            The package's graph; its ``draw`` writes it to a file; with Mermaid its ``source`` is the text.
+        """
+        from transitions.extensions import GraphMachine  # costs more than all else here, and few need it
+
+        drawn = GraphMachine(model=None, graph_engine=engine, title=self.chart.name, **self._definition())
+        model = _Drawn()
+        drawn.add_model(model, initial=(session or self.session()).leaf)
+        return model.get_graph()
 
     def session(self) -> Session:
         """A new session in the chart's initial leaf."""
@@ -83,3 +89,26 @@ class ChartMachine:
         if cell == IMPOSSIBLE:
             raise ChartError(f"{self.chart.name}: {event!r} can't happen in {session.leaf!r}")
         return bool(self._trigger[event](session))
+
+    def _definition(self) -> dict[str, Any]:
+        """What `transitions` has to know."""
+        return {
+            "states": list(self.chart.leaves),
+            "initial": self.chart.initial,
+            # No destination is an internal transition: the event is taken, and the leaf is neither left nor entered.
+            "transitions": [
+                {"trigger": event, "source": leaf, "dest": None if cell in (STAYS, REFUSED) else cell}
+                for leaf, row in self.chart.cells.items()
+                for event, cell in row.items()
+                if cell not in (IGNORED, IMPOSSIBLE)
+            ],
+            "auto_transitions": False,
+            "model_attribute": "leaf",
+            "name": self.chart.name,
+        }
+
+
+class _Drawn:
+    """A model that the package hangs its own methods on."""
+
+    get_graph: Callable[[], Any]

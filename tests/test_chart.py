@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 
 import pytest
 
 from playback.chart import MACHINE, PLAYBACK, STATE_OF, State
-from statecharts import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, ChartMachine, Edge, diagrams
-from statecharts.__main__ import main
+from statecharts import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, ChartMachine, Edge
+from statecharts.chart import find
 
 GOLDEN = """
 | leaf | push | end | ready | underrun | boundary | drained | pause | resume | interrupt | lock | unlock | close |
@@ -164,50 +163,49 @@ def test_edges_are_not_logged_unless_asked_for(caplog: pytest.LogCaptureFixture)
     assert not caplog.records
 
 
-def test_the_markdown_table_has_every_cell() -> None:
-    header, _, *rows = diagrams.table(PLAYBACK).splitlines()
-    cells = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in (header, *rows)]
-    assert cells[0] == ["leaf", *PLAYBACK.events]
-    assert {leaf: dict(zip(PLAYBACK.events, row, strict=True)) for leaf, *row in cells[1:]} == golden()
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (TOY.replace("go ", "g.o"), "the event 'g.o' is no word"),
+        (TOY.replace("off ", "off."), "the leaf 'off.' is no word"),
+        (TOY.replace("on ", "a.b.c"), "the leaf 'a.b.c' is no word"),
+        (TOY.replace("off ", "on.a "), "the leaf 'on.a' lies within another, 'on'"),
+        (TOY.replace("stop", '"s"'), "the event '\"s\"' is no word"),
+    ],
+)
+def test_names_that_other_programs_do_not_take_are_refused(table: str, message: str) -> None:
+    with pytest.raises(ChartError, match=message):
+        toy(table)
+    with pytest.raises(ChartError, match="the name 'a toy' is no word"):
+        Chart.parse("a toy", TOY, facts=())
 
 
-def test_the_mermaid_diagram_has_every_edge_that_leaves_its_leaf() -> None:
+def test_a_chart_is_found_by_its_name() -> None:
+    assert find("playback.chart:PLAYBACK") is PLAYBACK
+    with pytest.raises(ChartError, match="No module named 'nowhere'"):
+        find("nowhere:CHART")
+    with pytest.raises(ChartError, match="NOTHING"):
+        find("playback.chart:NOTHING")
+    with pytest.raises(ChartError, match=r"playback\.chart:State is a EnumType, expected a Chart"):
+        find("playback.chart:State")
+
+
+def test_the_package_that_runs_the_machine_draws_it_too() -> None:
+    """Every edge of the table, and no other, is in the picture that `transitions` draws."""
     drawn = set()
-    for line in diagrams.mermaid(PLAYBACK).splitlines():
+    for line in MACHINE.graph().source.splitlines():
         if "-->" in line and "[*]" not in line:
             arrow, _, events = line.strip().partition(": ")
             source, target = arrow.split(" --> ")
-            # An edge from a state stands for one from each of its leaves.
-            sources = [leaf for leaf in golden() if leaf.replace(".", "_") == source or leaf.startswith(f"{source}.")]
-            drawn |= {(leaf, event, target) for leaf in sources for event in events.split(", ")}
-    wanted = {
-        (leaf, event, cell.replace(".", "_"))
-        for leaf, row in golden().items()
-        for event, cell in row.items()
-        if cell not in (STAYS, IGNORED, REFUSED, IMPOSSIBLE)
-    }
-    assert drawn == wanted
+            drawn |= {(source, event.removesuffix(" [internal]"), target) for event in events.split(" | ")}
+    assert drawn == {(edge.source, edge.event, edge.target) for edge in PLAYBACK.edges()}
 
 
-@pytest.mark.parametrize("kind", ["table", "mermaid"])
-def test_the_command_prints_a_chart(kind: str) -> None:
-    command = [sys.executable, "-m", "statecharts", "playback.chart:PLAYBACK", "--format", kind]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed == getattr(diagrams, kind)(PLAYBACK)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("nowhere:CHART", "No module named 'nowhere'"),
-        ("playback.chart:NOTHING", "NOTHING"),
-        ("playback.chart:State", "expected a Chart"),
-    ],
-)
-def test_the_command_says_what_is_wrong(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main([name])
-    assert message in capsys.readouterr().err
+def test_the_package_s_drawing_marks_a_session_s_leaf() -> None:
+    session = MACHINE.session()
+    MACHINE.fire(session, "push")
+    assert "Class speaking.buffering s_active" in MACHINE.graph(session).source
+    assert not MACHINE.machine.models
 
 
 def test_a_machine_of_another_chart() -> None:

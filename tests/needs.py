@@ -1,0 +1,33 @@
+"""Programs that some tests need: without them such a test is skipped, but in CI it has to run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+def need_program(name: str, package: str) -> None:
+    """Go on if a program is there; in CI, fail if it is not."""
+    if shutil.which(name) is None:
+        _without(f"needs the program {name!r} ({package})")
+
+
+def need_xstate() -> None:
+    """Go on if Node runs and has XState."""
+    need_program("node", "Node.js")
+    find = ["node", "-e", "require('module').createRequire(process.argv[1])('xstate')", f"{ROOT}/.venv/node/"]
+    if subprocess.run(find, capture_output=True, check=False).returncode:
+        _without("needs XState for Node.js, which make test installs where there is npm")
+
+
+def _without(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
