@@ -1,29 +1,32 @@
-"""``playback say`` and ``playback demo``: real speech through a real peer connection. Needs the extra ``demo``."""
+"""``playback say`` and ``playback demo``: real speech through a real peer connection. Needs the extra ``demo``.
+
+``playback replay`` does again what was done in such a session, or in any other, and needs nothing more.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 import wave
-from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from playback import __version__
+from playback.chart import PLAYBACK
+from playback.console import perform, tell
 from playback.envelope import Samples
-from playback.events import AudioRefused, Event, MarkReached, StateChanged, UtteranceFinished
 from playback.formats import SAMPLE_BYTES, AudioFormat
 from playback.pacing import frame_samples
-from playback.report import UtteranceReport
-from playback.session import RECEIVED_RATE, Cue, Recording, Session, parse_cue
+from playback.records import TraceError
+from playback.session import RECEIVED_RATE, Cue, Session, parse_cue
 from playback.speech import SpeechError, check_voice
-from playback.utterance import Utterance
+from playback.trace import Trace
+from statecharts import diagrams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +35,8 @@ NEEDS: Final = ("espeakng_loader", "matplotlib", "rich")
 SOUNDS: Final = (".wav",)
 PICTURES: Final = (".svg", ".png", ".pdf")
 RECORDINGS: Final = (".wav", ".flac", ".ogg")
-POLL_SECONDS: Final = 0.05
+TRACES: Final = (".jsonl",)
+CHARTS: Final = (".svg",)
 
 DEMO: Final = (
     (0.0, "say Your table is booked for eight o'clock, by the window. Shall I send you the address as well?"),
@@ -56,13 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the command line without the program's name; the process's own unless given.
 
     Returns:
-        The exit code: 0, 1 if the session was cut off or could not be held, 130 after Ctrl+C.
+        The exit code: 0, 1 if the session was cut off or could not be held or a replay differs, 130 after Ctrl+C.
 
     Raises:
         SystemExit: with code 2, after a message about what was wrong with the arguments.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.program == "replay":
+        try:
+            return _replay(options)
+        except (OSError, TraceError, diagrams.GraphvizError) as error:
+            parser.error(str(error))
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} not found: install it with pip install 'playback[demo]'")
@@ -75,9 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
-        recording = asyncio.run(_perform(session, console))
-        _tell(recording, console)
-        _write(recording, options, console)
+        recording = asyncio.run(perform(session, console))
+        tell(recording, console)
+        _write(session, options, console)
     except KeyboardInterrupt:
         return 130
     except (OSError, SpeechError) as error:  # TimeoutError, of the peer connection, is an OSError
@@ -94,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{say,demo}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{say,demo,replay}")
 
     say = commands.add_parser("say", help="say a text, and give commands meanwhile")
     say.add_argument("text", help="what to say")
@@ -118,6 +127,10 @@ def _parser() -> argparse.ArgumentParser:
         help="where to record what is sent: the speech on the left, the mix on the right (.wav, .flac, .ogg)",
     )
     say.add_argument(
+        "--trace", type=Path, metavar="FILE.jsonl", help="where to put what was called, taken and told, for a replay"
+    )
+    _add_chart(say)
+    say.add_argument(
         "--rate", type=int, default=48_000, metavar="HZ", help="what the controller plays at (default: %(default)s)"
     )
     say.add_argument(
@@ -128,8 +141,50 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", dest="directory", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s"
     )
-    demo.set_defaults(text=None, at=[], voice="en", rate=48_000, limit=60.0)
+    demo.set_defaults(text=None, at=[], voice="en", rate=48_000, limit=60.0, trace=None, chart=None)
+
+    replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
+    replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what controller.trace() or --trace has saved")
+    _add_chart(replay)
     return parser
+
+
+def _add_chart(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--chart", type=Path, metavar="FILE.svg", help="where to draw the way through the statechart; needs Graphviz"
+    )
+
+
+def _draw_chart(trace: Trace, path: Path) -> None:
+    """Draw the way that a trace has taken on the chart.
+
+    Raises:
+        GraphvizError: Graphviz is not installed, or could not draw.
+        OSError: it can't be written.
+    """
+    edges = trace.edges
+    leaf = edges[-1].target if edges else PLAYBACK.initial
+    way = diagrams.Highlight(leaf, trace.counts)
+    path.write_text(diagrams.svg(diagrams.detail(PLAYBACK, way)), encoding="utf-8")
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Replay a trace, and print whether all is the same; 0 if it is, 1 if not.
+
+    Raises:
+        OSError: a file can't be read or written.
+        TraceError: it is no trace that can be replayed.
+        GraphvizError: the picture can't be drawn.
+    """
+    trace = Trace.load(options.trace)
+    differences = trace.differences(trace.replay())
+    if options.chart is not None:
+        _draw_chart(trace, options.chart)
+    calls = sum(call.times for call in trace.calls)
+    lines = [f"{options.trace}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
+    lines += ["the replay differs:", *differences] if differences else ["the replay is the same"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return int(bool(differences))
 
 
 def _session(options: argparse.Namespace) -> Session:
@@ -194,11 +249,15 @@ def _check(options: argparse.Namespace) -> None:
         ("--out", options.out, SOUNDS),
         ("--plot", options.plot, PICTURES),
         ("--record", options.record, RECORDINGS),
+        ("--trace", options.trace, TRACES),
+        ("--chart", options.chart, CHARTS),
     ):
         if path is not None:
             if path.suffix.lower() not in suffixes:
                 raise ValueError(f"{option}: {str(path)!r} does not end in {' or '.join(suffixes)}")
             _check_writable(option, path)
+    if options.chart is not None and shutil.which("dot") is None:
+        raise ValueError("--chart: no program 'dot' found: install Graphviz")
 
 
 def _prepare_demo(options: argparse.Namespace) -> None:
@@ -233,118 +292,27 @@ def _check_writable(option: str, path: Path) -> None:
         path.unlink()
 
 
-# While it plays
-
-
-async def _perform(session: Session, console: Console) -> Recording:
-    """Run the session, and show how it goes: in one line on a terminal, else a line for each change."""
-    task = asyncio.create_task(session.run())
-    try:
-        with console.status("connecting") if console.is_terminal else nullcontext() as status:
-            told = 0
-            while not task.done():
-                await asyncio.wait({task}, timeout=POLL_SECONDS)
-                if status is not None:
-                    status.update(_line(session.controller.position, session.controller.leaf, session.recording))
-                events = session.recording.events
-                for event in events[told:] if status is None else ():
-                    if isinstance(event, StateChanged):
-                        console.print(_line(event.position, event.new_leaf, session.recording))
-                told = len(events)
-        return await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def _line(position: int, leaf: str, recording: Recording) -> str:
-    """Where playback stands, and the words so far: the newest of them, if they are many."""
-    words = " ".join(word for _, word in recording.words)
-    return f"{position / recording.sample_rate:7.2f} s  {leaf:19} {words if len(words) <= 48 else '... ' + words[-44:]}"
-
-
 # When it is over
 
 
-def _tell(recording: Recording, console: Console) -> None:
-    """Show the events and the reports."""
-    from rich.table import Table
-    from rich.text import Text
-
-    log = Table("time", "event", "detail", title="Events", title_justify="left")
-    log.columns[0].justify = "right"
-    for at, name, detail in _log(recording):
-        log.add_row(f"{at:.3f}", name, Text(detail))
-    console.print(log)
-    reports = Table("utterance", "outcome", "played", "discarded", "heard", title="Reports", title_justify="left")
-    for report in recording.reports:
-        played, discarded = (_in_seconds(samples, recording) for samples in (report.played, report.discarded))
-        reports.add_row(Text(report.id), report.outcome, played, discarded, _heard(report))
-    console.print(reports)
-
-
-def _heard(report: UtteranceReport) -> Any:
-    """What was heard of an utterance, and, dimmed, what was not."""
-    from rich.text import Text
-
-    heard, text = report.heard or "", report.text or ""
-    lost = text.removeprefix(heard)
-    return Text.assemble(heard, (f"|{lost}", "dim strike") if lost else "")
-
-
-def _log(recording: Recording) -> Iterator[tuple[float, str, str]]:
-    """The rows of the event log: seconds, event, detail. A command stands before what came of it."""
-    cues = list(recording.cues)
-    for event, *more in recording.runs:
-        while cues and cues[0][0] <= event.position:
-            position, command = cues.pop(0)
-            yield position / recording.sample_rate, "> command", command
-        detail = _detail(event, recording)
-        if more:
-            samples = sum(refused.samples for refused in (event, *more) if isinstance(refused, AudioRefused))
-            detail = f"{detail} (and {len(more)} more, {_in_seconds(samples, recording)} in all)"
-        yield event.position / recording.sample_rate, event.name, detail
-
-
-def _detail(event: Event, recording: Recording) -> str:
-    match event:
-        case StateChanged():
-            return f"{event.old_leaf} -> {event.new_leaf}"
-        case MarkReached():
-            return f"{event.payload} ({_in_seconds(event.at, recording)} into {event.utterance.id})"
-        case UtteranceFinished():
-            return f"{event.utterance.id} {event.report.outcome}"
-    values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name != "position")
-    return ", ".join(_value(name, value, recording) for name, value in values if value is not None)
-
-
-def _value(name: str, value: object, recording: Recording) -> str:
-    """What an event tells, as people read it: whole numbers are samples, others are seconds."""
-    match value:
-        case Utterance():
-            return value.id
-        case int():
-            return f"{name} {_in_seconds(value, recording)}"
-        case float():
-            return f"{name} {value:.3f}"
-    return f"{name} {value}"
-
-
-def _in_seconds(samples: int, recording: Recording) -> str:
-    return f"{samples / recording.sample_rate:.3f} s"
-
-
-def _write(recording: Recording, options: argparse.Namespace, console: Console) -> None:
+def _write(session: Session, options: argparse.Namespace, console: Console) -> None:
     """Write the files that were asked for.
 
     Raises:
         OSError: one can't be written.
     """
+    recording = session.recording
     if options.out is not None:
         _write_wav(recording.received, RECEIVED_RATE, options.out)
         console.print(f"sound, as it was received: {options.out}")
     if options.record is not None:
         console.print(f"sound, as it was sent, speech on the left and the mix on the right: {options.record}")
+    if options.trace is not None:
+        session.trace.save(options.trace)
+        console.print(f"trace: {options.trace}")
+    if options.chart is not None:
+        _draw_chart(session.trace, options.chart)
+        console.print(f"the way through the chart: {options.chart}")
     if options.plot is not None:
         from playback.plot import draw
 

@@ -22,6 +22,7 @@ from playback.playout import Playout
 from playback.sinks import Sinks
 from playback.stepper import Limits, Stats
 from playback.threads import ThreadsafeProducer
+from playback.trace import Trace
 from playback.utterance import Utterance
 
 L = TypeVar("L", bound=Listener)
@@ -72,30 +73,13 @@ class PlaybackController:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
-        for name, value in (
-            ("cushion_seconds", cushion_seconds),
-            ("high_water_seconds", high_water_seconds),
-            ("max_buffered_seconds", max_buffered_seconds),
-            ("history_seconds", history_seconds),
-            ("starve_seconds", 0.0 if starve_seconds is None else starve_seconds),
-        ):
-            check_seconds(name, value)
-        if not cushion_seconds <= high_water_seconds <= max_buffered_seconds:
-            raise ValueError(
-                "expected cushion_seconds ≤ high_water_seconds ≤ max_buffered_seconds,"
-                f" got {cushion_seconds!r}, {high_water_seconds!r}, {max_buffered_seconds!r}"
-            )
         self.format: Final = format
         """What is handed out."""
         self.input_format: Final = input_format or format
         """What bare bytes and arrays are taken for, unless an utterance tells otherwise."""
 
-        limits = Limits(
-            cushion=format.samples(cushion_seconds),
-            high_water=format.samples(high_water_seconds),
-            maximum=format.samples(max_buffered_seconds),
-            history=format.samples(history_seconds),
-            starve=None if starve_seconds is None else max(1, format.samples(starve_seconds)),
+        limits = Limits.of_seconds(
+            format, cushion_seconds, high_water_seconds, max_buffered_seconds, history_seconds, starve_seconds
         )
         self._playout: Final = Playout(format, limits, fades)
         self._numbers: Final = itertools.count(1)
@@ -377,6 +361,19 @@ class PlaybackController:
         It holds the newest 1,000 events for a slow reader; ``events_lost`` stands where older ones were dropped.
         """
         return self._playout.listeners.stream(closed=self.state is State.CLOSED)
+
+    def trace(self, limit: int | None = 1000) -> Trace:
+        """Write down from now on what is called, which edges that takes and what is told.
+
+        Args:
+            limit: how many records are kept, the newest; None keeps all.
+
+        Raises:
+            TypeError: the limit is no whole number.
+            ValueError: it is less than 1.
+            RuntimeError: another trace is on.
+        """
+        return Trace.begin(self._playout, self.input_format, limit)
 
     def _make(
         self,

@@ -35,6 +35,8 @@ class Listeners(EventEmitter):
         super().__init__()
         self.tee: Callable[[Event], None] | None = None
         """Who hears of everything first, audio included, in order."""
+        self.trace: Callable[[Event], None] | None = None
+        """Who writes everything down, before anybody may call the controller back because of it."""
         self.outbox: Final[deque[Event]] = deque()
         """What waits to be told."""
         self._telling = False
@@ -57,6 +59,8 @@ class Listeners(EventEmitter):
         try:
             while self.outbox:
                 event = self.outbox.popleft()
+                if self.trace is not None:
+                    self.trace(event)
                 if self.tee is not None:
                     self.tee(event)
                 if event.name not in EVENTS:
@@ -66,6 +70,11 @@ class Listeners(EventEmitter):
                 self.emit(event.name, event)
         finally:
             self._telling = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing waits to be told, and nothing is being told."""
+        return not self._telling and not self.outbox
 
     def listen(self, event: str, listener: Listener | None, *, once: bool = False) -> Any:
         """Register a listener, for the next event alone or for all; without one, give the decorator that will.
@@ -103,7 +112,7 @@ class Listeners(EventEmitter):
 
     def stream(self, closed: bool) -> EventStream:
         """A stream of all events from now on; one that has ended if the controller is closed and all of it was told."""
-        stream = EventStream(ended=closed and not self._telling and not self.outbox)
+        stream = EventStream(ended=closed and self.at_rest)
         self._streams.add(stream)
         return stream
 

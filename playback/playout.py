@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from playback.chart import FLOWS, PAUSED, PLAYBACK, REFUSES, RUNS_DRY, SOUNDS, TAKES, WAITS
-from playback.clip import Clip, Mark
+from playback.clip import Mark
 from playback.envelope import Fades
 from playback.events import AudioRefused, ErrorRaised, Refusal, Stalled
 from playback.formats import AudioFormat, Block, converted_samples, parse
@@ -13,6 +13,7 @@ from playback.report import Outcome
 from playback.stage import Stage
 from playback.stepper import Limits, Stepper
 from playback.timeline import BufferFull
+from playback.trace import recorded
 from playback.utterance import Utterance
 from statecharts.machine import WATCHERS
 
@@ -51,6 +52,7 @@ class Playout(Stepper):
 
     # Producers
 
+    @recorded("admit")
     def admit(self, utterance: Utterance, era: object | None = None) -> None:
         """Know of a new handle, made in this era unless told: one that an interrupt has overtaken is finished."""
         if utterance._placed or utterance._report is not None:
@@ -74,6 +76,7 @@ class Playout(Stepper):
                 return samples
         return self.push_block(utterance, parse(audio, utterance.format, utterance._dangling))
 
+    @recorded("push")
     def push_block(self, utterance: Utterance, block: Block) -> int:
         """Take a block that was parsed already, or turn it away."""
         if not self._may_push(utterance):
@@ -108,9 +111,11 @@ class Playout(Stepper):
         # A listener may have ended it in the meantime.
         plain = not clip.ended and clip.takes_plain(utterance.format) and not block.dangling and self.timeline.is_clean
         tapped = self.stage is not None and self.stage.sinks.hears_pushed
-        self._fast_in = clip if plain and leaf in FLOWS and not tapped else None
+        tapped |= bool(WATCHERS) and leaf != before  # the next push is an edge that they have not seen yet
+        self._fast_in = clip if plain and leaf in FLOWS and not tapped and self.trace is None else None
         return samples
 
+    @recorded("push_from_thread")
     def push_from_thread(self, utterance: Utterance, block: Block) -> None:
         """The same for a producer that no exception reaches: what does not fit is refused, so it can't go unseen."""
         try:
@@ -133,6 +138,7 @@ class Playout(Stepper):
             return self.refuse_block(utterance, parse(audio, utterance.format, utterance._dangling))
         return self.push(utterance, audio)
 
+    @recorded("mark")
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
         """See :meth:`Utterance.mark`."""
         if utterance._report is not None:
@@ -143,6 +149,7 @@ class Playout(Stepper):
             self.listeners.flush()
         return True
 
+    @recorded("end")
     def end(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.end`."""
         if utterance._clip.ended:
@@ -155,6 +162,7 @@ class Playout(Stepper):
         self._rest(before)
         return True
 
+    @recorded("cancel")
     def cancel(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.cancel`."""
         if utterance._report is not None:
@@ -186,6 +194,7 @@ class Playout(Stepper):
             self.listeners.tell(AudioRefused(self.playhead.position, utterance, samples, reason))
         self.listeners.flush()
 
+    @recorded("refuse")
     def refuse_block(self, utterance: Utterance | None, block: Block) -> int:
         """Turn a block away; an empty one is nothing to tell of."""
         # If more may come, it goes on where this one breaks off, maybe in the middle of a sample.
@@ -197,6 +206,7 @@ class Playout(Stepper):
 
     # Commands
 
+    @recorded("command")
     def command(self, event: str) -> bool:
         """Fire an event that touches no audio: a pause or an unlock."""
         before = self.session.leaf
@@ -204,6 +214,7 @@ class Playout(Stepper):
         self._rest(before)
         return taken
 
+    @recorded("resume")
     def resume(self, rewind: int) -> bool:
         """Come out of a pause, so many samples earlier."""
         before = self.session.leaf
@@ -215,6 +226,7 @@ class Playout(Stepper):
         self._rest(before)
         return True
 
+    @recorded("interrupt")
     def interrupt(self, *, lock: bool, force: bool) -> bool:
         """Drop everything, but for a playing utterance that may not be interrupted."""
         before = self.session.leaf
@@ -234,6 +246,7 @@ class Playout(Stepper):
         self._rest(before)
         return finished > 0 or self.session.leaf != before
 
+    @recorded("lock")
     def lock(self) -> bool:
         """Refuse every push from now on."""
         before = self.session.leaf
@@ -241,6 +254,7 @@ class Playout(Stepper):
         self._rest(before)
         return locked
 
+    @recorded("close")
     def close(self) -> bool:
         """Finish everything, for good."""
         before = self.session.leaf
@@ -283,6 +297,7 @@ class Playout(Stepper):
         self._read_size = samples
         return True
 
+    @recorded("read")
     def _read_frame(self, out: memoryview) -> None:
         """Fill a frame with a look at everything, and settle."""
         before = self.session.leaf
@@ -298,14 +313,16 @@ class Playout(Stepper):
         self.playhead.position = start + samples
         self._tell_change(before)
         leaf = self.session.leaf
-        if leaf not in WAITS and not self._writing:
+        if leaf not in WAITS and not self._writing and self.trace is None:
             self._fast_out = self.playhead.source(leaf in SOUNDS)
 
+    @recorded("gain")
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain."""
         self.playhead.set_gain(gain_db)
         self._fast_out = None
 
+    @recorded("stalled")
     def stalled(self, seconds: float) -> None:
         """Count and tell that the reader came late."""
         self.stats.stalls += 1
@@ -377,12 +394,3 @@ class Playout(Stepper):
         for utterance in list(self._writing):
             if self._has_room(utterance):
                 utterance.room.open()
-
-    def _count_dry(self, head: Clip, samples: int) -> None:
-        """Count the silence of an open head, and end it when it has starved."""
-        if head.played:
-            self.stats.underrun_samples += samples
-        head.dry += samples
-        if self._limits.starve is not None and head.dry >= self._limits.starve and not head.ended:
-            self._end(head.utterance)
-            self._fire_end()

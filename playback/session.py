@@ -148,6 +148,8 @@ class Session:
         record: Path | None = None,
     ) -> None:
         self.controller: Final = PlaybackController(AudioFormat(sample_rate))
+        self.trace: Final = self.controller.trace(limit=None)
+        """What was called, which edges that took, and what was told."""
         self.recording: Final = Recording(sample_rate)
         self._track: Final = _SentTrack(self.controller, self._before_read, self._after_read)
         self._voice: Final = voice

@@ -7,7 +7,7 @@ What listeners are told waits in an outbox until then.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from playback.chart import (
@@ -20,6 +20,7 @@ from playback.chart import (
     STATE_OF,
     WAITS,
 )
+from playback.checks import check_seconds
 from playback.chunks import InputEnded
 from playback.clip import Clip
 from playback.envelope import Fades
@@ -30,6 +31,9 @@ from playback.playhead import Playhead, Silence
 from playback.report import Outcome, UtteranceReport
 from playback.timeline import Timeline
 from playback.utterance import Utterance
+
+if TYPE_CHECKING:
+    from playback.trace import Trace
 
 _FIELDS: Final = {name: [field.name for field in fields(event)][1:] for name, event in EVENTS.items()}
 _FIRST_READ_SECONDS: Final = 0.02
@@ -66,6 +70,43 @@ class Limits:
     history: int
     starve: int | None
 
+    @classmethod
+    def of_seconds(
+        cls,
+        format: AudioFormat,
+        cushion_seconds: float,
+        high_water_seconds: float,
+        max_buffered_seconds: float,
+        history_seconds: float,
+        starve_seconds: float | None,
+    ) -> Limits:
+        """The limits that a controller was given.
+
+        Raises:
+            TypeError: a time that is no number.
+            ValueError: a time that is negative or not finite, or not cushion ≤ high water ≤ maximum.
+        """
+        for name, value in (
+            ("cushion_seconds", cushion_seconds),
+            ("high_water_seconds", high_water_seconds),
+            ("max_buffered_seconds", max_buffered_seconds),
+            ("history_seconds", history_seconds),
+            ("starve_seconds", 0.0 if starve_seconds is None else starve_seconds),
+        ):
+            check_seconds(name, value)
+        if not cushion_seconds <= high_water_seconds <= max_buffered_seconds:
+            raise ValueError(
+                "expected cushion_seconds ≤ high_water_seconds ≤ max_buffered_seconds,"
+                f" got {cushion_seconds!r}, {high_water_seconds!r}, {max_buffered_seconds!r}"
+            )
+        return cls(
+            cushion=format.samples(cushion_seconds),
+            high_water=format.samples(high_water_seconds),
+            maximum=format.samples(max_buffered_seconds),
+            history=format.samples(history_seconds),
+            starve=None if starve_seconds is None else max(1, format.samples(starve_seconds)),
+        )
+
 
 class Stepper:
     """The chart, the timeline and the playhead, kept in step.
@@ -85,6 +126,8 @@ class Stepper:
         self.playhead: Final = Playhead(self.timeline, format, fades, self.listeners.tell, self._finish_head)
         self.session: Final = MACHINE.session()
         self.stats: Final = Stats()
+        self.trace: Trace | None = None
+        """What is being written down; meanwhile every push and every read looks at everything, so none goes unseen."""
 
         self._limits: Final = limits
         self._width: Final = format.frame_bytes
@@ -95,6 +138,12 @@ class Stepper:
         # Where a push or a read may go without a look at anything else, until something happens.
         self._fast_in: Clip | None = None
         self._fast_out: Clip | Silence | None = None
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it stands as if it had just been made."""
+        used = self.playhead.position or self.timeline.accepted or self.timeline.clips or len(self._placeless)
+        return not used and self.session.leaf == PLAYBACK.initial and self.listeners.at_rest
 
     def disturb(self) -> None:
         """Something happened: the next push and the next read have to look at everything again."""
@@ -152,6 +201,15 @@ class Stepper:
         self.disturb()
         return report
 
+    def _count_dry(self, head: Clip, samples: int) -> None:
+        """Count the silence of an open head, and end it when it has starved."""
+        if head.played:
+            self.stats.underrun_samples += samples
+        head.dry += samples
+        if self._limits.starve is not None and head.dry >= self._limits.starve and not head.ended:
+            self._end(head.utterance)
+            self._fire_end()
+
     # The chart
 
     def _fire(self, event: str, position: int | None = None, **told: Any) -> bool:
@@ -162,9 +220,12 @@ class Stepper:
         self.disturb()
         if not MACHINE.fire(self.session, event):
             return False
-        for name in PLAYBACK.outputs.get((leaf, event), ()):
-            if name == LastAudioByte.name and told["report"].outcome is not Outcome.COMPLETED:
-                continue
+        outputs = PLAYBACK.outputs.get((leaf, event), ())
+        if "report" in told and told["report"].outcome is not Outcome.COMPLETED:
+            outputs = tuple(name for name in outputs if name != LastAudioByte.name)
+        if self.trace is not None:
+            self.trace.took(position, leaf, event, self.session.leaf, outputs)
+        for name in outputs:
             self.listeners.tell(EVENTS[name](position, **{field: told[field] for field in _FIELDS[name]}))
         return True
 

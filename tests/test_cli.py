@@ -16,6 +16,7 @@ from playback import Outcome
 from playback.cli import main
 from playback.events import AudioRefused, StateChanged
 from playback.session import RECEIVED_RATE, Recording, Session, parse_cue
+from tests.needs import need_program
 
 TEXT = "Your table is booked for eight."
 
@@ -118,6 +119,39 @@ def test_background_sounds_beneath_and_the_recorder_has_both(tmp_path: Path) -> 
     assert level(speech, 0.1, 0.9) > 1_000
 
 
+def test_a_session_can_be_replayed_from_its_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = tmp_path / "say.jsonl"
+    cues = ["--at", "0.4", "pause", "--at", "0.6", "resume 0.1", "--at", "0.9", "interrupt lock", "--at", "1", "unlock"]
+    assert main(["say", TEXT, *cues, "--trace", str(trace)]) == 0
+    assert str(trace) in capsys.readouterr().out.replace("\n", "")
+    # It needs none of what speech and pictures need.
+    script = "import sys; sys.modules['rich'] = sys.modules['matplotlib'] = sys.modules['espeakng_loader'] = None\n"
+    script += f"from playback.cli import main; sys.exit(main(['replay', {str(trace)!r}]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("the replay is the same\n")
+
+
+def test_the_way_of_a_session_is_drawn_on_the_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need_program("dot", "Debian package graphviz")
+    trace, said, replayed = (tmp_path / name for name in ("say.jsonl", "say.svg", "replay.svg"))
+    assert main(["say", "Hi.", "--at", "0.1", "pause", "--at", "0.2", "resume", "--trace", str(trace)]) == 0
+    assert main(["say", "Hi.", "--at", "0.1", "pause", "--at", "0.2", "resume", "--chart", str(said)]) == 0
+    assert main(["replay", str(trace), "--chart", str(replayed)]) == 0
+    assert "pause / paused ×1" in read_svg(said)
+    assert read_svg(said) == read_svg(replayed)
+    capsys.readouterr()
+
+
+def test_without_graphviz_a_chart_is_refused_before_anything_plays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="2"):
+        main(["say", TEXT, "--chart", "way.svg"])
+    assert "install Graphviz" in capsys.readouterr().err
+
+
 def test_a_session_sends_and_receives_the_same_sound() -> None:
     recording = perform(("0", f"say {TEXT}"), ("0.7", "pause"), ("1.2", "resume 0.3"), sample_rate=24_000)
     (report,) = recording.reports
@@ -199,9 +233,15 @@ def test_a_session_that_takes_too_long_is_cut_off(capsys: pytest.CaptureFixture[
         (["say", TEXT, "--background", "file"], "file"),
         (["say", TEXT, "--record", "missing/say.flac"], "'missing/say.flac'"),
         (["say", TEXT, "--record", "say.txt"], "'say.txt'"),
+        (["say", TEXT, "--trace", "missing/say.jsonl"], "'missing/say.jsonl'"),
+        (["say", TEXT, "--trace", "say.txt"], "'say.txt'"),
+        (["say", TEXT, "--chart", "way.png"], "'way.png'"),
         (["demo", "--out", "file/demo"], "file/demo"),
+        (["replay"], "FILE.jsonl"),
+        (["replay", "missing.jsonl"], "missing.jsonl"),
+        (["replay", "file"], "file: line 1: expected JSON"),
         (["sing"], "'sing'"),
-        ([], "say,demo"),
+        ([], "say,demo,replay"),
     ],
 )
 def test_a_mistake_is_named_before_anything_plays(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Final
 
 import pytest
 
+from playback import AudioFormat, Fades, PlaybackController
 from playback.chart import PLAYBACK
+from playback.trace import Trace
 from statecharts import IMPOSSIBLE, Chart
 from tests.interpreters import (
     Step,
@@ -100,3 +103,40 @@ def _is_possible(chart: Chart, walk: Walk) -> bool:
             return False
         leaf = cell if cell in chart.cells else leaf
     return True
+
+
+@interpreters
+def test_what_controllers_did_is_what_the_others_do(interpreter: str) -> None:
+    """The edges of sessions at random, as their traces have them."""
+    traces = [wander(seed) for seed in range(30)]
+    walks = [[edge.event for edge in trace.edges] for trace in traces]
+    assert sum(map(len, walks)) >= 1_000
+    runs = run(interpreter, PLAYBACK, walks)
+    for trace, steps in zip(traces, runs, strict=True):
+        assert [edge.target for edge in trace.edges] == [leaf for leaf, _ in steps]
+        for edge, (_, told) in zip(trace.edges, steps, strict=True):
+            cut_short = edge.event == "boundary" and "last_audio_byte" not in edge.outputs
+            assert edge.outputs == (("utterance_finished",) if cut_short else told)
+
+
+COMMANDS: Final = ("push", "push", "end", "pause", "resume", "interrupt", "lock", "unlock", "read", "read")
+
+
+def wander(seed: int) -> Trace:
+    """A controller that is given commands in any order."""
+    random = Random(seed)
+    controller = PlaybackController(AudioFormat(8_000), fades=Fades(0.002, 0.001, 0.001))
+    trace = controller.trace(limit=None)
+    controller.read(16)
+    for _ in range(120):
+        command = random.choice(COMMANDS)
+        match command:
+            case "push":
+                controller.push(bytes(2 * random.choice([8, 16, 40])))
+            case "read":
+                controller.read(16)
+            case _:
+                getattr(controller, command)()
+    controller.close()
+    trace.stop()
+    return trace
