@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
-
-from playback.events import EVENTS
 
 
 def check_type(name: str, value: object, *types: type | None) -> None:
@@ -43,17 +41,17 @@ def check_decibels(name: str, value: object) -> None:
         raise TypeError(f"{name} is {value!r}, expected a number of dB")
 
 
-def check_event(name: object) -> str:
-    """The name, if there is such an event.
+def check_event(name: object, events: Mapping[str, object]) -> str:
+    """The name, if it is one of these events.
 
     Raises:
         TypeError: it is no name.
         ValueError: there is no such event.
     """
     if not isinstance(name, str):
-        raise TypeError(f"the event's name is {name!r}, expected a string such as 'last_audio_byte'")
-    if name not in EVENTS:
-        raise ValueError(f"there is no event {name!r}, expected one of {', '.join(sorted(EVENTS))}")
+        raise TypeError(f"the event's name is {name!r}, expected a string such as {next(iter(events))!r}")
+    if name not in events:
+        raise ValueError(f"there is no event {name!r}, expected one of {', '.join(sorted(events))}")
     return name
 
 

@@ -244,6 +244,16 @@ class Clip:
         self._plan()
         return samples
 
+    @property
+    def into_word(self) -> int:
+        """How many samples of the word that is under way were played; 0 between words, and without any."""
+        number = bisect_right(self.marks, self.cursor, key=lambda mark: mark.at)
+        words = (mark for mark in reversed(self.marks[:number]) if isinstance(mark.payload, str))
+        word = next(words, None)
+        if word is None or (word.until is not None and word.until <= self.cursor):
+            return 0
+        return self.cursor - word.at
+
     def add_mark(self, mark: Mark) -> bool:
         """Put a mark in its place.
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from playback.chart import REFUSES, STATE_OF, State
+from playback.chart import REFUSES, SOUNDS, STATE_OF, State
 from playback.checks import check_seconds, check_type
 from playback.envelope import Fades
 from playback.formats import AudioFormat, parse
@@ -115,6 +115,12 @@ class PlaybackController:
         return self._playout.timeline.buffered
 
     @property
+    def playing(self) -> Utterance | None:
+        """The utterance that sounds, or will in the next read; also while it is paused or has run dry."""
+        head = self._playout.timeline.head
+        return head.utterance if head is not None and (head.played or self.leaf in SOUNDS) else None
+
+    @property
     def stats(self) -> Stats:
         """A copy of the counters."""
         return replace(self._playout.stats)
@@ -211,17 +217,20 @@ class PlaybackController:
         """Hold all audio back; silence follows the pause ramp, and nothing is lost."""
         return self._playout.command("pause")
 
-    def resume(self, rewind_seconds: float = 0.0) -> bool:
+    def resume(self, rewind_seconds: float = 0.0, *, to_word: bool = False) -> bool:
         """Go on at the very next sample.
 
         Args:
             rewind_seconds: go on so much earlier, within the playing utterance and what is kept of it.
+            to_word: go on at the beginning of the word that the pause has cut, if its words are marked.
 
         Raises:
             ValueError: a time that is negative or not finite.
         """
         check_seconds("rewind_seconds", rewind_seconds)
-        return self._playout.resume(self.format.samples(rewind_seconds))
+        head = self._playout.timeline.head
+        word = head.into_word if to_word and head is not None else 0
+        return self._playout.resume(max(word, self.format.samples(rewind_seconds)))
 
     def interrupt(self, *, lock: bool = False, force: bool = False) -> bool:
         """Drop all speech, and finish every handle there is as interrupted; sounding speech fades out.
@@ -384,13 +393,8 @@ class PlaybackController:
         interruptible: bool = True,
     ) -> Utterance:
         """A handle that the playout does not know of yet."""
-        check_type("text", text, str, None)
-        check_type("id", id, str, None)
-        check_type("format", format, AudioFormat, None)
-        return Utterance(
-            self._playout,
-            text=text,
-            id=f"utterance-{next(self._numbers)}" if id is None else id,
-            format=format or self.input_format,
-            interruptible=interruptible,
-        )
+        for argument, value, kind in (("text", text, str), ("id", id, str), ("format", format, AudioFormat)):
+            check_type(argument, value, kind, None)
+        name = f"utterance-{next(self._numbers)}" if id is None else id
+        taken_for = format or self.input_format
+        return Utterance(self._playout, text=text, id=name, format=taken_for, interruptible=interruptible)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 from weakref import WeakSet
@@ -31,8 +31,9 @@ class Listeners(EventEmitter):
     the same order. What a listener raises, coroutine functions included, becomes an ``error`` event and stops nobody.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, events: Mapping[str, type[Event]] = EVENTS) -> None:
         super().__init__()
+        self._known: Final = events
         self.tee: Callable[[Event], None] | None = None
         """Who hears of everything first, audio included, in order."""
         self.trace: Callable[[Event], None] | None = None
@@ -63,7 +64,7 @@ class Listeners(EventEmitter):
                     self.trace(event)
                 if self.tee is not None:
                     self.tee(event)
-                if event.name not in EVENTS:
+                if event.name not in self._known:
                     continue  # for the tee alone
                 for stream in list(self._streams):
                     stream._put(event)
@@ -84,7 +85,7 @@ class Listeners(EventEmitter):
             TypeError: the listener can't be called.
         """
         register = self._register_once if once else self.add_listener
-        check_event(event)
+        check_event(event, self._known)
         if listener is None:
             return lambda listener: register(event, check_listener(listener))
         return register(event, check_listener(listener))
@@ -95,7 +96,7 @@ class Listeners(EventEmitter):
         Raises:
             ValueError: there is no such event, or the listener was not registered for it.
         """
-        if listener not in self.listeners(check_event(event)):
+        if listener not in self.listeners(check_event(event, self._known)):
             raise ValueError(f"{listener!r} does not listen to {event!r}")
         self.remove_listener(event, listener)
 
@@ -162,7 +163,7 @@ class EventStream:
     """
 
     def __init__(self, ended: bool) -> None:
-        self._events: deque[Event] = deque()
+        self._known: deque[Event] = deque()
         self._lost = 0
         self.ended = ended
         """Whether no more events come; some may still be held."""
@@ -175,16 +176,16 @@ class EventStream:
         while True:
             if self._lost:
                 lost, self._lost = self._lost, 0
-                return EventsLost(self._events[0].position, lost)
-            if self._events:
-                return self._events.popleft()
+                return EventsLost(self._known[0].position, lost)
+            if self._known:
+                return self._known.popleft()
             if self.ended:
                 raise StopAsyncIteration
             await self._arrived.wait()
 
     async def aclose(self) -> None:
         """Stop listening; what is held is dropped, and whoever waits for the next event gets none."""
-        self._events.clear()
+        self._known.clear()
         self._lost = 0
         self.ended = True
         self._arrived.open()
@@ -192,9 +193,9 @@ class EventStream:
     def _put(self, event: Event) -> None:
         if self.ended:
             return
-        self._events.append(event)
-        if len(self._events) > STREAM_EVENTS:
-            self._events.popleft()
+        self._known.append(event)
+        if len(self._known) > STREAM_EVENTS:
+            self._known.popleft()
             self._lost += 1
         # What `closed` stands in is summed up by a last change of state; whatever is refused later is not told here.
         self.ended = isinstance(event, StateChanged) and event.new is State.CLOSED

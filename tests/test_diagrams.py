@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from playback.bargein import BARGE_IN
 from playback.chart import PLAYBACK
 from statecharts import IGNORED, IMPOSSIBLE, REFUSED, STAYS, VERDICTS, Chart, ChartError, diagrams, state_of
 from statecharts.diagrams import Diagram, Highlight, detail, overview
@@ -118,7 +119,7 @@ def test_a_change_of_one_cell_changes_one_line(
     assert most == 2
 
 
-@pytest.mark.parametrize("chart", [PLAYBACK, TOY], ids=lambda chart: chart.name)
+@pytest.mark.parametrize("chart", [PLAYBACK, BARGE_IN, TOY], ids=lambda chart: chart.name)
 @pytest.mark.parametrize("view", diagrams.VIEWS.values(), ids=diagrams.VIEWS)
 def test_mermaid_has_every_arrow_under_a_name_of_its_own(chart: Chart, view: Callable[[Chart], Diagram]) -> None:
     diagram = view(chart)
@@ -186,7 +187,7 @@ def laid_out(diagram: Diagram) -> dict[str, Any]:
     return laid
 
 
-@pytest.mark.parametrize("chart", [PLAYBACK, TOY], ids=lambda chart: chart.name)
+@pytest.mark.parametrize("chart", [PLAYBACK, BARGE_IN, TOY], ids=lambda chart: chart.name)
 @pytest.mark.parametrize("highlight", [False, True])
 @pytest.mark.parametrize("view", diagrams.VIEWS.values(), ids=diagrams.VIEWS)
 def test_no_label_covers_another_or_a_box(

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from playback import AudioFormat, Fades, PlaybackController
+from playback.bargein import BARGE_IN
 from playback.chart import PLAYBACK
 from playback.trace import Trace
 from statecharts import IMPOSSIBLE, Chart
@@ -34,7 +35,7 @@ INTERPRETERS: Final[Mapping[str, Run]] = {
     "sismic": by_sismic,
     "xstate": by_xstate,
 }
-CHARTS: Final = {chart.name: chart for chart in (PLAYBACK,)}
+CHARTS: Final = {chart.name: chart for chart in (PLAYBACK, BARGE_IN)}
 RANDOM: Final = {name: random_walks(chart, count=40, length=60, seed=1) for name, chart in CHARTS.items()}
 
 interpreters = pytest.mark.parametrize("interpreter", INTERPRETERS)
