@@ -99,7 +99,7 @@ class Model:
         self.position = 0
         self.read_size = FIRST_READ
         self.dry = 0
-        self.refusals = self.refused_samples = self.underruns = 0
+        self.refusals = self.refused_samples = self.underruns = self.underrun_samples = 0
         self.told: list[Told] = []
         self.silenced_at: int | None = None
 
@@ -355,6 +355,8 @@ class Model:
         if self.mode == "speaking" and spoken < samples and self.queue and not self.queue[0].ended:
             head = self.queue[0]
             self.dry += samples - spoken
+            if head.played:
+                self.underrun_samples += samples - spoken
             if self.settings.starve is not None and self.dry >= self.settings.starve:
                 head.ended = True
             elif streaming:

@@ -17,6 +17,7 @@ from playback.events import EVENTS, Event, FirstAudioByte, LastAudioByte, Uttera
 from statecharts import IMPOSSIBLE, Chart
 from statecharts.explore import Exploration, ExplorationError, explore
 from statecharts.machine import WATCHERS
+from tests import tour
 
 RATE: Final = 8_000
 TAIL: Final = 2
@@ -292,6 +293,11 @@ def test_every_cell_is_asked(found: Found) -> None:
     assert taken - set(setting.cells) == set()
     impossible = {cell for cell in setting.cells if PLAYBACK.cells[cell[0]][cell[1]] == IMPOSSIBLE}
     assert impossible == set()
+
+
+def test_the_tour_asks_every_cell_that_is_asked(found: Found) -> None:
+    _, setting, _ = found
+    assert set(setting.cells) <= tour.asked()
 
 
 def test_reading_alone_comes_to_rest(found: Found) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from playback import AudioFormat, BufferFull, Outcome, PlaybackController
+from playback.chart import MACHINE
 from playback.events import LastAudioByte
+from statecharts import Session
 from tests.audio import CUTS, FRAME, RATE, Heard, ramp
 
 SILENCE = [0] * FRAME
@@ -28,6 +30,34 @@ def test_an_utterance_of_any_length_is_heard_whole_and_told_once(samples: int) -
     assert case.controller.state == "idle"
     assert case.read() == SILENCE
     assert case.told() == []
+
+
+def test_a_push_into_what_is_under_way_costs_no_step_of_the_chart(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Heard()
+    utterance = case.controller.utterance()
+    utterance.push(ramp(10))
+    fired: list[str] = []
+    fire = MACHINE.fire
+
+    def counted(session: Session, event: str) -> bool:
+        fired.append(event)
+        return fire(session, event)
+
+    monkeypatch.setattr("playback.playout.WATCHERS", set())  # measuring the cells takes a step for each push
+    monkeypatch.setattr(MACHINE, "fire", counted)
+    utterance.push(ramp(10))
+    assert (case.controller.leaf, fired) == ("speaking.buffering", [])
+    utterance.push(ramp(2 * FRAME))
+    assert (case.controller.leaf, fired) == ("speaking.streaming", ["ready"])
+    utterance.push(ramp(10))
+    case.read()
+    utterance.push(ramp(10))
+    assert fired == ["ready"]
+    case.controller.pause()
+    utterance.push(ramp(10))
+    case.read()
+    utterance.push(ramp(10))
+    assert (case.controller.leaf, fired) == ("paused.held", ["ready", "pause"])
 
 
 def test_the_last_byte_is_told_at_the_very_sample() -> None:

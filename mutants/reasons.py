@@ -1,0 +1,94 @@
+"""Why nobody could tell: the mutants that are expected to survive, each with the reason.
+
+A user is whoever listens and reads: samples, events with their positions, what commands return, states, leaves, counts
+and reports. What shows the chart itself (its table, its diagrams, a trace of the edges that were taken) shows a mutant
+too, of course.
+
+A reason that no survivor needs is as wrong as a survivor that has none, and so is one that fits a mutant that somebody
+did notice.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+from mutants.source import SETTLING, Mutant
+
+
+class Reason(NamedTuple):
+    """A kind of mutant that no user could tell from the chart as it is."""
+
+    leaves: tuple[str, ...]
+    """Patterns of the shell; one has to fit."""
+    event: str
+    was: str
+    becomes: tuple[str, ...]
+    """Patterns, as well."""
+    why: str
+
+    def fits(self, mutant: Mutant) -> bool:
+        """Whether it is about this mutant."""
+        return (
+            (self.event, self.was) == (mutant.event, mutant.was)
+            and any(fnmatchcase(mutant.leaf, leaf) for leaf in self.leaves)
+            and any(fnmatchcase(mutant.becomes, becomes) for becomes in self.becomes)
+        )
+
+
+REASONS: Final = (
+    Reason(
+        ("idle", "input_locked", "interrupted.*", "paused.*", "speaking.draining", "speaking.sealed"),
+        "end",
+        ".",
+        ("=", "R"),
+        "An end tells nothing and leads nowhere here, and nobody asks the chart whether it was taken: what `end()`"
+        " returns is whether the utterance was open.",
+    ),
+    Reason(
+        ("idle", "input_locked", "interrupted.*"),
+        "interrupt",
+        "=",
+        (".", "R"),
+        "Only an interrupt that leaves its leaf is told, and nobody asks the chart whether this one was taken: what"
+        " `interrupt()` returns is whether a handle was dropped or the leaf has changed.",
+    ),
+    Reason(
+        ("closed",),
+        "interrupt",
+        ".",
+        ("=", "R"),
+        "The same: only an interrupt that leaves its leaf is told, and after the close there is no handle to drop.",
+    ),
+    Reason(
+        ("interrupted.fading",),
+        "drained",
+        "idle",
+        ("speaking.draining",),
+        "Nothing is queued and no tail sounds, so the next fact is that speaking.draining is drained as well: it leads"
+        " to idle before anybody is told of a change.",
+    ),
+    Reason(
+        ("interrupted.sealed",),
+        "drained",
+        "input_locked",
+        ("speaking.sealed",),
+        "The same with the input locked: speaking.sealed is drained at once.",
+    ),
+    Reason(
+        ("paused.empty",),
+        "interrupt",
+        "idle",
+        ("speaking.draining",),
+        "The same: nothing is queued in this leaf, and an interrupt in a pause ends every tail, so speaking.draining is"
+        " drained at once.",
+    ),
+    Reason(
+        (SETTLING,),
+        "order",
+        "boundary ready underrun drained",
+        ("*boundary*ready*",),
+        "Only a boundary and `ready` can be true together: `ready`, `underrun` and `drained` are looked for in"
+        " different leaves, `underrun` needs a head that is open, and `drained` needs that there is none.",
+    ),
+)
