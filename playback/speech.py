@@ -176,7 +176,10 @@ class _Words:
 
     def _tell(self, place: int, at: float) -> None:
         # eSpeak takes "2026" for five words with odd lengths and "don't" for "don". So only the place counts, and a
-        # word of the text is told once.
+        # word of the text is told once. Rarely it forgets to tell of the first: that one begins with the audio.
+        if not self._next and self._words and self._words[0].end() <= place:
+            self._on_word(self._words[0].group(), 0.0)
+            self._next = 1
         while self._next < len(self._words) and self._words[self._next].end() <= place:
             self._next += 1
         if self._next < len(self._words) and self._words[self._next].start() <= place:

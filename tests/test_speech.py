@@ -10,7 +10,7 @@ import pytest
 
 from playback import AudioFormat, Outcome, PlaybackController
 from playback.events import MarkReached, StateChanged, UtteranceFinished
-from playback.speech import SpeechError, check_voice, speak, speech_format, synthesize
+from playback.speech import SpeechError, _Words, check_voice, speak, speech_format, synthesize
 
 TEXT = "Your table is booked for eight."
 WORDS = ["Your", "table", "is", "booked", "for", "eight"]
@@ -225,3 +225,11 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "playback[demo]" in done.stdout
+
+
+def test_a_first_word_that_espeak_forgets_begins_with_the_audio() -> None:
+    told: list[tuple[str, float]] = []
+    words = _Words("Your table is", 1000, lambda word, at: told.append((word, at)))
+    words._tell(5, 0.3)
+    words._tell(11, 0.6)
+    assert told == [("Your", 0.0), ("table", 0.3), ("is", 0.6)]

@@ -1,0 +1,1 @@
+"""The web demo: a page that shows the chart live, and a server that speaks to it. Needs the extra ``demo``."""

