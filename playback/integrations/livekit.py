@@ -1,0 +1,236 @@
+"""LiveKit Agents: an audio output over a controller, and a pump into a room's audio source.
+
+The output decides nothing: each method is a call or two to the controller, each event of the framework is one of the
+controller's. ``docs/frameworks/livekit.md`` tells what differs from the framework's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from playback.chart import State
+from playback.controller import PlaybackController
+from playback.events import FirstAudioByte, Paused, Underrun, UtteranceFinished
+from playback.formats import FormatError
+from playback.pacing import PTIME_SECONDS
+from playback.pump import MOST_AHEAD_SECONDS, Pump
+from playback.report import Outcome
+from playback.utterance import Utterance
+
+try:
+    from livekit import rtc
+    from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
+    from livekit.agents.utils import is_given
+    from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
+except ImportError as error:
+    raise ImportError(
+        "playback.integrations.livekit needs LiveKit Agents, which is not installed: pip install 'playback[livekit]'"
+    ) from error
+
+__all__ = ["PlaybackAudioOutput", "source_pump"]
+
+_LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""What so many channels are taken for."""
+
+
+class PlaybackAudioOutput(AudioOutput):
+    """An audio output of LiveKit Agents that plays through a controller.
+
+    Each segment is an utterance: the first frame captured begins it, ``flush`` ends it, ``clear_buffer`` interrupts it.
+    Whatever becomes of it, exactly one ``playback_finished`` is emitted: within the read that hands out its last
+    sample, or at once when it is dropped. Frames may have any rate and up to eight channels.
+
+    Example::
+
+        controller = PlaybackController()
+        peer_connection.addTrack(PlaybackTrack(controller))
+        session.output.audio = PlaybackAudioOutput(controller)
+
+    Args:
+        controller: what plays it; something has to read it, as a track or a pump does.
+        label: what the framework calls it in its log.
+        resume_to_word: whether to go on, after a false interruption, at the beginning of the word that was cut, if the
+            synthesizer tells the times of its words; otherwise at the very next sample.
+    """
+
+    def __init__(
+        self, controller: PlaybackController, *, label: str = "Playback", resume_to_word: bool = False
+    ) -> None:
+        # Without a sample rate the framework hands on what synthesis makes, unconverted and with its words.
+        super().__init__(label=label, capabilities=AudioOutputCapabilities(pause=True))
+        self.controller: Final = controller
+        """What plays it, for all that the framework has no word for: background, sinks, gain, events."""
+
+        self._resume_to_word: Final = resume_to_word
+        self._open: Utterance | None = None
+        self._starting: Utterance | None = None
+        # The segments that are not finished, and how many samples of each were told as progress.
+        self._progress: Final[dict[Utterance, int]] = {}
+
+        controller.on("first_audio_byte", self._on_first_audio_byte)
+        controller.on("paused", self._on_paused)
+        controller.on("underrun", self._on_underrun)
+        controller.on("utterance_finished", self._on_utterance_finished)
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        """Add audio to the segment; the first frame begins it. Waits while more than the high water is buffered.
+
+        Words in the frame's user data, which synthesizers with aligned transcripts put there, become marks. What comes
+        after ``clear_buffer`` and before ``flush`` belongs to a segment that is over, and is refused.
+
+        Args:
+            frame: s16, of any rate.
+
+        Raises:
+            FormatError: more than eight channels.
+        """
+        await super().capture_frame(frame)
+        if self._open is not None:
+            await self._capture(self._open, frame)
+            return
+        # Whoever listens when the handle is made may already end it, as a closed controller does.
+        utterance = self._open = self._starting = self.controller.utterance()
+        self._progress[utterance] = 0
+        try:
+            if utterance.report is not None:
+                self._on_utterance_finished(UtteranceFinished(self.controller.position, utterance, utterance.report))
+            await self._capture(utterance, frame)
+        finally:
+            self._starting = None
+
+    def flush(self) -> None:
+        """End the segment; what is buffered plays to its end. Without a segment, nothing."""
+        super().flush()
+        utterance, self._open = self._open, None
+        if utterance is not None:
+            utterance.end()
+
+    def clear_buffer(self) -> None:
+        """Drop everything at once, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
+        if not self._progress and not self.controller.buffered:
+            return
+        paused = self.controller.state is State.PAUSED
+        self.controller.interrupt()
+        if paused:  # to the controller an interrupt ends a pause, to the framework only `resume` does
+            self.controller.pause()
+
+    def pause(self) -> None:
+        """Hold everything back, also what is captured from now on; nothing is lost."""
+        super().pause()
+        self.controller.pause()
+
+    def resume(self) -> None:
+        """Go on."""
+        super().resume()
+        self.controller.resume(to_word=self._resume_to_word)
+
+    async def _capture(self, utterance: Utterance, frame: rtc.AudioFrame) -> None:
+        for word in frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, ()):
+            if isinstance(word, TimedString):
+                _mark(utterance, word)
+        if frame.samples_per_channel:
+            await utterance.write(_av_frame(frame))
+
+    # What the controller tells
+
+    def _on_first_audio_byte(self, event: FirstAudioByte) -> None:
+        if event.utterance in self._progress:
+            self.on_playback_started(created_at=time.time())
+
+    def _on_paused(self, _: Paused) -> None:
+        playing = self.controller.playing
+        if playing is not None:
+            self._report_progress(playing)
+
+    def _on_underrun(self, event: Underrun) -> None:
+        self._report_progress(event.utterance)
+
+    def _on_utterance_finished(self, event: UtteranceFinished) -> None:
+        utterance, report = event.utterance, event.report
+        if utterance not in self._progress:
+            return
+        if utterance is self._starting:
+            # Outputs around this one count a segment when its first frame was taken; they must not hear of its end
+            # before that, or they would wait for it for ever.
+            asyncio.get_running_loop().call_soon(self._on_utterance_finished, event)
+            return
+        self._report_progress(utterance)
+        del self._progress[utterance]
+        self.on_playback_finished(
+            playback_position=report.played / self.controller.format.sample_rate,
+            interrupted=report.outcome is not Outcome.COMPLETED,
+            synchronized_transcript=report.heard,
+        )
+
+    def _report_progress(self, utterance: Utterance) -> None:
+        """Tell what has sounded without a gap since this was last told: the session's recorder puts it in its place."""
+        told = self._progress.get(utterance)
+        if told is None or utterance.played <= told:
+            return
+        self._progress[utterance] = utterance.played
+        rate = self.controller.format.sample_rate
+        duration = (utterance.played - told) / rate
+        self.on_playback_progressed(started_at=time.time() - duration, offset=told / rate, duration=duration)
+
+
+def source_pump(controller: PlaybackController, source: rtc.AudioSource) -> Pump:
+    """A pump that plays a controller into the audio source of a room's track, with at most 40 ms queued there.
+
+    Example::
+
+        source = rtc.AudioSource(48_000, 1)
+        track = rtc.LocalAudioTrack.create_audio_track("agent", source)
+        await room.local_participant.publish_track(track)
+        pumping = asyncio.create_task(source_pump(controller, source).run())
+
+    Args:
+        controller: what to play; it can have one live reader.
+        source: where to; of the controller's rate and channels.
+
+    Raises:
+        ValueError: the source has another rate or other channels, or the rate has no frames of 20 ms.
+        RuntimeError: another live reader has the controller.
+    """
+    rate, channels = controller.format.sample_rate, controller.format.channels
+    if (source.sample_rate, source.num_channels) != (rate, channels):
+        wrong = f"the source has {source.sample_rate} Hz and {source.num_channels} channels"
+        raise ValueError(f"{wrong}, expected the controller's {rate} and {channels}")
+
+    async def write(samples: NDArray[np.int16]) -> None:
+        await source.capture_frame(rtc.AudioFrame(samples.tobytes(), rate, channels, len(samples)))
+        # A source that ran dry plays later than the pump reckons. So it is the queue itself that is waited for: the
+        # next frame is not read before there is room for it.
+        await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
+
+    return Pump(controller, write, frame_seconds=PTIME_SECONDS, lead_seconds=MOST_AHEAD_SECONDS)
+
+
+def _mark(utterance: Utterance, word: TimedString) -> None:
+    """Mark a word where the synthesizer says that it is; where its audio begins, if it says nothing."""
+    at = max(0.0, word.start_time) if is_given(word.start_time) else None
+    until: float | None = None
+    if at is not None and is_given(word.end_time):
+        until = max(at, word.end_time)
+    utterance.mark(str(word), at=at, until=until)
+
+
+def _av_frame(frame: rtc.AudioFrame) -> av.AudioFrame:
+    """The same audio as what the controller converts from any rate and layout.
+
+    Raises:
+        FormatError: more than eight channels.
+    """
+    layout = _LAYOUTS.get(frame.num_channels)
+    if layout is None:
+        raise FormatError(f"the frame has {frame.num_channels} channels, expected 1 to {max(_LAYOUTS)}")
+    # The memory of a frame may hold more than its samples.
+    samples: NDArray[Any] = np.frombuffer(frame.data, np.int16)[: frame.samples_per_channel * frame.num_channels]
+    audio = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", layout)
+    audio.sample_rate = frame.sample_rate
+    return audio

@@ -1,0 +1,186 @@
+"""Vision Agents (``vision-agents``): the agent's outgoing audio track, played by a controller.
+
+The framework hands its audio to a track of getstream's: ``write(pcm, final)`` for each 20 ms, ``flush()`` when the user
+barges in; an edge transport reads the frames. :class:`PlaybackAudioTrack` takes its place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+import av
+import numpy as np
+
+try:
+    from vision_agents.core.processors import AudioPublisher
+except ImportError as error:
+    raise ImportError("Vision Agents is not installed: pip install 'playback[vision_agents]'") from error
+
+from playback.controller import PlaybackController
+from playback.events import UtteranceFinished
+from playback.formats import FormatError
+from playback.report import Outcome
+from playback.timeline import BufferFull
+from playback.track import PlaybackTrack
+from playback.utterance import Utterance
+
+LOGGER: Final = logging.getLogger("playback")
+
+_LAYOUTS: Final = {1: "mono", 2: "stereo"}
+_FORMATS: Final = {"int16": "s16", "float32": "flt"}
+
+Words = Iterable[tuple[str, float]]
+"""Words, each with where it begins, in seconds from the start of its audio."""
+
+
+class PlaybackAudioTrack(PlaybackTrack):
+    """A track that the framework writes to, in place of ``getstream.video.rtc.AudioStreamTrack``.
+
+    What is written up to ``final=True`` is an utterance. Everything else is the controller's.
+
+    Example::
+
+        class Edge(getstream.Edge):
+            def create_audio_track(self):
+                return PlaybackAudioTrack(controller)
+
+    Args:
+        controller: what to play; it can have one live reader.
+        close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
+
+    Raises:
+        ValueError: the controller's rate has no frames of 20 ms.
+        RuntimeError: another live reader has the controller.
+    """
+
+    format: ClassVar = "s16"
+    """The sample type of the frames."""
+
+    def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
+        super().__init__(controller, close_controller=close_controller)
+        self.controller: Final = controller
+        """What plays: for all that the framework knows nothing of, such as a pause."""
+        self.sample_rate: Final = controller.format.sample_rate
+        """The rate of the frames."""
+        self.channels: Final = controller.format.channels
+        """How many channels the frames have."""
+        self._utterance: Utterance | None = None
+        self._announced: Final[deque[tuple[str, list[tuple[str, float]]]]] = deque()
+
+    def announce(self, text: str, words: Words = ()) -> None:
+        """Tell what the next audio says, before it is written; its report then tells what was heard of it.
+
+        For synthesis that knows the times of words; a flush drops it with the audio that it was about.
+
+        Args:
+            text: what the next utterance says that has not begun yet.
+            words: its words, each with where it begins, in seconds.
+        """
+        self._announced.append((text, list(words)))
+
+    async def write(self, pcm: Any, final: bool = False) -> None:
+        """Add audio. It never waits: a flush that comes after it has to get through.
+
+        Audio that can't be taken is logged, not raised: that would end the task in which the framework writes.
+
+        Args:
+            pcm: a ``PcmData`` of any rate, mono or stereo, s16 or f32; an empty one is fine.
+            final: whether the utterance ends with it.
+        """
+        if self._utterance is not None and self._is_over(self._utterance):
+            self._utterance = None
+        if self._utterance is None and (final or pcm.samples.size):
+            self._utterance = self._begin()
+        if self._utterance is None:
+            return
+        if pcm.samples.size:
+            try:
+                self._utterance.push(_frame(pcm))
+            except (FormatError, BufferFull):
+                LOGGER.exception("%r was not played", pcm)
+        if final:
+            self._utterance.end()
+            self._utterance = None
+
+    async def flush(self) -> None:
+        """Interrupt: what comes after it is another utterance."""
+        self._utterance = None
+        self._announced.clear()
+        self.controller.interrupt()
+
+    @staticmethod
+    def _is_over(utterance: Utterance) -> bool:
+        """Whether it starved, and was heard to its end; what was interrupted goes on refusing the rest of its audio."""
+        return utterance.report is not None and utterance.report.outcome is Outcome.COMPLETED
+
+    def _begin(self) -> Utterance:
+        text, words = self._announced.popleft() if self._announced else (None, [])
+        utterance = self.controller.utterance(text=text)
+        for word, start in words:
+            utterance.mark(word, at=start)
+        return utterance
+
+
+class PlaybackPublisher(AudioPublisher):
+    """Has an agent publish a :class:`PlaybackAudioTrack`, whatever its edge transport is.
+
+    If what is said was announced, with its words, an interruption cuts the message in the agent's conversation to what
+    was heard.
+
+    Example::
+
+        agent = Agent(edge=edge, llm=llm, tts=tts, stt=stt, processors=[PlaybackPublisher(controller)])
+
+    Args:
+        controller: what to play; it can have one live reader.
+    """
+
+    name: ClassVar = "playback"
+
+    def __init__(self, controller: PlaybackController) -> None:
+        super().__init__()
+        self.track: Final = PlaybackAudioTrack(controller)
+        """What the agent publishes."""
+        self._agent: Any = None
+
+    def publish_audio_track(self) -> PlaybackAudioTrack:
+        """The track; the agent asks for it once, when it is made."""
+        return self.track
+
+    def attach_agent(self, agent: Any) -> None:
+        """Know the agent whose conversation it is."""
+        if self._agent is None:
+            self.track.controller.on("utterance_finished", self._cut_message)
+        self._agent = agent
+
+    def _cut_message(self, event: UtteranceFinished) -> None:
+        report, conversation = event.report, self._agent.conversation
+        if report.outcome is Outcome.COMPLETED or not report.text or report.heard is None or conversation is None:
+            return
+        for message in reversed(conversation.messages):
+            start = message.content.find(report.text.strip())
+            if message.role == "assistant" and start >= 0:
+                # All that follows would have been said later. The conversation takes no updates of a message that is
+                # complete, which it is long before it was heard.
+                message.content = f"{message.content[:start]}{report.heard}".rstrip()
+                return
+
+
+def _frame(pcm: Any) -> av.AudioFrame:
+    """A frame of what may be (samples,), interleaved, (channels, samples) or (samples, channels).
+
+    Raises:
+        FormatError: more than two channels, or samples of another type.
+    """
+    samples, channels = pcm.samples, pcm.channels or 1
+    layout, sample_type = _LAYOUTS.get(channels), _FORMATS.get(str(samples.dtype))
+    if layout is None or sample_type is None or samples.size % channels:
+        raise FormatError(f"{pcm!r} has {channels} channels of {samples.dtype}, expected 1 or 2 of int16 or float32")
+    if samples.ndim == 2 and samples.shape[0] == channels:
+        samples = samples.T
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), sample_type, layout)
+    frame.sample_rate = pcm.sample_rate
+    return frame

@@ -1,0 +1,267 @@
+"""The framework's own room output against ours, in one run of the same scenes: python compare.py prints the table.
+
+Both play into a real ``rtc.AudioSource`` of the native library, and what comes out of its track is what was heard. Only
+the room is made up. Each sample tells its place by its value, so that what is lost, and what was heard, can be counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from livekit import rtc
+from livekit.agents import Agent, AgentSession
+from livekit.agents.voice.io import AudioOutput
+from livekit.agents.voice.room_io._output import _ParticipantAudioOutput
+from livekit.agents.voice.transcription.synchronizer import TranscriptSynchronizer
+from livekit_fakes import RATE, WORD, Model, Synthesizer, level, samples_by_level
+
+from playback import AudioFormat, Fades, PlaybackController
+from playback.integrations.livekit import PlaybackAudioOutput, source_pump
+
+
+def speech(seconds: float) -> np.ndarray:
+    """Samples that count from 1."""
+    return np.arange(1, round(seconds * RATE) + 1).astype(np.int16)
+
+
+class Heard:
+    """What comes out of a track, and when."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[float, np.ndarray]] = []
+
+    async def listen(self, track: rtc.LocalAudioTrack) -> None:
+        stream = rtc.AudioStream.from_track(track=track, sample_rate=RATE, num_channels=1)
+        try:
+            async for event in stream:
+                self.pieces.append((time.monotonic(), np.frombuffer(event.frame.data, np.int16).copy()))
+        finally:
+            await stream.aclose()
+
+    @property
+    def audio(self) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.int16), *(piece for _, piece in self.pieces)])
+
+    @property
+    def samples(self) -> np.ndarray:
+        audio = self.audio
+        return audio[audio != 0]
+
+    @property
+    def last(self) -> float:
+        """When something was heard last."""
+        return max(when for when, piece in self.pieces if piece.any())
+
+
+class Scene:
+    """An output on the stage."""
+
+    def __init__(self, output: AudioOutput, heard: Heard, source: rtc.AudioSource) -> None:
+        self.output, self.heard, self.source = output, heard, source
+        self.finished: list[tuple[float, Any]] = []
+        output.on("playback_finished", lambda event: self.finished.append((time.monotonic(), event)))
+
+    async def say(self, audio: np.ndarray) -> None:
+        for block in np.split(audio, range(RATE // 10, len(audio), RATE // 10)):
+            await self.output.capture_frame(rtc.AudioFrame(block.tobytes(), RATE, 1, len(block)))
+        self.output.flush()
+
+    async def hear(self, samples: int) -> None:
+        while len(self.heard.samples) < samples:  # noqa: ASYNC110 - the track is not ours to tell
+            await asyncio.sleep(0.002)
+
+    async def end(self) -> bool:
+        """Whether the segment ends at all."""
+        try:
+            await asyncio.wait_for(self.output.wait_for_playout(), 3.0)
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Room:
+    """As much of a room as the framework's output asks for: it takes a track."""
+
+    def __init__(self, heard: Heard) -> None:
+        self.local_participant = self
+        self.heard = heard
+        self.listening: asyncio.Task[None] | None = None
+
+    async def publish_track(self, track: rtc.LocalAudioTrack, _: rtc.TrackPublishOptions) -> _Room:
+        self.listening = asyncio.create_task(self.heard.listen(track))
+        return self
+
+    sid = "track"
+
+    async def wait_for_subscription(self) -> None:
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def theirs() -> AsyncIterator[Scene]:
+    heard = Heard()
+    room: Any = _Room(heard)
+    output = _ParticipantAudioOutput(
+        room, sample_rate=RATE, num_channels=1, track_publish_options=rtc.TrackPublishOptions()
+    )
+    await output.start()
+    try:
+        yield Scene(output, heard, output._audio_source)
+    finally:
+        room.listening.cancel()
+        await asyncio.gather(room.listening, return_exceptions=True)
+        await output.aclose()
+
+
+@contextlib.asynccontextmanager
+async def ours() -> AsyncIterator[Scene]:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0.0, 0.0, 0.0))  # each sample as it is
+    source = rtc.AudioSource(RATE, 1)
+    heard = Heard()
+    listening = asyncio.create_task(heard.listen(rtc.LocalAudioTrack.create_audio_track("agent", source)))
+    pumping = asyncio.create_task(source_pump(controller, source).run())
+    try:
+        yield Scene(PlaybackAudioOutput(controller), heard, source)
+    finally:
+        controller.close()
+        listening.cancel()
+        await asyncio.gather(listening, pumping, return_exceptions=True)
+        await source.aclose()
+
+
+async def pause(scene: Scene) -> list[str]:
+    audio = speech(1.2)
+    await scene.say(audio)
+    await scene.hear(RATE // 2)
+    paused = time.monotonic()
+    scene.output.pause()
+    await asyncio.sleep(0.4)
+    silent = scene.heard.last - paused
+    scene.output.resume()
+    await scene.end()
+    await asyncio.sleep(0.1)
+    lost = len(set(audio.tolist()) - set(scene.heard.samples.tolist()))
+    return [f"{lost} samples ({1000 * lost / RATE:.0f} ms)", f"{1000 * silent:.0f} ms"]
+
+
+async def short_of_a_pause(scene: Scene) -> list[str]:
+    await scene.say(speech(0.15))
+    await scene.hear(1)
+    scene.output.pause()
+    await asyncio.sleep(0.4)
+    heard, ended = len(scene.heard.samples), bool(scene.finished)
+    scene.output.resume()
+    await scene.end()
+    return [f"{1000 * heard / RATE:.0f} of 150 ms sounded in the pause" + (", and it was finished" if ended else "")]
+
+
+async def end(scene: Scene) -> list[str]:
+    await scene.say(speech(0.7))
+    await scene.end()
+    told = scene.finished[0][0]
+    await asyncio.sleep(0.15)
+    late = told - scene.heard.last
+    return [f"{abs(1000 * late):.0f} ms {'after' if late > 0 else 'before'} the last sample"]
+
+
+async def interruption(scene: Scene) -> list[str]:
+    await scene.say(speech(1.2))
+    await scene.hear(RATE // 2)
+    interrupted = time.monotonic()
+    scene.output.clear_buffer()
+    scene.output.clear_buffer()
+    await scene.end()
+    await asyncio.sleep(0.3)
+    error = scene.finished[0][1].playback_position - len(scene.heard.samples) / RATE
+    return [f"{1000 * error:+.1f} ms", f"{1000 * (scene.heard.last - interrupted):.0f} ms", f"{len(scene.finished)}"]
+
+
+async def short(scene: Scene, samples: int) -> list[str]:
+    await scene.say(speech(samples / RATE))
+    ended = await scene.end()
+    await asyncio.sleep(0.1)
+    return [f"{'ended' if ended else 'never ended'}, {len(scene.heard.samples)} heard"]
+
+
+async def history(scene: Scene) -> list[str]:
+    """A session that counts to ten, draws out the third word, and is interrupted in it."""
+    answer = "One two three, four five six seven eight nine ten."
+    lengths = [WORD, WORD, 7 * WORD] + [WORD] * 7
+    session: AgentSession[Any] = AgentSession(
+        llm=Model(answer),
+        tts=Synthesizer(word_samples=lengths),
+        vad=None,
+        turn_handling={"turn_detection": "manual"},
+    )
+    if isinstance(scene.output, PlaybackAudioOutput):
+        session.output.audio = scene.output
+    else:  # what a room puts around it
+        synchronizer = TranscriptSynchronizer(next_in_chain_audio=scene.output, next_in_chain_text=None)
+        session.output.audio, session.output.transcription = synchronizer.audio_output, synchronizer.text_output
+    await session.start(Agent(instructions="Count."), record=False)
+    speech = session.generate_reply(user_input="Count.")
+    await scene.hear(round(0.6 * RATE))
+    speech.interrupt()
+    await speech
+    await asyncio.sleep(0.1)
+    heard = samples_by_level(scene.heard.audio)
+    whole = sum(heard.get(level(number), 0) == length for number, length in enumerate(lengths))
+    said = session.history.items[-1]
+    await session.aclose()
+    assert said.type == "message"
+    return [f"“{said.text_content}”; {whole} words were heard to their end"]
+
+
+async def queue(scene: Scene) -> list[str]:
+    """How much is out of reach, while it speaks."""
+    talking = asyncio.create_task(scene.say(speech(1.0)))
+    most = 0.0
+    for _ in range(100):
+        most = max(most, scene.source.queued_duration)
+        await asyncio.sleep(0.005)
+    await talking
+    await scene.end()
+    return [f"{1000 * most:.0f} ms"]
+
+
+SCENES: list[tuple[Callable[[Scene], Awaitable[list[str]]], list[str]]] = [
+    (pause, ["a pause of 0.4 s: lost", "from `pause()` to silence"]),
+    (short_of_a_pause, ["a pause at the start of 150 ms"]),
+    (end, ["`playback_finished` is told"]),
+    (
+        interruption,
+        ["an interruption: position told against what was heard", "from `clear_buffer()` to silence", "ends told"],
+    ),
+    *((partial(short, samples=samples), [f"a segment of {samples} samples"]) for samples in (0, 1, 71, 479)),
+    (history, ["the history after an interruption in the third of ten words, which is a long one"]),
+    (queue, ["most that is queued in the source"]),
+]
+
+
+async def run() -> list[tuple[str, str, str]]:
+    """The rows of the table: what, theirs, ours."""
+    rows = []
+    for scene, names in SCENES:
+        figures = []
+        for stage in (theirs, ours):
+            async with stage() as on_stage:
+                await asyncio.sleep(0.1)
+                figures.append(await scene(on_stage))
+        rows += [(name, a, b) for name, a, b in zip(names, *figures, strict=False)]
+    return rows
+
+
+def main() -> None:
+    print("| | LiveKit's own | ours |\n|---|---|---|")
+    for row in asyncio.run(run()):
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Into a room's audio source, and out of its track again: the native library's own, without a room. In real time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from compare import RATE, ours, speech
+from livekit import rtc
+
+from playback import AudioFormat, PlaybackController
+from playback.integrations.livekit import source_pump
+from playback.pump import MOST_AHEAD_SECONDS
+
+SLACK = 0.002
+"""How exact the source's own reckoning of its queue is."""
+
+
+async def test_every_sample_comes_out_of_the_track_once_across_a_pause():
+    async with ours() as scene:
+        audio = speech(0.6)
+        await scene.say(audio)
+        await scene.hear(RATE // 5)
+        scene.output.pause()
+        await asyncio.sleep(0.2)
+        held = len(scene.heard.samples)
+        await asyncio.sleep(0.1)
+        assert len(scene.heard.samples) == held < len(audio)
+        scene.output.resume()
+        assert await scene.end()
+        await scene.hear(len(audio))
+        await asyncio.sleep(0.1)
+        assert (scene.heard.samples == audio).all()
+        assert len(scene.finished) == 1
+
+
+async def test_the_position_of_an_interruption_is_what_came_out_of_the_track():
+    async with ours() as scene:
+        await scene.say(speech(1.0))
+        await scene.hear(RATE // 5)
+        scene.output.clear_buffer()
+        ((_, event),) = scene.finished
+        assert event.interrupted
+        await scene.hear(round(event.playback_position * RATE))
+        await asyncio.sleep(0.1)
+        assert event.playback_position * RATE == pytest.approx(len(scene.heard.samples))
+
+
+@pytest.mark.parametrize("blocked", [0.0, 0.05, 0.3])
+async def test_no_more_than_40_ms_are_queued_also_after_the_loop_was_blocked(blocked):
+    async with ours() as scene:
+        await scene.say(speech(1.0))
+        queued = []
+        for number in range(60):
+            queued.append(scene.source.queued_duration)
+            if number == 20:
+                time.sleep(blocked)  # noqa: ASYNC251 - it is meant
+            await asyncio.sleep(0.005)
+        assert 0 < max(queued) <= MOST_AHEAD_SECONDS + SLACK
+        assert await scene.end()
+        await scene.hear(RATE)
+        await asyncio.sleep(0.1)
+        assert len(scene.heard.samples) == RATE
+
+
+async def test_the_source_has_to_be_of_the_controller_s_format():
+    controller = PlaybackController(AudioFormat(48_000))
+    source = rtc.AudioSource(RATE, 1)
+    with pytest.raises(ValueError, match="24000 Hz"):
+        source_pump(controller, source)
+    stereo = rtc.AudioSource(48_000, 2)
+    with pytest.raises(ValueError, match="2 channels"):
+        source_pump(controller, stereo)
+    await source.aclose()
+    await stereo.aclose()
+
+
+async def test_stereo():
+    controller = PlaybackController(AudioFormat(48_000, 2))
+    source = rtc.AudioSource(48_000, 2)
+    stream = rtc.AudioStream.from_track(
+        track=rtc.LocalAudioTrack.create_audio_track("agent", source), sample_rate=48_000, num_channels=2
+    )
+    pumping = asyncio.create_task(source_pump(controller, source).run())
+    controller.push(np.tile(np.array([[1_000, 2_000]], np.int16), (4_800, 1)))
+    controller.end()
+    heard = np.zeros((0, 2), np.int16)
+    async for event in stream:
+        piece = np.frombuffer(event.frame.data, np.int16).reshape(-1, 2)
+        heard = np.concatenate([heard, piece[piece.any(axis=1)]])
+        if len(heard) >= 4_800:
+            break
+    assert (heard == [1_000, 2_000]).all()
+    controller.close()
+    await pumping
+    await stream.aclose()
+    await source.aclose()

@@ -1,0 +1,142 @@
+"""What the model is told that the user has heard: by the tracker of this project, and by the session's own estimate.
+
+Both sessions go through the same, at the same time, each over a websocket of its own, each played by a track.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from fake_server import call, speech
+
+from playback.track import PlaybackTrack
+
+AUTOMATIC = {"type": "server_vad", "interrupt_response": True}
+
+
+class Row(NamedTuple):
+    scenario: str
+    heard: dict[str, int]
+    """Milliseconds of each item that were handed out."""
+    told: dict[str, int | None]
+    """Milliseconds at which each item was truncated; None for one that stays whole."""
+
+    @property
+    def wrong(self) -> int:
+        """Milliseconds that the conversation has too much or too little, the worst item."""
+        return max(abs(self.heard[item] - (LENGTH if ms is None else ms)) for item, ms in self.told.items())
+
+
+LENGTH = 1_500
+"""How much audio each item has, in milliseconds."""
+
+
+class Scene:
+    """A session, and the track that plays it."""
+
+    def __init__(self, now: Any) -> None:
+        self.now = now
+        self.server = now.server
+        self.controller = now.controller
+        self.track = PlaybackTrack(now.controller)
+
+    async def hear(self, milliseconds: int) -> None:
+        for _ in range(milliseconds // 20):
+            await self.track.recv()
+
+
+async def one_answer(scene: Scene) -> None:
+    await scene.server.say("r1", "a", milliseconds=LENGTH)
+    await scene.now.settled()
+    await scene.hear(400)
+
+
+async def two_items(scene: Scene) -> None:
+    await scene.server.say("r1", "a", "b", milliseconds=LENGTH)
+    await scene.now.settled()
+    await scene.hear(400)
+
+
+async def late_start(scene: Scene) -> None:
+    await scene.server.say("r1", "a", milliseconds=LENGTH)
+    await asyncio.sleep(0.5)  # until the media of the call is connected
+    await scene.hear(200)
+
+
+async def model_stalls(scene: Scene) -> None:
+    await scene.server.begin("r1")
+    await scene.server.delta("r1", "a", speech(200))
+    await scene.now.settled()
+    await scene.hear(700)
+    await scene.server.delta("r1", "a", speech(LENGTH - 200))
+    await scene.now.settled()
+    await scene.hear(200)
+
+
+async def loop_stalls(scene: Scene) -> None:
+    await one_answer(scene)
+    await asyncio.sleep(0.5)  # nobody reads: the process is busy, or the network is down
+    await scene.hear(100)
+
+
+async def false_interruption(scene: Scene) -> None:
+    await scene.server.say("r1", "a", milliseconds=LENGTH)
+    await scene.now.settled()
+    await scene.hear(300)
+    scene.controller.pause()
+    await scene.hear(600)
+    scene.controller.resume()
+    await scene.hear(100)
+
+
+async def in_a_pause(scene: Scene) -> None:
+    await scene.server.say("r1", "a", milliseconds=LENGTH)
+    await scene.now.settled()
+    await scene.hear(300)
+    scene.controller.pause()
+    await scene.hear(400)
+
+
+SCENARIOS: dict[str, Callable[[Scene], Awaitable[None]]] = {
+    "one answer, read at once": one_answer,
+    "two items, the first one plays": two_items,
+    "the call connects 500 ms later": late_start,
+    "the model stalls for 500 ms": model_stalls,
+    "the reader stalls for 500 ms": loop_stalls,
+    "paused for 600 ms, resumed": false_interruption,
+    "interrupted in a pause of 400 ms": in_a_pause,
+}
+
+
+async def measure(name: str, tracked: bool) -> Row:
+    reports: dict[str, Any] = {}
+    async with call(turn_detection=AUTOMATIC, tracked=tracked) as now:
+        now.controller.on("utterance_finished", lambda event: reports.update({event.report.id[:-2]: event.report}))
+        scene = Scene(now)
+        await SCENARIOS[name](scene)
+        await scene.server.user_speaks()
+        told = {item: milliseconds for item, _, milliseconds in await now.answered()}
+        scene.track.stop()
+    heard = {item: round(report.played / 48) for item, report in reports.items()}
+    return Row(name, heard, {item: told.get(item) for item in heard})
+
+
+async def compare() -> list[tuple[Row, Row]]:
+    """For each scenario: with this project's tracker, and with the session's own estimate."""
+    return [tuple(await asyncio.gather(measure(name, True), measure(name, False))) for name in SCENARIOS]
+
+
+def shown(values: dict[str, int | None]) -> str:
+    return ", ".join("whole" if value is None else str(value) for value in values.values())
+
+
+def main() -> None:
+    print("| the user barges in | heard, ms | told by our tracker | by the clock |")
+    print("|---|---|---|---|")
+    for ours, theirs in asyncio.run(compare()):
+        each = (f"{shown(row.told)} ({row.wrong} ms wrong)" for row in (ours, theirs))
+        print(f"| {ours.scenario} | {shown(ours.heard)} | {' | '.join(each)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The example, the page and the comparison show what works."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from compare import SCENES, Ours, Theirs
+from pipecat.frames.frames import TranscriptionFrame, VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame
+from pipecat.processors.filters.identity_filter import IdentityFilter
+from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+from pipecat_fakes import conversation, until
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "frameworks" / "pipecat.md"
+
+
+def names_of_the_page() -> dict[str, object]:
+    blocks = re.findall(r"^```py\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    names: dict[str, object] = {"__name__": "page"}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    return names
+
+
+def test_the_example_works() -> None:
+    command = [sys.executable, ROOT / "examples" / "pipecat_bot.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("assistant: Your table is") == 2
+    assert done.stdout.endswith("for eight people.\n")
+
+
+async def test_the_bots_on_the_page() -> None:
+    names = names_of_the_page()
+    parts = {name: IdentityFilter() for name in ("stt", "user", "llm", "tts", "assistant")}
+    connection = SmallWebRTCConnection(ice_servers=[])
+    transport = SmallWebRTCTransport(connection, TransportParams())
+    assert names["bot"](connection.pc, transport, **parts)
+    assert names["bot_on_small_webrtc"](transport, **parts).capabilities.audio_out
+    assert names["bot_on_a_telephone"](transport, **parts)
+    await connection.disconnect()
+    assert names["output_with_background"]().controller.background.duck_db == 6.0
+
+
+async def test_the_cough_on_the_page() -> None:
+    names = names_of_the_page()
+    hold = names["HoldOnVoice"]()
+    async with conversation("One two three.", "Yes.", user_params=names["user_params"], before=(hold,)) as talk:
+        await talk.ask(buffered=0.6)
+        await talk.read(0.3)
+        await talk.queue(VADUserStartedSpeakingFrame())
+        assert talk.controller.state == "paused"
+        await talk.queue(VADUserStoppedSpeakingFrame())
+        await until(lambda: talk.controller.state == "speaking")
+        assert set(await talk.read(0.2)) == {1_100}  # the second word, from its beginning
+        await talk.queue(VADUserStartedSpeakingFrame(), VADUserStoppedSpeakingFrame())
+        assert talk.controller.state == "paused"
+        await talk.queue(TranscriptionFrame("no wait", "user", "now"))
+        await until(lambda: talk.messages)
+        assert talk.messages == ["One two"]
+        assert hold.resuming is None
+
+
+@pytest.mark.parametrize("name", [name for name in SCENES if "stopped" not in name])
+async def test_the_comparison(name: str) -> None:
+    theirs, ours = await asyncio.gather(SCENES[name](Theirs), SCENES[name](Ours))
+    if "500 samples" in name:
+        assert ours == 500
+    else:
+        assert ours <= 0
+        assert theirs is None or theirs > 0
+
+
+def test_without_the_framework_it_says_what_is_missing() -> None:
+    code = "import sys; sys.modules['pipecat'] = None; import playback.integrations.pipecat"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "pip install 'playback[pipecat]'" in done.stderr.splitlines()[-1]
