@@ -3,9 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-CHARTS := playback.chart:PLAYBACK
+CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo test lint bench charts mutants site clean
+.PHONY: demo say test lint bench charts mutants integrations site clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,8 +16,12 @@ $(READY): pyproject.toml
 		|| echo "npm could not install xstate: the tests that need it are skipped"; fi
 	touch $@
 
-demo: $(READY)  ## a scripted session of real speech through a real peer connection
-	$(BIN)/playback demo --out demo-output
+demo: $(READY)  ## a web page on which to hear, see and talk over an agent
+	$(BIN)/playback demo
+
+say: $(READY)  ## a session of ten seconds in the terminal, with its sound and its picture in demo-output
+	mkdir -p demo-output
+	$(BIN)/playback say --out demo-output/session.wav --plot demo-output/session.svg --record demo-output/sent.flac
 
 test: $(READY) lint  ## all tests
 	$(BIN)/python -m pytest $(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100
@@ -36,12 +40,18 @@ bench: $(READY)  ## CPU and memory, as multiples of a floor measured in the same
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
 	$(BIN)/cog -r README.md
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --write docs/charts;)
+	cp docs/charts/playback-overview.svg playback/demo/page/chart-overview.svg
+	cp docs/charts/playback-detail.svg playback/demo/page/chart-detail.svg
+	cp docs/charts/barge_in-detail.svg playback/demo/page/barge-in.svg
 
 mutants: $(READY)  ## see that the tests notice every wrong cell of the chart
 	$(BIN)/python -m mutants
+
+integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
+	$(BIN)/nox
 
 site: $(READY)  ## the documentation, in build/site
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
