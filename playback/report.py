@@ -61,22 +61,17 @@ class UtteranceReport:
         completed = self.outcome is Outcome.COMPLETED
         if completed and self.text is not None:
             return self.text
-        ends = [
-            mark.until if mark.until is not None else after and after.at
-            for mark, after in zip_longest(self.marks, self.marks[1:])
-        ]
-        words = [
-            (mark.payload, completed or (end is not None and 0 < self.played >= end))
-            for mark, end in zip(self.marks, ends, strict=True)
-            if isinstance(mark.payload, str)
-        ]
+        words = [(mark.payload, mark.at, mark.until) for mark in self.marks if isinstance(mark.payload, str)]
         if not words:
             return None
-        spoken, played = zip(*words, strict=True)
+        spoken = [word for word, _, _ in words]
+        starts = [start for _, start, _ in words]
+        ends = [after if until is None else until for (*_, until), after in zip_longest(words, starts[1:])]
+        played = [completed or (end is not None and 0 < self.played >= end) for end in ends]
         if self.text is None:
             return _join(list(compress(spoken, played)))
         last = max((index for index, was in enumerate(played, 1) if was), default=0)
-        return self.text[: _end_of(last, list(spoken), self.text)]
+        return self.text[: _end_of(last, spoken, self.text)]
 
 
 def _join(words: list[str]) -> str:

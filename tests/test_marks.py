@@ -237,3 +237,18 @@ class TestHeard:
         case.read(), case.read()
         case.controller.pause(), case.controller.resume(rewind_seconds=1)
         assert heard(case, 0) == "Your table"
+
+
+def test_a_mark_that_is_no_word_ends_none() -> None:
+    """A mouth's shapes lie within a word: none of them is its end."""
+    heard = Heard()
+    utterance = heard.controller.utterance(text="one two")
+    utterance.push(ramp(2 * FRAME))
+    utterance.mark("one", at=0.0)
+    utterance.mark({"viseme": 1}, at=0.0)
+    utterance.mark({"viseme": 2}, at=0.01)
+    utterance.mark("two", at=0.03)
+    heard.read()
+    heard.controller.interrupt()
+    assert utterance.report is not None
+    assert utterance.report.heard == ""
