@@ -64,7 +64,8 @@ def test_an_interrupt_can_not_be_kept_from_working() -> None:
     utterance = case.controller.utterance(text="Hello there")
     for payload in ("Hello", object(), 3, None, b"there"):
         utterance.mark(payload, at=0)
-    utterance.push(bytes(1920))
+    utterance.mark("there", at=0.02)
+    utterance.push(bytes(3840))
     case.read()
     assert case.controller.interrupt()
     assert utterance.report is not None
