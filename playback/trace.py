@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -11,7 +12,8 @@ from itertools import islice, zip_longest
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from weakref import WeakKeyDictionary, finalize
 
 from playback.clip import Clip, Mark
@@ -74,13 +76,12 @@ class Trace:
     with silence, takes the same edges and tells the same events. What a listener, a sink, a background raised is kept
     as the ``error`` event that it became, but is no part of a comparison: a replay has none of them.
 
-    Made by :meth:`PlaybackController.trace` or :meth:`load`.
+    Made by :meth:`PlaybackController.trace` or :meth:`load`. Used in a ``with`` statement, it stops at its end.
 
     Example::
 
-        trace = controller.trace(limit=None)
-        controller.read(960)
-        trace.stop()
+        with controller.trace(limit=None) as trace:
+            controller.read(960)
         trace.save("call.jsonl")
         assert not trace.differences(trace.replay())
     """
@@ -105,7 +106,7 @@ class Trace:
         if limit is not None:
             if not isinstance(limit, Integral) or isinstance(limit, bool):
                 raise TypeError(f"limit is {limit!r}, expected a whole number or None")
-            if limit < 1:
+            if not 1 <= limit <= sys.maxsize:
                 raise ValueError(f"limit is {limit!r}, expected 1 or more, or None to keep all")
         if playout.trace is not None:
             raise RuntimeError("the controller has a trace already, expected one at a time: stop it first")
@@ -122,6 +123,14 @@ class Trace:
         playout, self._playout = self._playout, None
         if playout is not None:
             playout.trace = playout.listeners.trace = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
 
     # What was recorded
 
@@ -280,11 +289,23 @@ class Trace:
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file, in lines of JSON: the settings first, then a line for each record.
 
+        A file that is there is kept until the new one is whole.
+
         Raises:
             OSError: it can't be written.
         """
         lines = [header(self.settings, fresh=self.fresh, dropped=self.dropped), *map(to_line, self._records)]
-        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        text = "".join(f"{line}\n" for line in lines)
+        whole = Path(path).resolve()  # a link stays one
+        if whole.exists() and not whole.is_file():
+            whole.write_text(text, encoding="utf-8")  # a pipe or a device stays one, too
+            return
+        part = whole.with_name(f"{whole.name}.part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(whole)
+        finally:
+            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Trace:

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import signal
 import subprocess
 import sys
+import urllib.request
 import wave
 from pathlib import Path
 from xml.etree import ElementTree
@@ -81,19 +83,11 @@ def test_an_interrupted_say_reports_what_was_heard(tmp_path: Path, capsys: pytes
         assert f"<!-- {label} -->" not in drawn
 
 
-def test_the_demo_puts_its_sound_and_picture_where_it_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["demo", "--out", str(tmp_path / "new" / "demo")]) == 0
-    audio = read_wav(tmp_path / "new" / "demo" / "session.wav")
-    drawn = read_svg(tmp_path / "new" / "demo" / "session.svg")
+def test_without_a_text_a_script_shows_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound, picture = tmp_path / "session.wav", tmp_path / "session.svg"
+    assert main(["say", "--out", str(sound), "--plot", str(picture)]) == 0
+    audio, drawn = read_wav(sound), read_svg(picture)
     assert 8 < len(audio) / 48_000 < 12
-    assert {path.name for path in (tmp_path / "new" / "demo").iterdir()} == {
-        "background.wav",
-        "session.svg",
-        "session.wav",
-        "speech-and-mix.flac",
-    }
     for label in ("pause", "resume", "interrupt", "lock", "unlock", "last audio byte", "input locked", "then"):
         assert f"<!-- {label} -->" in drawn
     assert "<!-- comes -->" not in drawn  # it was refused, and has never sounded
@@ -236,12 +230,15 @@ def test_a_session_that_takes_too_long_is_cut_off(capsys: pytest.CaptureFixture[
         (["say", TEXT, "--trace", "missing/say.jsonl"], "'missing/say.jsonl'"),
         (["say", TEXT, "--trace", "say.txt"], "'say.txt'"),
         (["say", TEXT, "--chart", "way.png"], "'way.png'"),
-        (["demo", "--out", "file/demo"], "file/demo"),
+        (["say", "--at", "1", "pause"], "nothing to say"),
+        (["demo", "--port", "http"], "'http'"),
         (["replay"], "FILE.jsonl"),
         (["replay", "missing.jsonl"], "missing.jsonl"),
         (["replay", "file"], "file: line 1: expected JSON"),
+        (["replay", "file", "--chart", "way.txt"], "--chart: 'way.txt' does not end in .svg"),
+        (["replay", "file", "--chart", "missing/way.svg"], "'missing/way.svg' can't be written"),
         (["sing"], "'sing'"),
-        ([], "say,demo,replay"),
+        ([], "demo,say,replay"),
     ],
 )
 def test_a_mistake_is_named_before_anything_plays(
@@ -271,8 +268,24 @@ def test_a_file_that_was_there_is_kept_until_there_is_something_to_write(tmp_pat
 
 def test_missing_packages_are_told_with_the_extra_that_brings_them() -> None:
     script = "import sys; sys.modules['rich'] = sys.modules['matplotlib'] = None\n"
-    script += "from playback.cli import main; main(['say', 'Hi.'])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "matplotlib, rich not found" in done.stderr
-    assert "playback[demo]" in done.stderr
+    script += "sys.modules['uvicorn'] = None\nfrom playback.cli import main; main([sys.argv[1], *sys.argv[2:]])"
+    for arguments, missing in ((["say", "Hi."], "matplotlib, rich"), (["demo"], "uvicorn")):
+        command = [sys.executable, "-c", script, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert f"{missing} not found" in done.stderr
+        assert "playback[demo]" in done.stderr
+
+
+def test_the_demo_serves_its_page_until_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "playback", "demo", "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        address = re.search(r"http://[^ ]+", line)
+        assert address, line
+        with urllib.request.urlopen(address[0]) as page:
+            assert "<title>" in page.read().decode()
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=20)
+    assert (server.returncode, err) == (0, ""), out

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
+import subprocess
+import sys
 from asyncio import create_task
 from collections import Counter
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from playback.sinks import CallbackSink
 from playback.trace import Trace
 from statecharts.chart import Chart
 from statecharts.machine import WATCHERS
+from tests.needs import need_program
 
 RATE = 8_000
 FRAME = 160
@@ -529,7 +533,7 @@ def test_begin_and_stop() -> None:
     assert names(second) == ["pause"]
 
 
-@pytest.mark.parametrize("limit", [0, -1])
+@pytest.mark.parametrize("limit", [0, -1, sys.maxsize + 1])
 def test_a_limit_that_keeps_nothing(limit: int) -> None:
     with pytest.raises(ValueError, match=f"limit is {limit}, expected 1 or more, or None"):
         PlaybackController().trace(limit)
@@ -569,6 +573,11 @@ def replace_line(path: Path, number: int, line: str) -> None:
             '{"call": "end", "position": 0, "utterance": 1, "cut_short": 1}',
             "line 3: 'cut_short' is 1, expected true",
         ),
+        (
+            3,
+            '{"call": "gain", "position": 0, "gain_db": {"re": "inf"}}',
+            "line 3: 'gain_db' is {'re': 'inf'}, expected",
+        ),
         (3, "[" * 100_000, "line 3: expected JSON"),
     ],
 )
@@ -605,6 +614,12 @@ def test_headers_that_can_not_be(field: str, value: object, message: str, path: 
         ('{"call": "cancel", "position": 0, "utterance": 7}', "expected an utterance that is there, not 7"),
         ('{"call": "cancel", "position": 0, "utterance": null}', "expected an utterance that is there, not None"),
         ('{"call": "read", "position": 0, "samples": 100000000000000000}', "expected less audio"),
+        (
+            '{"call": "utterance", "position": 0, "utterance": 1, "id": "a", "text": null, "interruptible": true,'
+            ' "format": {"sample_rate": 1, "channels": 1}}',
+            "sample_rate is 1, expected a whole number from 4000",
+        ),
+        ('{"call": "stalled", "position": 0, "seconds": {"repr": "long"}}', "could not convert string to float"),
     ],
 )
 def test_calls_that_do_not_go_together(line: str, message: str, path: Path) -> None:
@@ -641,3 +656,80 @@ def test_the_command_replays(path: Path, capsys: pytest.CaptureFixture[str]) -> 
             main(["replay", str(bad)])
         assert exit_.value.code == 2
         assert str(bad) in capsys.readouterr().err
+
+
+def test_the_command_tells_of_an_older_chart_s_trace_before_it_can_not_draw_it(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need_program("dot", "Debian package graphviz")
+    controller, trace = made()
+    turn(controller)
+    trace.save(path)
+    path.write_text(path.read_text().replace('"speaking.draining"', '"speaking.ending"'))
+    picture = path.with_name("way.svg")
+    assert main(["replay", str(path), "--chart", str(picture)]) == 1
+    out, err = capsys.readouterr()
+    assert "the replay differs:\nedge " in out
+    assert err.startswith("playback: error: --chart: the way can't be drawn: playback has no leaf 'speaking.ending'")
+    assert len(err.splitlines()) == 1
+    assert not picture.exists()
+
+
+def test_the_command_tells_what_a_terminal_can_not_show(path: Path) -> None:
+    controller, trace = made()
+    turn(controller)
+    trace.save(path)
+    path.write_text(path.read_text().replace('"position": 0, "source"', '"position": 7, "source"'))
+    same = path.rename(path.with_name("spräche.jsonl"))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "playback", "replay", str(same)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "spr\\xe4che.jsonl" in done.stdout, done.stderr
+
+
+def test_a_trace_ends_with_its_block() -> None:
+    controller = PlaybackController(AudioFormat(RATE))
+    with controller.trace() as trace:
+        controller.pause()
+    controller.resume()
+    assert names(trace) == ["pause"]
+    with pytest.raises(LookupError), controller.trace():
+        raise LookupError
+    controller.trace().stop()  # there is none any more
+
+
+def test_a_file_is_kept_until_the_new_one_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    controller, trace = made()
+    trace.save(path)
+    before = path.read_text()
+    controller.pause()
+
+    def full(self: Path, text: str, encoding: str) -> int:
+        with self.open("w") as file:
+            file.write(text[:20])
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="no space left"):
+            trace.save(path)
+    assert path.read_text() == before
+    assert list(path.parent.iterdir()) == [path]
+
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    trace.save(link)
+    assert link.is_symlink()
+    assert Trace.load(path).records == trace.records
+
+
+def test_a_trace_can_be_written_to_what_is_no_file(path: Path) -> None:
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    controller, trace = made()
+    controller.pause()
+    trace.save(path)
+    assert len(os.read(reader, 65_536).splitlines()) == 1 + len(trace.records)
+    os.close(reader)
+    assert path.is_fifo()
