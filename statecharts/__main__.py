@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,17 +51,17 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the command line without the program's name; the process's own unless given.
 
     Returns:
-        The exit code: 0, 1 if something is stale or could not be drawn or written.
+        The exit code: 0, 1 if something is missing or stale or could not be drawn or written.
 
     Raises:
         SystemExit: with code 2, after a message about what was wrong with the arguments.
     """
     parser = argparse.ArgumentParser(prog="python -m statecharts", description="Print, write or check a statechart.")
     parser.add_argument("chart", metavar="MODULE:CHART", help="where the chart is, such as playback.chart:PLAYBACK")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
-    parser.add_argument("--view", choices=diagrams.VIEWS, default="detail", help="default: %(default)s")
+    parser.add_argument("--format", choices=FORMATS, help="default: what the checked file's name says, or table")
+    parser.add_argument("--view", choices=diagrams.VIEWS, help="default: what the checked file's name says, or detail")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", type=Path, metavar="FILE", help="see that a file is fresh; of a directory, all files")
+    what.add_argument("--check", type=Path, metavar="PATH", help="see that a file is fresh; of a directory, all files")
     what.add_argument("--write", type=Path, metavar="DIRECTORY", help="write every format and view there")
     options = parser.parse_args(arguments)
     try:
@@ -70,12 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.write is not None:
             write(chart, options.write)
-        elif options.check is None:
-            sys.stdout.write(FORMATS[options.format](chart, options.view))
-        elif stale := _stale(chart, options.check, Kind("", options.format, options.view)):
-            names = ", ".join(str(path) for path in stale)
-            sys.stderr.write(f"stale: {names}\nrenew with: python -m statecharts {options.chart} --write DIRECTORY\n")
-            return 1
+        elif options.check is not None:
+            return _check(chart, options)
+        else:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # as in the files, wherever this is piped to
+            sys.stdout.write(FORMATS[options.format or "table"](chart, options.view or "detail"))
     except (diagrams.GraphvizError, OSError) as error:
         sys.stderr.write(f"statecharts: error: {error}\n")
         return 1
@@ -98,7 +99,8 @@ def write(chart: Chart, directory: Path) -> None:
 def is_fresh(chart: Chart, path: Path, format: str, view: str = "detail") -> bool:
     """Whether a file holds what the chart would be written as now.
 
-    A picture is fresh if it was drawn from the same DOT: so it can be checked without Graphviz, and by any version.
+    A picture is fresh if it was drawn from the same DOT, and is unchanged since: so it can be checked without Graphviz,
+    and by any version.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -109,12 +111,27 @@ def is_fresh(chart: Chart, path: Path, format: str, view: str = "detail") -> boo
     return text == FORMATS[format](chart, view)
 
 
-def _stale(chart: Chart, path: Path, kind: Kind) -> list[Path]:
-    """The files of a directory that are not fresh, or the one file."""
-    if not path.is_dir():
-        return [] if is_fresh(chart, path, kind.format, kind.view) else [path]
-    paths = {kind: path / f"{chart.name}{kind.suffix}" for kind in KINDS}
-    return [path for kind, path in paths.items() if not is_fresh(chart, path, kind.format, kind.view)]
+def _check(chart: Chart, options: argparse.Namespace) -> int:
+    """Tell which files of a directory are missing or stale, or whether the one file is; 1 if any is."""
+    path: Path = options.check
+    if path.is_dir():
+        kinds = {path / f"{chart.name}{kind.suffix}": kind for kind in KINDS}
+        renew = f"--write {path}"
+    else:
+        named = next((kind for kind in KINDS if path.name.endswith(kind.suffix)), Kind("", "table", "detail"))
+        kind = Kind("", options.format or named.format, options.view or named.view)
+        kinds = {path: kind}
+        renew = f"--format {kind.format} --view {kind.view} > {path}"
+    failed = [path for path, kind in kinds.items() if not is_fresh(chart, path, kind.format, kind.view)]
+    for what, paths in (
+        ("missing", [path for path in failed if not path.exists()]),
+        ("stale", [path for path in failed if path.exists()]),
+    ):
+        if paths:
+            sys.stderr.write(f"{what}: {', '.join(map(str, paths))}\n")
+    if failed:
+        sys.stderr.write(f"renew with: python -m statecharts {options.chart} {renew}\n")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

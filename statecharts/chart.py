@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pkgutil
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+from unicodedata import is_normalized
 
 STAYS: Final = "="
 """The event is taken and the leaf stays as it is."""
@@ -24,18 +24,8 @@ IMPOSSIBLE: Final = "x"
 VERDICTS: Final = frozenset({STAYS, IGNORED, REFUSED, IMPOSSIBLE})
 
 
-_WORD: Final = r"[^\W\d][\w-]*"
-# What other programs take as it is: in SCXML an event with a dot stands for others, too, and in XState a dot leads to
-# what is within.
-_NAMES: Final = {
-    "name": re.compile(_WORD),
-    "event": re.compile(_WORD),
-    "leaf": re.compile(rf"{_WORD}(\.{_WORD})?"),
-}
-
-
 class ChartError(Exception):
-    """A chart that contradicts itself, or an event in a cell that says it is impossible."""
+    """A chart that contradicts itself, an event that it does not have, or one in a cell that says it is impossible."""
 
 
 class Edge(NamedTuple):
@@ -52,7 +42,7 @@ class Chart:
     """A chart without guards: a leaf and an event alone decide what happens.
 
     A leaf's name is ``state`` or ``state.detail``; what stands before the dot is the state that users see. The chart is
-    checked when it is built.
+    checked when it is built, and can't be changed; it can be hashed, copied and pickled.
 
     Args:
         name: what the chart is called in diagrams.
@@ -63,8 +53,9 @@ class Chart:
         outputs: for each (leaf, event) that tells something, the names of what it tells, in order.
 
     Raises:
-        ChartError: a name is used twice or is no word, a cell is missing or superfluous, a target is unknown, a leaf
-            can't be reached or lies within another, or an output hangs on a cell that takes no event.
+        ChartError: a name is used twice, is no word or means a verdict, a cell is missing or superfluous, a target is
+            unknown, a leaf can't be reached or lies within another, an output hangs on a cell that takes no event, or
+            names are given in something else than a tuple or a list.
     """
 
     name: str
@@ -75,12 +66,25 @@ class Chart:
     outputs: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        frozen = {leaf: MappingProxyType(dict(row)) for leaf, row in self.cells.items()}
-        object.__setattr__(self, "cells", MappingProxyType(frozen))
-        object.__setattr__(self, "outputs", MappingProxyType(dict(self.outputs)))
+        cells = {leaf: MappingProxyType(dict(row)) for leaf, row in self.cells.items()}
+        outputs = {cell: _names(self.name, f"what {cell} tells", names) for cell, names in self.outputs.items()}
+        for attribute, frozen in (
+            ("commands", _names(self.name, "the commands", self.commands)),
+            ("facts", _names(self.name, "the facts", self.facts)),
+            ("cells", MappingProxyType(cells)),
+            ("outputs", MappingProxyType(outputs)),
+        ):
+            object.__setattr__(self, attribute, frozen)
         problems = list(_problems(self))
         if problems:
             raise ChartError(f"chart {self.name!r}: " + "; ".join(problems))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.initial, self.commands, self.facts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        cells = {leaf: dict(row) for leaf, row in self.cells.items()}
+        return type(self), (self.name, self.initial, self.commands, self.facts, cells, dict(self.outputs))
 
     @classmethod
     def parse(
@@ -101,10 +105,13 @@ class Chart:
             outputs: as for :class:`Chart`.
 
         Raises:
-            ChartError: a line has too few or too many cells, a leaf or an event stands twice, a fact has no column, or
-                the chart contradicts itself.
+            ChartError: the table is empty, a line has too few or too many cells, a leaf or an event stands twice, a
+                fact has no column, or the chart contradicts itself.
         """
-        header, *lines = (line.split() for line in table.strip().splitlines() if line.strip())
+        facts = _names(name, "the facts", facts)
+        header, *lines = [line.split() for line in table.splitlines() if line.strip()] or [[]]
+        if not lines:
+            raise ChartError(f"chart {name!r}: the table has no leaf, expected a line of events and one for each leaf")
         for words, what in ((header, "event"), ([line[0] for line in lines], "leaf"), (list(facts), "fact")):
             for word in sorted({word for word in words if words.count(word) > 1}):
                 raise ChartError(f"chart {name!r}: the {what} {word!r} stands twice")
@@ -117,7 +124,7 @@ class Chart:
                 raise ChartError(f"chart {name!r}: {leaf!r} has {len(row)} cells, expected {len(header)}")
             cells[leaf] = dict(zip(header, row, strict=True))
         commands = tuple(event for event in header if event not in facts)
-        return cls(name, next(iter(cells), ""), commands, facts, cells, outputs or {})
+        return cls(name, next(iter(cells)), commands, facts, cells, outputs or {})
 
     @property
     def leaves(self) -> tuple[str, ...]:
@@ -158,12 +165,12 @@ def find(name: str) -> Chart:
         name: ``MODULE:CHART``, such as ``playback.chart:PLAYBACK``.
 
     Raises:
-        ChartError: there is no such module or name, or what it names is no chart.
+        ChartError: there is no such module or name, the module fails, or what it names is no chart.
     """
     try:
         chart = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ChartError(f"{name}: {error}") from None
+    except (Exception, SystemExit) as error:  # importing a module runs it
+        raise ChartError(f"{name} could not be imported: {type(error).__name__}: {error}") from error
     if not isinstance(chart, Chart):
         raise ChartError(f"{name} is a {type(chart).__name__}, expected a Chart")
     return chart
@@ -174,14 +181,40 @@ def state_of(leaf: str) -> str:
     return leaf.partition(".")[0]
 
 
+def _names(chart: str, what: str, names: object) -> tuple[str, ...]:
+    """A tuple of names, frozen.
+
+    Raises:
+        ChartError: it is something else: a string is easily taken for a tuple of one.
+    """
+    if not isinstance(names, tuple | list):
+        raise ChartError(f"chart {chart!r}: {what} is {names!r}, expected a tuple of names")
+    return tuple(names)
+
+
+def _is_word(name: object) -> bool:
+    """Whether other programs take a name as it is.
+
+    XML's names are letters, digits, ``_`` and ``-``, and no sign that only looks like one of these. A dot means
+    something: in SCXML an event with a dot stands for others, too, and in XState a dot leads to what is within.
+    """
+    if not isinstance(name, str) or name.startswith("-"):
+        return False
+    return name.replace("-", "_").isidentifier() and is_normalized("NFKC", name)
+
+
 def _problems(chart: Chart) -> Iterator[str]:
     """Everything that is wrong with a chart, in words."""
     events = (*chart.commands, *chart.facts)
-    for what, names in (("name", [chart.name]), ("event", events), ("leaf", chart.cells)):
-        for name in names:
-            if not _NAMES[what].fullmatch(name):
+    outputs = [name for names in chart.outputs.values() for name in names]
+    for what, names in (("name", [chart.name]), ("event", events), ("leaf", chart.cells), ("output", outputs)):
+        for name in dict.fromkeys(names):
+            words = name.split(".", 1) if what == "leaf" else [name]
+            if not all(map(_is_word, words)):
                 yield f"the {what} {name!r} is no word of letters, digits, '_' and '-'"
     for leaf in chart.cells:
+        if leaf in VERDICTS:
+            yield f"the leaf {leaf!r} is called as a verdict is, expected another name"
         if state_of(leaf) != leaf and state_of(leaf) in chart.cells:
             yield f"the leaf {leaf!r} lies within another, {state_of(leaf)!r}"
     for event in sorted({event for event in events if events.count(event) > 1}):
@@ -199,9 +232,9 @@ def _problems(chart: Chart) -> Iterator[str]:
                 yield f"({leaf}, {event}) leads to itself, written {STAYS!r}"
             elif cell not in VERDICTS and cell not in chart.cells:
                 yield f"({leaf}, {event}) leads to the unknown leaf {cell!r}"
-    for (leaf, event), names in chart.outputs.items():
+    for (leaf, event), told in chart.outputs.items():
         if chart.cells.get(leaf, {}).get(event, IGNORED) in (IGNORED, IMPOSSIBLE):
-            yield f"({leaf}, {event}) takes no event, so it can't tell {names}"
+            yield f"({leaf}, {event}) takes no event, so it can't tell {told}"
     for leaf in sorted(set(chart.cells) - _reachable(chart)):
         yield f"the leaf {leaf!r} can't be reached"
 
@@ -214,5 +247,5 @@ def _reachable(chart: Chart) -> set[str]:
         leaf = waiting.pop()
         if leaf in chart.cells and leaf not in reached:
             reached.add(leaf)
-            waiting += chart.cells[leaf].values()
+            waiting += set(chart.cells[leaf].values()) - VERDICTS
     return reached

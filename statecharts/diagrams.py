@@ -1,6 +1,7 @@
 """A chart drawn: what is to be seen is worked out once, as a :class:`Diagram`, and rendered as Mermaid, DOT or SVG.
 
-Each cell has a line of its own, in the order of the table, so that a change of one cell changes one line of a diff.
+Each cell has a line of its own, in the order of the table, so that a change of one cell changes one line of a diff; but
+a cell that makes a leaf final, or no longer so, redraws in a detail what leads to that leaf.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-from statecharts.chart import VERDICTS, Chart, state_of
+from statecharts.chart import REFUSED, VERDICTS, Chart, Edge, state_of
 
 PALETTE: Final = ("#9aa3b0", "#009e73", "#e69f00", "#d55e00", "#7b5ea7", "#4a5060", "#0072b2", "#cc79a7")
 """A colour for each state, in the order of the table: greys, and the palette of Okabe and Ito (Color Universal Design,
@@ -25,7 +26,8 @@ _INK: Final = "#1f2733"
 _FONT: Final = "DejaVu Sans,Verdana,sans-serif"  # both have the same widths, so that boxes fit wherever they are shown
 # Where lines cross a label, the label stays legible; what is lit is lit by the page that shows the picture.
 _STYLE: Final = ".edge text { paint-order: stroke; stroke: white; stroke-width: 3px; stroke-linejoin: round }"
-_MERMAID_WORDS: Final = frozenset({"class", "classDef", "direction", "end", "note", "state", "style"})
+_ROLE: Final = 'role="img"'
+_MARK: Final = "<!-- drawn from SHA-256"
 
 
 class GraphvizError(RuntimeError):
@@ -127,7 +129,7 @@ def detail(chart: Chart, highlight: Highlight | None = None) -> Diagram:
     """The leaves within their states, with an arrow for each event that leads from one to another, and what it tells.
 
     What a leaf takes without being left is written into its box, and so is what leads to a leaf that nothing leads out
-    of: such arrows come from everywhere, and say little.
+    of: such arrows come from everywhere, and say little. The one that was taken is drawn nevertheless.
 
     Raises:
         ValueError: the highlight is about a leaf or an event that the chart does not have.
@@ -137,12 +139,12 @@ def detail(chart: Chart, highlight: Highlight | None = None) -> Diagram:
     notes: dict[str, list[Note]] = {leaf: [] for leaf in chart.leaves}
     arrows = []
     for edge in chart.edges():
-        label = " / ".join(filter(None, (edge.event, ", ".join(edge.outputs))))
+        label = _label(chart, edge)
         count = highlight.counts.get((edge.source, edge.event), 0)
         if edge.source == edge.target:
             notes[edge.source].append(Note(label, count))
-        elif edge.target not in left:
-            notes[edge.source].append(Note(f"{label} → {_words(edge.target)}", count))
+        elif edge.target not in left and not count:
+            notes[edge.source].append(Note(f"{label} → {_words(edge.target)}"))
         else:
             arrows.append(Arrow(edge.source, edge.target, edge.event, label, edge.event in chart.facts, count))
     nodes = tuple(
@@ -150,6 +152,13 @@ def detail(chart: Chart, highlight: Highlight | None = None) -> Diagram:
         for leaf in chart.leaves
     )
     return Diagram(chart.name, chart.initial, chart.states, nodes, tuple(arrows), bool(highlight.counts))
+
+
+def _label(chart: Chart, edge: Edge) -> str:
+    """An event, and what comes of it besides a change of the leaf."""
+    refused = chart.cells[edge.source][edge.event] == REFUSED
+    event = f"{edge.event} (refused)" if refused else edge.event
+    return f"{event} / {', '.join(edge.outputs)}" if edge.outputs else event
 
 
 VIEWS: Final = {"overview": overview, "detail": detail}
@@ -183,8 +192,9 @@ def _words(name: str) -> str:
 def table(chart: Chart) -> str:
     """The chart's cells as a Markdown table: a row for each leaf, a column for each event."""
     rows = [["leaf", *chart.events], ["---"] * (1 + len(chart.events))]
-    for leaf, cells in chart.cells.items():
-        rows.append([leaf, *(f"`{cell}`" if cell in VERDICTS else cell for cell in cells.values())])
+    for leaf, row in chart.cells.items():
+        cells = [row[event] for event in chart.events]
+        rows.append([leaf, *(f"`{cell}`" if cell in VERDICTS else cell for cell in cells)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -217,11 +227,11 @@ def _mermaid(diagram: Diagram) -> Iterator[str]:
 
 
 def _identifiers(names: list[str]) -> dict[str, str]:
-    """Each name as Mermaid takes it, no two alike."""
+    """Each name as Mermaid takes it, no two alike. None of its words, in whatever case, begins with ``s_``."""
     identifiers: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        identifier = re.sub(r"\W", "_", name)
-        while identifier in identifiers.values() or identifier in _MERMAID_WORDS:
+        identifier = "s_" + re.sub(r"\W", "_", name)
+        while identifier in identifiers.values():
             identifier += "_"
         identifiers[name] = identifier
     return identifiers
@@ -239,17 +249,18 @@ def _dot(diagram: Diagram) -> Iterator[str]:
     yield f'edge [fontname="{_FONT}" fontsize=10 arrowsize=0.7]'
     yield "start [shape=point width=0.14]"
     yield f"start -> {_quoted(diagram.initial)}"
-    for number, state in enumerate(diagram.states):
+    for state in diagram.states:
         nodes = diagram.nodes_of(state)
         inner = any(node.name != state for node in nodes)
         colour = diagram.colour(state)
         if inner:
-            yield f"subgraph cluster_{number} {{"
+            yield f"subgraph {_quoted(f'cluster_{state}')} {{"
             yield f"  label=<<b>{escape(_words(state))}</b>> id={_quoted(f'state-{state}')}"
             yield f'  style="rounded,filled" color="{colour}" fillcolor="{colour}26" fontcolor="{_dark(colour)}"'
         for node in nodes:
-            fill = "white" if inner else f"{colour}33"
-            line = f'color="{_dark(colour)}" fillcolor="{f"{colour}80" if node.current else fill}"'
+            # Light enough for what is faint to be read on it.
+            fill = "white" if inner and not node.current else f"{colour}33"
+            line = f'color="{_dark(colour)}" fillcolor="{fill}"'
             width = " penwidth=3.5" if node.current else ""
             yield f"  {_quoted(node.name)} [id={_quoted(f'leaf-{node.name}')} {line}{width} label=<"
             yield '    <table border="0" cellspacing="1" cellpadding="1">'
@@ -269,35 +280,45 @@ def _dot(diagram: Diagram) -> Iterator[str]:
 
 
 def svg(diagram: Diagram) -> str:
-    """An SVG picture, drawn by Graphviz from the DOT. It says which DOT that was: see :func:`is_of`.
+    """An SVG picture, drawn by Graphviz from the DOT. It says what it was drawn from: see :func:`is_of`.
 
     Raises:
         GraphvizError: Graphviz is not installed, or could not draw.
     """
     source = dot(diagram)
     try:
-        done = subprocess.run(["dot", "-Tsvg"], input=source, capture_output=True, text=True, check=True)
+        done = subprocess.run(["dot", "-Tsvg"], input=source, capture_output=True, encoding="utf-8", check=True)
     except FileNotFoundError:
         raise GraphvizError("no program 'dot' found: install Graphviz to draw SVG pictures") from None
     except subprocess.CalledProcessError as error:
         raise GraphvizError(f"Graphviz could not draw {diagram.title}: {error.stderr.strip()}") from None
     head, opening, body = done.stdout.partition("<svg ")
     attributes, _, rest = body.partition(">")
-    title = f"<title>{escape(diagram.title)}</title>"
     prologue = head.partition("<!-- Generated")[0]
-    return f'{prologue}{_mark(source)}\n{opening}role="img" {attributes}>\n{title}<style>{_STYLE}</style>{rest}'
+    picture = f"{opening}{_ROLE} {attributes}>\n{_heading(diagram)}{rest}"
+    return f"{prologue}{_mark(diagram, picture)}\n{picture}"
 
 
 def is_of(picture: str, diagram: Diagram) -> bool:
-    """Whether an SVG was drawn from this diagram.
+    """Whether an SVG was drawn from this diagram, and is whole and unchanged since.
 
     Other versions of Graphviz draw the same diagram a little differently, so pictures are not compared by themselves.
     """
-    return _mark(dot(diagram)) in picture
+    _, opening, rest = picture.partition(_MARK)
+    mark, _, drawn = rest.partition("\n")
+    return opening + mark == _mark(diagram, drawn)
 
 
-def _mark(source: str) -> str:
-    return f"<!-- drawn from DOT with SHA-256 {hashlib.sha256(source.encode()).hexdigest()} -->"
+def _mark(diagram: Diagram, picture: str) -> str:
+    """A comment with the SHA-256 of all that a picture is made of, and of the picture itself."""
+    sources = dot(diagram) + _ROLE + _heading(diagram)
+    hashes = (hashlib.sha256(text.encode()).hexdigest() for text in (sources, picture))
+    return f"{_MARK} {' as '.join(hashes)} -->"
+
+
+def _heading(diagram: Diagram) -> str:
+    """What a picture begins with, added to what Graphviz draws."""
+    return f"<title>{escape(diagram.title)}</title><style>{_STYLE}</style>"
 
 
 def _row(note: Note, tracked: bool) -> str:

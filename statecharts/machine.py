@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from transitions import Machine
-
 from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError
 
 # `transitions` logs every state that it enters or leaves at INFO: four lines an edge in the log of each call that an
@@ -16,6 +14,9 @@ _LOGGER: Final = logging.getLogger("transitions")
 if _LOGGER.level == logging.NOTSET:
     _LOGGER.setLevel(logging.WARNING)
 
+
+_TAKEN: Final = ("leaf", "get_graph")
+"""What `transitions` would call by an event's name, too, on a session or on what is drawn."""
 
 Watcher = Callable[[Chart, str, str], object]
 """Told the chart, the leaf and the event, before the event has its effect."""
@@ -39,9 +40,17 @@ class ChartMachine:
 
     Args:
         chart: the chart, already checked.
+
+    Raises:
+        ChartError: an event has a name that `transitions` needs for something else.
     """
 
     def __init__(self, chart: Chart) -> None:
+        from transitions import Machine  # costs more than all else here, and who draws or measures a chart needs none
+
+        for event in chart.events:
+            if event in _TAKEN:
+                raise ChartError(f"{chart.name}: a machine can't have an event {event!r}, expected another name")
         self.chart: Final = chart
         self.machine: Final = Machine(model=None, **self._definition())
         self._trigger: Final = {event: trigger.trigger for event, trigger in self.machine.events.items()}
@@ -59,7 +68,7 @@ class ChartMachine:
         Returns:
             The package's graph; its ``draw`` writes it to a file; with Mermaid its ``source`` is the text.
         """
-        from transitions.extensions import GraphMachine  # costs more than all else here, and few need it
+        from transitions.extensions import GraphMachine
 
         drawn = GraphMachine(model=None, graph_engine=engine, title=self.chart.name, **self._definition())
         model = _Drawn()
@@ -79,11 +88,18 @@ class ChartMachine:
             True if the cell takes the event (also when the leaf stays), False if it ignores it.
 
         Raises:
-            ChartError: the cell says that this can't happen. The session stays where it was.
+            ChartError: the cell says that this can't happen, or there is no such event. The session stays where it was.
         """
-        for watch in WATCHERS:
-            watch(self.chart, session.leaf, event)
-        cell = self.chart.cells[session.leaf][event]
+        try:
+            cell = self.chart.cells[session.leaf][event]
+        except KeyError:
+            raise ChartError(
+                f"{self.chart.name} has no cell ({session.leaf}, {event}),"
+                f" expected one of the events {', '.join(self.chart.events)}"
+            ) from None
+        if WATCHERS:
+            for watch in tuple(WATCHERS):  # another thread, or one of them, may begin to watch or cease meanwhile
+                watch(self.chart, session.leaf, event)
         if cell == IGNORED:
             return False
         if cell == IMPOSSIBLE:

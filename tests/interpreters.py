@@ -15,7 +15,7 @@ from sismic.interpreter import Interpreter
 from sismic.model import BasicState, CompoundState, Statechart, Transition
 from statemachine.io.loader import load
 
-from statecharts import IMPOSSIBLE, Chart, ChartMachine, exports
+from statecharts import IMPOSSIBLE, Chart, ChartMachine, exports, state_of
 
 Walk = Sequence[str]
 """Events, one after the other, from the chart's beginning."""
@@ -104,7 +104,7 @@ def by_sismic(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
 def _read(root: ElementTree.Element) -> Statechart:
     """SCXML as Sismic's model."""
     statechart = Statechart(root.attrib["name"])
-    statechart.add_state(CompoundState("root", initial=root.attrib["initial"]), None)
+    statechart.add_state(CompoundState("root", initial=state_of(root.attrib["initial"])), None)
     sources = []
     for parent, element in _states("root", root):
         name = element.attrib["id"]

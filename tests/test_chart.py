@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from playback.chart import MACHINE, PLAYBACK, STATE_OF, State
 from statecharts import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, ChartMachine, Edge
 from statecharts.chart import find
+from statecharts.machine import WATCHERS
 
 GOLDEN = """
 | leaf | push | end | ready | underrun | boundary | drained | pause | resume | interrupt | lock | unlock | close |
@@ -130,6 +135,13 @@ def test_a_chart_tells_its_parts() -> None:
         (TOY.replace("off   on", "off   ."), "the leaf 'on' can't be reached"),
         (TOY.replace("go    stop", "go    go"), "the event 'go' stands twice"),
         (TOY.replace("on    =", "off   ="), "the leaf 'off' stands twice"),
+        (TOY.replace("off ", "x   "), "the leaf 'x' is called as a verdict is"),
+        (
+            TOY.replace("off ", "R   ").replace("on    =     off", "on    .     R"),
+            "the leaf 'R' is called as a verdict",
+        ),
+        ("", "the table has no leaf"),
+        (" go stop ", "the table has no leaf"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(table: str, message: str) -> None:
@@ -142,6 +154,40 @@ def test_a_fact_needs_a_column_and_an_output_an_edge() -> None:
         toy(facts=("ready",))
     with pytest.raises(ChartError, match=r"\(off, stop\) takes no event"):
         toy(outputs={("off", "stop"): ("light",)})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ("light", r"what \('off', 'go'\) tells is 'light', expected a tuple of names"),
+        (("a light",), "the output 'a light' is no word"),
+        (("",), "the output '' is no word"),
+        ((1,), "the output 1 is no word"),
+        (None, "is None, expected a tuple"),
+    ],
+)
+def test_what_an_edge_tells_is_checked(outputs: object, message: str) -> None:
+    with pytest.raises(ChartError, match=message):
+        toy(outputs={("off", "go"): outputs})
+
+
+def test_names_are_frozen_whatever_they_came_in() -> None:
+    told = ["light"]
+    chart = Chart("toy", "off", ["go"], [], {"off": {"go": "="}}, {("off", "go"): told})  # type: ignore[arg-type, dict-item]
+    told.append("sound")
+    assert (chart.commands, chart.facts, chart.outputs["off", "go"]) == (("go",), (), ("light",))
+    for commands, facts in (("go", ()), (("go",), "")):
+        with pytest.raises(ChartError, match=r"s is '.*', expected a tuple of names"):
+            Chart("toy", "off", commands, facts, {"off": {"go": "="}})  # type: ignore[arg-type]
+    with pytest.raises(ChartError, match="the facts is 'stop', expected a tuple of names"):
+        toy(facts="stop")  # type: ignore[arg-type]
+
+
+def test_a_chart_can_be_a_key_and_be_copied() -> None:
+    for other in (copy.deepcopy(PLAYBACK), pickle.loads(pickle.dumps(PLAYBACK)), replace(PLAYBACK)):
+        assert other is not PLAYBACK
+        assert {other: "same"}[PLAYBACK] == "same"
+    assert toy() != toy(outputs={("off", "go"): ("light",)})
 
 
 def test_a_chart_of_bare_data_is_checked_too() -> None:
@@ -171,6 +217,8 @@ def test_edges_are_not_logged_unless_asked_for(caplog: pytest.LogCaptureFixture)
         (TOY.replace("on ", "a.b.c"), "the leaf 'a.b.c' is no word"),
         (TOY.replace("off ", "on.a "), "the leaf 'on.a' lies within another, 'on'"),
         (TOY.replace("stop", '"s"'), "the event '\"s\"' is no word"),
+        (TOY.replace("stop", "m²"), "the event 'm²' is no word"),  # neither XML nor Python takes it in a name
+        (TOY.replace("stop", "-s"), "the event '-s' is no word"),
     ],
 )
 def test_names_that_other_programs_do_not_take_are_refused(table: str, message: str) -> None:
@@ -188,6 +236,24 @@ def test_a_chart_is_found_by_its_name() -> None:
         find("playback.chart:NOTHING")
     with pytest.raises(ChartError, match=r"playback\.chart:State is a EnumType, expected a Chart"):
         find("playback.chart:State")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import missing_here", "ModuleNotFoundError: No module named 'missing_here'"),
+        ("def", "SyntaxError"),
+    ],
+)
+def test_a_module_that_fails_while_it_is_imported(
+    line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ChartError, match=f"^broken_module:CHART could not be imported: {message}"):
+        find("broken_module:CHART")
 
 
 def test_the_package_that_runs_the_machine_draws_it_too() -> None:
@@ -213,3 +279,37 @@ def test_a_machine_of_another_chart() -> None:
     session = machine.session()
     assert [machine.fire(session, event) for event in ("stop", "go", "go", "stop")] == [False, True, True, True]
     assert session.leaf == "off"
+
+
+@pytest.mark.parametrize("event", ["leaf", "get_graph"])
+def test_an_event_whose_name_the_machine_needs(event: str) -> None:
+    with pytest.raises(ChartError, match=f"toy: a machine can't have an event '{event}', expected another name"):
+        ChartMachine(toy(TOY.replace("stop", event)))
+
+
+def test_an_event_that_the_chart_does_not_have() -> None:
+    machine = ChartMachine(toy())
+    session = machine.session()
+    with pytest.raises(ChartError, match=r"toy has no cell \(off, nope\), expected one of the events go, stop"):
+        machine.fire(session, "nope")
+    assert session.leaf == "off"
+
+
+def test_who_watches_may_come_and_go_while_an_event_is_told() -> None:
+    def second(chart: Chart, leaf: str, event: str) -> None:
+        told.append("second")
+
+    def first(chart: Chart, leaf: str, event: str) -> None:
+        told.append("first")
+        WATCHERS.discard(first)
+        WATCHERS.add(second)
+
+    told: list[str] = []
+    session = MACHINE.session()
+    WATCHERS.add(first)
+    try:
+        MACHINE.fire(session, "push")
+        MACHINE.fire(session, "ready")
+    finally:
+        WATCHERS.difference_update({first, second})
+    assert told == ["first", "second"]

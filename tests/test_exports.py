@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from playback.bargein import BARGE_IN
 from playback.chart import PLAYBACK
 from statecharts import VERDICTS, Chart, exports
 from statecharts.__main__ import FORMATS, KINDS, is_fresh, main, write
@@ -66,13 +69,20 @@ def test_a_chart_that_begins_within_a_state() -> None:
     assert ElementTree.fromstring(exports.scxml(LATE)).attrib["initial"] == "b.x"
 
 
-def test_what_is_drawn_from_the_chart_is_fresh() -> None:
-    stale = [
-        f"playback{kind.suffix}"
-        for kind in KINDS
-        if not is_fresh(PLAYBACK, ROOT / "docs" / "charts" / f"playback{kind.suffix}", kind.format, kind.view)
-    ]
+@pytest.mark.parametrize("chart", [PLAYBACK, BARGE_IN], ids=lambda chart: chart.name)
+def test_what_is_drawn_from_the_charts_is_fresh(chart: Chart) -> None:
+    paths = {kind: ROOT / "docs" / "charts" / f"{chart.name}{kind.suffix}" for kind in KINDS}
+    stale = [path.name for kind, path in paths.items() if not is_fresh(chart, path, kind.format, kind.view)]
     assert not stale, "renew it with: make charts"
+
+
+@pytest.mark.parametrize(
+    ("shown", "drawn"),
+    [("chart-overview", "playback-overview"), ("chart-detail", "playback-detail"), ("barge-in", "barge_in-detail")],
+)
+def test_the_demo_shows_the_same_pictures(shown: str, drawn: str) -> None:
+    page, charts = ROOT / "playback" / "demo" / "page", ROOT / "docs" / "charts"
+    assert (page / f"{shown}.svg").read_text() == (charts / f"{drawn}.svg").read_text(), "renew it with: make charts"
 
 
 def test_what_is_written_is_fresh_until_the_chart_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,10 +96,37 @@ def test_what_is_written_is_fresh_until_the_chart_changes(tmp_path: Path, capsys
         assert main(arguments) == 0
         path.write_text(path.read_text().replace("SHA-256 ", "SHA-256 0").replace("push", "shove"))
         assert main(arguments) == 1
-        assert f"stale: {path}\nrenew with: python -m statecharts {CHART} --write" in capsys.readouterr().err
-    (tmp_path / "playback-table.md").unlink()
+        renew = f"--format {kind.format} --view {kind.view} > {path}"
+        told = f"stale: {path}\nrenew with: python -m statecharts {CHART} {renew}\n"
+        assert capsys.readouterr().err == told
+        assert main(arguments[:3]) == 1  # the file's name says the rest
+        assert capsys.readouterr().err == told
+    table = tmp_path / "playback-table.md"
+    table.unlink()
+    assert main([CHART, "--check", str(table)]) == 1
+    assert capsys.readouterr().err.startswith(f"missing: {table}\n")
     assert main([CHART, "--check", str(tmp_path)]) == 1
-    assert len(capsys.readouterr().err.splitlines()[0].split(", ")) == len(KINDS)
+    missing, stale, renew = capsys.readouterr().err.splitlines()
+    assert missing == f"missing: {table}"
+    assert len(stale.split(", ")) == len(KINDS) - 1
+    assert renew == f"renew with: python -m statecharts {CHART} --write {tmp_path}"
+    write(PLAYBACK, tmp_path)
+    assert [main([CHART, "--check", str(tmp_path / f"playback{kind.suffix}")]) for kind in KINDS] == [0] * len(KINDS)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_is_printed_is_utf_8_whatever_the_terminal_s(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "statecharts", CHART, "--format", "mermaid"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode() == FORMATS["mermaid"](PLAYBACK, "detail")
+
+
+def test_the_command_prints_to_what_is_no_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", out := io.StringIO())
+    assert main([CHART]) == 0
+    assert out.getvalue() == FORMATS["table"](PLAYBACK, "detail")
 
 
 @pytest.mark.parametrize("view", ["overview", "detail"])

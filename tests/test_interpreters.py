@@ -26,6 +26,7 @@ from tests.interpreters import (
     tour,
 )
 from tests.needs import need_xstate
+from tests.test_exports import LATE
 
 Run = Callable[[Chart, Sequence[Walk]], list[list[Step]]]
 
@@ -70,6 +71,11 @@ def test_a_tour_of_every_cell(chart: Chart, interpreter: str) -> None:
 def test_random_events(chart: Chart, interpreter: str) -> None:
     walks = RANDOM[chart.name]
     assert run(interpreter, chart, walks) == by_the_table(chart, walks)
+
+
+@interpreters
+def test_a_chart_that_begins_within_a_state(interpreter: str) -> None:
+    assert run(interpreter, LATE, tour(LATE)) == by_the_table(LATE, tour(LATE))
 
 
 def changed(leaf: str, event: str, target: str) -> Chart:
