@@ -159,6 +159,10 @@ class Visit:
         self.page.evaluate(_RECORD, [RATE, _WORKLET])
         self.rest(settling_seconds)
 
+    def await_silence(self) -> None:
+        """Wait until the newest fifth of a second of the recording is silent."""
+        self.wait("recording.slice(-5).every(({ samples }) => samples.every((sample) => Math.abs(sample) < 0.001))")
+
     def here(self) -> int:
         """The place in the recording that is reached now, for :meth:`sound`."""
         return int(self.page.evaluate("recording.length"))

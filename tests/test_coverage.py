@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -132,8 +131,6 @@ def test_where_all_tests_are_skipped_the_floor_holds(tmp_path: Path) -> None:
 
 
 def test_what_workers_have_touched_counts_together(tmp_path: Path) -> None:
-    if find_spec("xdist") is None:
-        pytest.skip("needs pytest-xdist")
     options = ["--chart-coverage", "test_suite:TOY", "--chart-coverage-floor", "60", "-n", "2"]
     done = run(tmp_path, *options, suite=SUITE + HALVES)
     assert done.returncode == 0, done.stdout + done.stderr
