@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -29,6 +29,32 @@ def check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} is {value!r}, expected a number of seconds")
     if not 0 <= float(value) < float("inf"):
         raise ValueError(f"{name} is {value!r}, expected a finite number of seconds, 0 or more")
+
+
+def check_whole(name: str, value: object, allowed: range) -> None:
+    """See that an argument is a whole number within bounds.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is out of bounds.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected a whole number")
+    if int(value) not in allowed:
+        raise ValueError(f"{name} is {value!r}, expected {allowed[0]:,} to {allowed[-1]:,}")
+
+
+def check_share(name: str, value: object) -> None:
+    """See that an argument is a part of a whole.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is less than nothing, or more than all.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, expected a share from 0 to 1")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} is {value!r}, expected a share from 0 to 1")
 
 
 def check_decibels(name: str, value: object) -> None:

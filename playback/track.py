@@ -14,7 +14,62 @@ from playback.controller import PlaybackController
 from playback.pacing import Pacer, frame_samples
 
 
-class PlaybackTrack(MediaStreamTrack):
+class ControllerTrack(MediaStreamTrack):
+    """What all tracks that play a controller have in common: its claim on the controller, its pace, its end.
+
+    Args:
+        controller: what to play; it can have one live reader.
+        close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
+
+    Raises:
+        ValueError: the controller's rate has no frames of 20 ms.
+        RuntimeError: another live reader has the controller.
+    """
+
+    kind = "audio"
+
+    def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
+        super().__init__()
+        self._samples: Final = frame_samples(controller.format.sample_rate)
+        controller.attach(self)
+        self._controller: Final = controller
+        self._close_controller: Final = close_controller
+        self._pacer: Final = Pacer()
+
+    async def _tick(self) -> int:
+        """Wait until the next frame is due.
+
+        Returns:
+            Its number; where the loop was blocked, some are left out.
+
+        Raises:
+            MediaStreamError: the track was stopped.
+        """
+        self._check_live()
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._pacer.wait(clock()))
+        self._check_live()
+        tick, late = self._pacer.tick(clock())
+        if late:
+            self._controller.report_stall(late)
+        return tick
+
+    def stop(self) -> None:
+        """End the track; closes the controller unless it was told not to."""
+        if self.readyState == "live":
+            try:
+                super().stop()
+            finally:  # a listener of the track's own `ended` may raise
+                self._controller.detach(self)
+                if self._close_controller:
+                    self._controller.close()
+
+    def _check_live(self) -> None:
+        if self.readyState != "live":
+            raise MediaStreamError(f"{type(self).__name__} was stopped")
+
+
+class PlaybackTrack(ControllerTrack):
     """An audio track that plays a controller.
 
     Frames hold 20 ms in the controller's format, s16 packed. When the loop was blocked for more than 60 ms the track
@@ -33,16 +88,9 @@ class PlaybackTrack(MediaStreamTrack):
         RuntimeError: another live reader has the controller.
     """
 
-    kind = "audio"
-
     def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
-        super().__init__()
+        super().__init__(controller, close_controller=close_controller)
         output = controller.format
-        self._samples: Final = frame_samples(output.sample_rate)
-        controller.attach(self)
-        self._controller: Final = controller
-        self._close_controller: Final = close_controller
-        self._pacer: Final = Pacer()
         self._sample_rate: Final = output.sample_rate
         self._layout: Final = "mono" if output.channels == 1 else "stereo"
         self._time_base: Final = Fraction(1, output.sample_rate)
@@ -53,14 +101,7 @@ class PlaybackTrack(MediaStreamTrack):
         Raises:
             MediaStreamError: the track was stopped.
         """
-        self._check_live()
-        clock = asyncio.get_running_loop().time
-        await asyncio.sleep(self._pacer.wait(clock()))
-        self._check_live()
-        tick, late = self._pacer.tick(clock())
-        if late:
-            self._controller.report_stall(late)
-        return self.frame(tick * self._samples)
+        return self.frame(await self._tick() * self._samples)
 
     def frame(self, pts: int) -> av.AudioFrame:
         """Read the next frame, whether or not it is due.
@@ -75,17 +116,3 @@ class PlaybackTrack(MediaStreamTrack):
         frame.pts = pts
         frame.time_base = self._time_base
         return frame
-
-    def stop(self) -> None:
-        """End the track; closes the controller unless it was told not to."""
-        if self.readyState == "live":
-            try:
-                super().stop()
-            finally:  # a listener of the track's own `ended` may raise
-                self._controller.detach(self)
-                if self._close_controller:
-                    self._controller.close()
-
-    def _check_live(self) -> None:
-        if self.readyState != "live":
-            raise MediaStreamError(f"{type(self).__name__} was stopped")
