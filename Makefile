@@ -34,8 +34,9 @@ lint: $(READY)
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
 		|| { echo "renew them with: make charts"; exit 1; };)
 
-bench: $(READY)  ## CPU and memory, as multiples of a floor measured in the same run
+bench: $(READY)  ## what playback and calls cost, as multiples of a floor measured in the same run
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.calls --short
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
 	$(BIN)/cog -r README.md
