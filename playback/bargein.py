@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Literal, Protocol
 
+from playback.backchannels import BACKCHANNELS as BACKCHANNELS
+from playback.backchannels import Backchannels, words_of
 from playback.chart import State
 from playback.checks import check_decibels, check_seconds, check_type
 from playback.controller import PlaybackController
-from playback.events import Event
+from playback.events import ErrorRaised, Event
 from playback.listeners import Listener, Listeners
 from statecharts import Chart, ChartMachine, state_of
 
@@ -80,13 +81,6 @@ STARTS: Final = BARGE_IN.leaves_taking("speech_started")
 
 ENDS: Final = BARGE_IN.leaves_taking("speech_ended")
 """The leaves in which the user speaks."""
-
-BACKCHANNELS: Final = (
-    "ah", "aha", "alright", "go on", "great", "hm", "hmm", "i see", "mhm", "mm", "mm hm", "mm hmm", "mmhm", "oh", "ok",
-    "okay", "really", "right", "sure", "uh huh", "uhm", "um", "wow", "yeah", "yep", "yes",
-)  # fmt: skip
-"""What people say to show that they listen; V. Yngve, "On getting a word in edgewise" (1970), has given it its name."""
-
 
 # What may change who has the floor.
 _WATCHED: Final = ("state_changed", "first_audio_byte", "utterance_finished")
@@ -201,8 +195,6 @@ class BargeIn:
         check_type("min_words", min_words, int)
         if min_words < 1:
             raise ValueError(f"min_words is {min_words!r}, expected 1 or more")
-        if isinstance(backchannels, str):
-            raise TypeError(f"backchannels is {backchannels!r}, expected several strings")
         self.controller: Final = controller
         self.mode: Final = mode
         self.min_seconds = min_seconds
@@ -212,10 +204,13 @@ class BargeIn:
         self.lock = lock
         self.rewind = rewind
         self.duck_db: Final = duck_db
-        self._backchannels: Final = {tuple(_words(phrase)) for phrase in backchannels} - {()}
+        self._backchannels: Final = Backchannels(backchannels)
         self._timer: Final[Timer] = timer or asyncio.get_running_loop()
         self._session: Final = MACHINE.session()
         self._listeners: Final = Listeners(EVENTS)
+        self._listeners.tee = self._pass_on
+        self._stopped = False
+        self._lowered_db = 0.0
         self._due: Any = None
         self._onset = self._began = self._ended = self._held = -math.inf
         for event in _WATCHED:
@@ -234,8 +229,18 @@ class BargeIn:
         """Who has the floor: idle, agent, user, both or suspected."""
         return state_of(self._session.leaf)
 
+    @property
+    def lowered_db(self) -> float:
+        """By how much ``"duck"`` has lowered the controller's gain, which is raised by as much when the hold is over.
+
+        Whoever sets the gain meanwhile, rather than changes it by a difference, has to lower it by this.
+        """
+        return self._lowered_db
+
     def on(self, event: str, listener: Listener | None = None) -> Any:
         """Call a listener at each event of a name, as :meth:`PlaybackController.on` does; also a decorator.
+
+        What a listener raises becomes an ``error`` event of the controller.
 
         Raises:
             ValueError: there is no such event.
@@ -277,8 +282,8 @@ class BargeIn:
             TypeError: the text is no string.
         """
         check_type("text", text, str)
-        words = _words(text)
-        if self._are_backchannels(words):
+        words = words_of(text)
+        if self._backchannels.cover(words, final=final):
             if final:
                 self._take("backchannel")
         elif len(words) >= self.min_words:
@@ -289,6 +294,7 @@ class BargeIn:
         for event in _WATCHED:
             with suppress(ValueError):  # stopped already
                 self.controller.remove_listener(event, self._look)
+        self._stopped = True
         self._cancel()
         before, self._session.leaf = self._session.leaf, BARGE_IN.initial
         if before in HOLDS:
@@ -296,20 +302,10 @@ class BargeIn:
 
     # What follows
 
-    def _are_backchannels(self, words: list[str]) -> bool:
-        """Whether a transcript is made of nothing but backchannels."""
-        longest = max(map(len, self._backchannels), default=0)
-        place = 0
-        while place < len(words):
-            sizes = range(min(longest, len(words) - place), 0, -1)
-            size = next((size for size in sizes if tuple(words[place : place + size]) in self._backchannels), 0)
-            if not size:
-                return False
-            place += size
-        return bool(words)
-
     def _look(self, _: object = None) -> None:
         """See what has become of the agent's speech, and tell the chart if it is not what the chart takes it for."""
+        if self._stopped:  # by another listener of the same event: this one was still to be called
+            return
         playing, state, leaf = self.controller.playing, self.controller.state, self._session.leaf
         held = self.mode == "pause" and leaf in HOLDS
         # A turn begins with its first sample, and goes on over utterances that follow each other without a gap.
@@ -331,50 +327,58 @@ class BargeIn:
         before = self._session.leaf
         if not MACHINE.fire(self._session, event):
             return
-        now = self._timer.time()
-        self._cancel()
+        now, position = self._timer.time(), self.controller.position
+        # The event goes into the outbox first: what is done may have others call the policy back, and tell of that.
         match BARGE_IN.outputs.get((before, event)):
             case (BargeInSuspected.name,):
                 self._held = now
-                self._hold()
-                self._listeners.tell(BargeInSuspected(self.controller.position, now - self._began))
+                self._listeners.tell(BargeInSuspected(position, now - self._began))
+                if self.mode == "pause":
+                    self.controller.pause()
+                else:
+                    self._lower(self.duck_db)
             case (BargedIn.name,):
                 # Only a transcript has told of it, where no speech was noticed.
                 spoken = 0.0 if before == "agent.settled" else now - self._began
-                self._give_way(before)
-                self._listeners.tell(BargedIn(self.controller.position, spoken, words))
+                self._listeners.tell(BargedIn(position, spoken, words))
+                if before in HOLDS and self.mode == "duck":
+                    self._raise_after_fade()
+                self.controller.interrupt(lock=self.lock)
             case (FalseInterruption.name,):
+                self._listeners.tell(FalseInterruption(position, now - self._held))
                 self._release(to_word=self.rewind)
-                self._listeners.tell(FalseInterruption(self.controller.position, now - self._held))
             case _ if before in HOLDS and self._session.leaf not in HOLDS:
                 self._release()
         self._wait()
         self._listeners.flush()
 
-    def _hold(self) -> None:
-        if self.mode == "pause":
-            self.controller.pause()
-        else:
-            self.controller.gain_db -= self.duck_db
+    def _pass_on(self, event: Event) -> None:
+        """Have the controller tell what a listener has raised."""
+        if isinstance(event, ErrorRaised):
+            listeners = self.controller._playout.listeners
+            listeners.tell(event)
+            listeners.flush()
 
     def _release(self, *, to_word: bool = False) -> None:
         """End the hold; somebody else may have done so already, where it is a pause."""
         if self.mode == "pause":
             self.controller.resume(to_word=to_word)
+        elif self.controller.state is State.INTERRUPTED:
+            self._raise_after_fade()
         else:
-            self._unduck()
+            self._lower(-self.duck_db)
 
-    def _give_way(self, before: str) -> None:
-        """Interrupt the agent; what was ducked is so to the end of its fade-out."""
-        if self.mode == "duck" and before in HOLDS:
-            self.controller.once("silenced", self._unduck)
-        self.controller.interrupt(lock=self.lock)
+    def _raise_after_fade(self) -> None:
+        """Leave a voice that is interrupted as soft as it was: its fade-out must not swell."""
+        self.controller.once("silenced", lambda _: self._lower(-self.duck_db))
 
-    def _unduck(self, _: object = None) -> None:
-        self.controller.gain_db += self.duck_db
+    def _lower(self, by_db: float) -> None:
+        self._lowered_db += by_db
+        self.controller.gain_db -= by_db
 
     def _wait(self) -> None:
-        """Have the clock bring what this leaf waits for; at once, if it is due."""
+        """Have the clock bring what this leaf waits for, and nothing else; at once, if it is due."""
+        self._cancel()
         leaf = self._session.leaf
         if leaf in EARLY:
             when, event = self._onset + self.guard_seconds, "settled"
@@ -394,8 +398,3 @@ class BargeIn:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text, without case and punctuation."""
-    return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.casefold())

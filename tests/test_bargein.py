@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from playback import AudioFormat, Fades, PlaybackController, State, Utterance
+from playback.backchannels import words_of
 from playback.bargein import BARGE_IN, MACHINE, BargedIn, BargeIn, BargeInSuspected, FalseInterruption
 from playback.events import Event, Resumed
 from statecharts import IGNORED, IMPOSSIBLE, STAYS
@@ -248,6 +249,48 @@ def test_more_than_a_backchannel_is_meant(text: str) -> None:
     assert talk.names() == ["barge_in_suspected", "barge_in"]
 
 
+@pytest.mark.parametrize("text", ["oh I", "yeah uh", "okay, go", "mm"])
+def test_what_may_become_a_backchannel_is_waited_for(text: str) -> None:
+    talk = Talk(min_words=1)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript(text, final=False)
+    assert talk.names() == ["barge_in_suspected"]
+    talk.policy.transcript(f"{text} no", final=False)
+    assert talk.names() == ["barge_in"]
+
+
+def test_what_has_not_become_a_backchannel_is_none() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("oh I", final=True)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+def test_backchannels_may_begin_like_others() -> None:
+    talk = Talk(backchannels=["a b", "a", "b c"])
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("A b c, a!", final=False)
+    assert talk.names() == ["barge_in_suspected"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Mm-hm, don't!", ["mm", "hm", "don't"]),
+        ("That’s 'it'.", ["that's", "it"]),
+        ("रुको हाँ", ["रुको", "हाँ"]),
+        ("หยุด", ["หยุด"]),
+        ("u\u0308ber a_b", ["über", "a", "b"]),
+        ("❤\ufe0f ... ' -", []),
+    ],
+)
+def test_words_are_told_apart_in_any_script(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
 def test_backchannels_are_the_user_s_to_choose() -> None:
     talk = Talk(backchannels=["jawohl", "ach so"], min_words=1)
     talk.until(1.0)
@@ -361,6 +404,17 @@ def test_ducking_goes_on_softer() -> None:
     assert talk.controller.gain_db == -4.0
 
 
+def test_a_fade_out_of_the_ducked_agent_does_not_swell() -> None:
+    talk = Talk(mode="duck", fades=Fades(0.06, 0, 0))
+    talk.until(1.0)
+    talk.policy.speech_started()
+    loudest = max(talk.until(1.5)[RATE // 4 :])
+    talk.controller.interrupt()
+    assert (talk.policy.leaf, talk.controller.gain_db, talk.policy.lowered_db) == ("user", -15.0, 15.0)
+    assert max(talk.until(1.6)) <= loudest
+    assert (talk.controller.gain_db, talk.policy.lowered_db) == (0.0, 0.0)
+
+
 def test_a_ducked_agent_that_comes_to_its_end_is_loud_again() -> None:
     talk = Talk(seconds=1.1, mode="duck", min_seconds=3.0)
     talk.until(1.0)
@@ -450,6 +504,59 @@ def test_listeners_see_what_was_done() -> None:
     assert seen == [State.PAUSED, State.INTERRUPTED]
 
 
+def test_a_listener_may_call_the_policy_back() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.controller.once("paused", lambda _: talk.policy.speech_ended())
+    talk.policy.speech_started()
+    assert (talk.policy.leaf, talk.clock.waiting) == ("suspected.silent", [1.6])
+    talk.until(1.2)
+    talk.policy.speech_started()
+    assert talk.clock.waiting == [1.9]  # what was waited for before does not come any more
+    talk.until(2.0)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+def test_events_come_in_their_order_whoever_calls_back() -> None:
+    talk = Talk(false_after_seconds=0.0)
+    talk.until(1.0)
+    talk.controller.once("paused", lambda _: talk.policy.speech_ended())
+    talk.policy.speech_started()
+    assert (talk.names(), talk.state) == (["barge_in_suspected", "false_interruption"], "speaking")
+
+
+def test_what_a_listener_raises_is_an_error_of_the_controller_s() -> None:
+    talk = Talk()
+    errors: list[Any] = []
+    talk.controller.on("error", errors.append)
+
+    def fails(_: Event) -> None:
+        raise LookupError("no such listener")
+
+    talk.policy.on("barge_in_suspected", fails)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert talk.names() == ["barge_in_suspected"]
+    assert [(type(error.exception), error.position) for error in errors] == [(LookupError, RATE)]
+    assert "fails of 'barge_in_suspected'" in errors[0].source
+
+
+@pytest.mark.parametrize("event", ["first_audio_byte", "state_changed"])
+def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: str) -> None:
+    clock = Clock()
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    policies: list[BargeIn] = []
+    controller.on(event, lambda _: policies[0].stop())
+    policy = BargeIn(controller, timer=clock)
+    policies.append(policy)
+    controller.push(np.ones(4 * RATE, np.int16))
+    controller.read(FRAME)
+    assert (policy.leaf, clock.waiting) == ("idle", [])
+    clock.advance_to(1.0)
+    policy.speech_started()
+    assert controller.state is State.SPEAKING
+
+
 def test_a_policy_that_is_stopped_leaves_the_controller_alone() -> None:
     talk = Talk()
     talk.until(1.0)
@@ -484,6 +591,7 @@ async def test_the_running_loop_is_its_clock() -> None:
         ({"min_words": 1.5}, TypeError, r"min_words is 1\.5"),
         ({"duck_db": -3}, ValueError, "duck_db is -3"),
         ({"backchannels": "yes"}, TypeError, "backchannels is 'yes', expected several strings"),
+        ({"backchannels": ["yes", 1]}, TypeError, "one of backchannels is 1, expected str"),
     ],
 )
 def test_a_mistake_is_named(options: dict[str, Any], error: type[Exception], message: str) -> None:

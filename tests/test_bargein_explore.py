@@ -30,6 +30,7 @@ class Configuration(NamedTuple):
     interruptible: bool
     due: float | None
     since: tuple[float, ...]
+    gain: float
 
 
 class Conversation:
@@ -49,6 +50,9 @@ class Conversation:
             **options,
         )
         self.told: list[str] = []
+        self.fading = False
+        self.controller.on("interrupted", lambda _: self.fade(True))
+        self.controller.on("silenced", lambda _: self.fade(False))
         for name in ("barge_in_suspected", "barge_in", "false_interruption"):
             self.policy.on(name, lambda event: self.told.append(event.name))
 
@@ -96,11 +100,16 @@ class Conversation:
             held_how = self.controller.state is State.PAUSED if self.policy.mode == "pause" else self.gain == -15.0
             assert held_how
         elif self.policy.mode == "duck":
-            assert self.gain == 0.0 or "barge_in" in self.told  # a fade-out stays as soft as it was
+            assert self.gain in (0.0, -15.0)
+            assert self.gain == 0.0 or self.fading  # a fade-out stays as soft as it was
+        assert self.gain == -self.policy.lowered_db
 
     @property
     def gain(self) -> float:
         return self.controller.gain_db
+
+    def fade(self, fading: bool) -> None:
+        self.fading = fading
 
     def key(self) -> Configuration:
         playing, policy, now = self.controller.playing, self.policy, self.clock.now
@@ -113,6 +122,7 @@ class Conversation:
             all(clip.utterance.interruptible for clip in self.controller._playout.timeline.clips),
             min((when - now for when in self.clock.waiting), default=None),
             tuple(max(now - time, 0) if now - time < 3 * TICK else 3 * TICK for time in times),
+            self.gain,
         )
 
 
