@@ -13,6 +13,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
+from playback.integrations import vad
 from playback.integrations.vad import CHUNK, RATE, SpeechChange, SpeechDetector, VoiceActivity
 from playback.speech import speech_format, synthesize
 from tests.audio import tone
@@ -281,6 +282,21 @@ async def test_a_microphone_that_is_switched_off_ends_speech_and_may_come_back()
     microphone.end()
     await task
     assert listener.told == [True, False, True, False]
+
+
+async def test_frames_that_come_unevenly_are_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vad, "GAP_SECONDS", 60.0)
+    microphone, listener = Microphone(), Listener()
+    detector = SpeechDetector(sure, end_seconds=0.0)
+    task = asyncio.create_task(VoiceActivity(microphone, listener, detector).run())
+    microphone.put(np.ones(10 * CHUNK, np.int16))
+    await until(listener, [True])
+    await asyncio.sleep(0.05)
+    assert listener.told == [True]
+    microphone.put(np.zeros(10 * CHUNK, np.int16))
+    await until(listener, [True, False])
+    microphone.end()
+    await task
 
 
 async def test_a_silent_track_that_ends_tells_nothing() -> None:

@@ -30,6 +30,9 @@ RATE: Final = 16_000
 CHUNK: Final = 512
 """How many samples it hears at a time: 32 ms."""
 
+GAP_SECONDS: Final = 0.1
+"""How long no frame may come before a track counts as silent, at least: on a network they come unevenly."""
+
 Probability = Callable[[NDArray[np.float32]], float]
 """How likely it is that a chunk, with full scale 1.0, is speech."""
 
@@ -194,7 +197,7 @@ class VoiceActivity:
         """The next frame, however long it takes: a microphone that is off sends none, and whoever spoke is silent."""
         if self._detector.speaking:
             try:
-                async with asyncio.timeout(self._detector.end_seconds):
+                async with asyncio.timeout(max(self._detector.end_seconds, GAP_SECONDS)):
                     return await self._track.recv()
             except TimeoutError:
                 self._tell(self._detector.finish())
