@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -40,15 +41,24 @@ class Page:
         self.location = ""
         self.hidden = False
         """Whether it hides its addresses, as a browser that may not use the microphone."""
+        self.longest: int | None = None
+        """How long it says a message may be, if it says so."""
         self._more = asyncio.Event()
 
     async def connect(self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None) -> None:
         """Begin a session, and wait until it says hello."""
+        await self.answered(query, path, microphone)
+        await self.told("hello")
+
+    async def answered(
+        self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None
+    ) -> httpx.Response:
+        """Begin a session, and give the answer, whatever becomes of it."""
         response = await self.offer(query, path, microphone)
         assert response.status_code == 201, response.text
         self.location = response.headers["location"]
         await self.peer.setRemoteDescription(RTCSessionDescription(response.text, "answer"))
-        await self.told("hello")
+        return response
 
     async def offer(
         self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None
@@ -60,6 +70,8 @@ class Page:
         text = self.peer.localDescription.sdp
         if self.hidden:
             text = text.replace(" 127.0.0.1 ", " 0c8f0d7e-0000.local ")
+        if self.longest is not None:
+            text = re.sub(r"a=max-message-size:\d+", f"a=max-message-size:{self.longest}", text)
         return await self.client.post(path + query, content=text, headers=SDP)
 
     def send(self, do: str, **values: Any) -> None:

@@ -301,6 +301,28 @@ async def test_a_user_who_speaks_interrupts_the_agent() -> None:
         await one.close()
 
 
+async def test_a_gain_that_is_set_while_the_agent_is_lowered_is_what_it_goes_on_with() -> None:
+    app = create_app()
+    async with served(app=app) as client:
+        one = Page(client)
+        await one.connect()
+        session = app.state.sessions.get(one.location[6:])
+        one.send("barge_in", on=True, mode="duck", min_seconds=5, false_after_seconds=0)
+        one.send("say", text=f"{LONG} {LONG} {LONG}")
+        await one.told("policy_leaf", leaf="agent.settled")
+        session.speech_started()
+        await one.told("policy", name="barge_in_suspected")
+        for db, changed in ((-3, True), (-3.0, False)):
+            one.messages.clear()
+            one.send("gain", db=db)
+            await one.told("done", do="gain", changed=changed)
+            assert session.controller.gain_db == -18.0
+        session.speech_ended()
+        await one.told("policy", name="false_interruption")
+        assert session.controller.gain_db == -3.0
+        await one.close()
+
+
 async def test_sessions_do_not_hear_each_other() -> None:
     async with served() as client:
         pages = [Page(client) for _ in range(3)]

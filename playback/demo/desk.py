@@ -150,9 +150,7 @@ class Desk:
             case Unlock():
                 return controller.unlock()
             case Gain():
-                changed = controller.gain_db != command.db
-                controller.gain_db = command.db
-                return changed
+                return self._set_gain(command.db)
             case Music():
                 return self._play_music(command)
             case Listen():
@@ -162,6 +160,12 @@ class Desk:
             case Ping():
                 self._outbox.put("pong", n=command.n)
         return None
+
+    def _set_gain(self, gain_db: float) -> bool:
+        """Set how loud the voice is; one that is lowered while the user speaks stays lower by as much."""
+        lowered_db = self._listening.policy.lowered_db if self._listening is not None else 0.0
+        before, self._controller.gain_db = self._controller.gain_db, gain_db - lowered_db
+        return self._controller.gain_db != before
 
     def _play_music(self, command: Music) -> bool:
         background, playing = self._controller.background, self._music

@@ -39,6 +39,8 @@ def check_offer(text: str) -> None:
             raise ValueError(
                 f"the {media.kind} section has no DTLS fingerprint or role, expected a=fingerprint and a=setup"
             )
+        if media.kind == "audio" and media.direction in ("sendonly", "inactive"):
+            raise ValueError(f"the audio section is {media.direction}, expected sendrecv or recvonly: it is to hear")
         if media.kind == "application" and (media.profile.upper() == "DTLS/SCTP" or media.sctp_port is None):
             raise ValueError("the application section has no SCTP port, expected UDP/DTLS/SCTP with a=sctp-port")
     if sum(len(media.ice_candidates) for media in offer.media) > MOST_CANDIDATES:

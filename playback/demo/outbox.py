@@ -16,11 +16,11 @@ CROWDED_BYTES: Final = 65_536
 
 
 class Outbox:
-    """The data channel, as far as it is written to.
+    """The data channel, as far as it is written to; writing never raises.
 
     Args:
         limit: how many bytes may wait.
-        on_full: called once, when more would.
+        on_full: called once, when more would, or when a message is longer than the page takes; nothing is sent then.
     """
 
     def __init__(self, limit: int, on_full: Callable[[], object]) -> None:
@@ -49,11 +49,13 @@ class Outbox:
             return
         if passing and channel.bufferedAmount > CROWDED_BYTES:
             return
-        if channel.bufferedAmount + len(text) > self._limit:
-            self._full = True
-            self._on_full()
-            return
-        channel.send(text)
+        if channel.bufferedAmount + len(text) <= self._limit:
+            # An offer may name how long messages may be, any number.
+            with suppress(ValueError):
+                channel.send(text)
+                return
+        self._full = True
+        self._on_full()
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is on its way, but no longer than this."""

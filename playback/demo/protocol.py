@@ -25,8 +25,13 @@ HIGHEST_GAIN_DB: Final = 24.0
 LOWEST_GAIN_DB: Final = -120.0
 """How much softer; below what 16 bits can hold."""
 
+MOST_SKIPPED_BYTES: Final = 64 * 1024 * 1024
+"""How much of a file that was refused may still come, without being taken for messages too many."""
+
 MESSAGE_CHARACTERS: Final = 16_384
 """How long a message may be."""
+
+_CONTROLS: Final = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 
 Mode = Literal["pause", "duck"]
 
@@ -178,7 +183,7 @@ def parse(message: str, settings: DemoSettings) -> Command:
         return _read(kind, values, settings)
     except ProtocolError as error:
         size = values.get("bytes")
-        skip = size if kind is File and type(size) is int and size > 0 else 0
+        skip = min(size, MOST_SKIPPED_BYTES) if kind is File and type(size) is int and size > 0 else 0
         raise ProtocolError(str(error), kind.do, skip) from None
 
 
@@ -212,8 +217,8 @@ def _check(kind: type[object], name: str, type_name: str, value: Any, settings: 
             return _expect(name, value, whole and abs(value) < 2**53, "a whole number below 2^53")
         case "float":
             lowest, highest, unit = _bounds(name)
-            number = type(value) in (int, float) and isfinite(value)
-            fits = number and lowest <= value <= highest
+            # An int may be beyond any float; and what is no number lies nowhere.
+            fits = type(value) in (int, float) and lowest <= value <= highest
             return float(_expect(name, value, fits, f"a number of {unit} from {lowest:g} to {highest:g}"))
         case "Mode":
             modes = get_args(Mode)
@@ -223,8 +228,9 @@ def _check(kind: type[object], name: str, type_name: str, value: Any, settings: 
     if isinstance(value, str) and len(value) > limit:
         raise ProtocolError(f"{name} has {len(value)} characters, expected at most {limit}")
     _expect(name, value, text, f"a text of 1 to {limit} characters")
-    # JSON can hold halves of characters, which can't be encoded for anybody else.
-    return value.encode("utf-8", "replace").decode()
+    # JSON can hold halves of characters, which can't be encoded for anybody else; and the engine takes some control
+    # characters for commands, which hold for every text to come, of other sessions, too.
+    return value.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
 
 def _bounds(name: str) -> tuple[float, float, str]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 import uvicorn
+from aioice.ice import get_host_addresses
 
 from playback.demo.app import create_app
 from playback.demo.settings import LOOPBACK, DemoSettings
@@ -38,22 +39,26 @@ def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True) ->
     except OSError as error:
         sys.stderr.write(f"playback: error: {host}:{port} can't be had: {error.strerror or error}\n")
         return 1
-    with listener:
-        address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
-        sys.stdout.write(f"the demo is at {address} (Ctrl+C ends it)\n")
-        if host not in LOOPBACK:
-            sys.stdout.write("everybody on the network can reach it; a browser gives the microphone to https alone\n")
-        sys.stdout.flush()
-        app = create_app(DemoSettings(allowed_hosts=_names(host)))
-        config = uvicorn.Config(
-            app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
-        )
-        if open_browser and _has_display():
-            # It may wait for the browser, and the browser for the server.
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        with suppress(KeyboardInterrupt):  # raised once all is closed
-            uvicorn.Server(config).run(sockets=[listener])
+    # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed.
+    with listener, suppress(KeyboardInterrupt):
+        _serve(listener, host, open_browser)
     return 0
+
+
+def _serve(listener: socket.socket, host: str, open_browser: bool) -> None:
+    address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
+    sys.stdout.write(f"the demo is at {address} (Ctrl+C ends it)\n")
+    if host not in LOOPBACK:
+        sys.stdout.write("everybody on the network can reach it; a browser gives the microphone to https alone\n")
+    sys.stdout.flush()
+    app = create_app(DemoSettings(allowed_hosts=_names(host)))
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
+    )
+    if open_browser and _has_display():
+        # It may wait for the browser, and the browser for the server.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -67,9 +72,9 @@ def _names(host: str) -> tuple[str, ...]:
     """By which names the server may be asked for."""
     if host not in ANY:
         return (*LOOPBACK, host)
-    name = socket.gethostname()
-    addresses = {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
-    return (*LOOPBACK, name, *sorted(addresses))
+    # Not the addresses of its name, which it may have none of, or 127.0.1.1 alone.
+    addresses = get_host_addresses(use_ipv4=True, use_ipv6=True)
+    return (*LOOPBACK, socket.gethostname(), *sorted(addresses))
 
 
 def _shown(host: str) -> str:

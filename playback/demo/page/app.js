@@ -43,6 +43,7 @@ const receive = {
     rate = message.sample_rate;
     controls.greet(message);
     for (const chart of [overview, detail, bargeIn]) chart.forget();
+    receive.speech({ speaking: false });
     stand(message.leaf);
     wave.enter(stateOf(message.leaf));
     announce(stateOf(message.leaf));
@@ -79,7 +80,9 @@ const receive = {
     bargeIn.stand(leaf);
     byId("barge-in-caption").textContent = `The floor: ${inWords(leaf)}`;
   },
-  speech: ({ speaking }) => showEar(speaking ? "speech" : "silence"),
+  speech({ speaking }) {
+    if (byId("ear").dataset.ear !== "off") showEar(speaking ? "speech" : "silence"); // the end of speech comes late
+  },
   level({ buffered }) {
     byId("buffered").textContent = `${(buffered / rate).toFixed(1)} s buffered`;
   },

@@ -133,6 +133,7 @@ export class Connection extends EventTarget {
   }
 
   #opened(peer) {
+    if (peer !== this.#peer) return; // one that is being ended
     this.#answeredAt = performance.now();
     this.#timers = [
       setInterval(() => this.#ping(), PING_MS),

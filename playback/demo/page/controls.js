@@ -12,6 +12,7 @@ export class Controls {
   #onGesture;
   #onMicrophone;
   #stream = null; // the microphone's
+  #isSwitching = false; // the microphone; a browser may ask for it, and take its time
   #limits = { text: 500, file: 10 * 2 ** 20 };
 
   // `problem` shows a text, `onGesture` is called where the browser lets sound begin, `onMicrophone` when it is switched
@@ -43,7 +44,8 @@ export class Controls {
   greet({ limits = this.#limits, settings = {} }) {
     this.#limits = limits;
     byId("text").maxLength = limits.text;
-    byId("file-limit").textContent = `at most ${Math.floor(limits.file / 2 ** 20)} MB`;
+    const [size, unit] = limits.file < 2 ** 20 ? [limits.file / 2 ** 10, "kB"] : [limits.file / 2 ** 20, "MB"];
+    byId("file-limit").textContent = `at most ${Number(size.toFixed(1))} ${unit}`;
     for (const [name, value] of Object.entries(settings)) {
       const field = byId("settings").elements[name];
       if (field) field.value = value;
@@ -150,7 +152,11 @@ export class Controls {
   }
 
   #voice() {
-    byId("microphone").addEventListener("click", () => this.#toggleMicrophone());
+    byId("microphone").addEventListener("click", async () => {
+      if (this.#isSwitching) return;
+      this.#isSwitching = true;
+      await this.#toggleMicrophone().finally(() => (this.#isSwitching = false));
+    });
     byId("barge-in").addEventListener("change", () => this.#sendBargeIn());
     byId("barge-in").addEventListener("submit", (event) => event.preventDefault());
   }
