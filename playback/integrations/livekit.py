@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import isfinite
 from typing import Any, Final
 
 import av
@@ -212,12 +213,10 @@ def source_pump(controller: PlaybackController, source: rtc.AudioSource) -> Pump
 
 
 def _mark(utterance: Utterance, word: TimedString) -> None:
-    """Mark a word where the synthesizer says that it is; where its audio begins, if it says nothing."""
-    at = max(0.0, word.start_time) if is_given(word.start_time) else None
-    until: float | None = None
-    if at is not None and is_given(word.end_time):
-        until = max(at, word.end_time)
-    utterance.mark(str(word), at=at, until=until)
+    """Mark a word where the synthesizer says that it is; where its audio begins, if it says nothing that can be."""
+    start, end = (told if is_given(told) and isfinite(told) else None for told in (word.start_time, word.end_time))
+    at = None if start is None else max(0.0, start)
+    utterance.mark(str(word), at=at, until=None if at is None or end is None else max(at, end))
 
 
 def _av_frame(frame: rtc.AudioFrame) -> av.AudioFrame:

@@ -89,8 +89,8 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         self._asked: _Key | None = None
         self._interrupting = False
         self._user_speaks = False
-        controller.on("utterance_finished", self._finished)
-        controller.on("interrupted", self._interrupted)
+        self._listens = False
+        self._follow()
 
     def attach(self, session: Any, *, listen: bool = True) -> None:
         """Play the audio of a session, from its model, before the session's own queue.
@@ -99,20 +99,30 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             session: the session, before or after it was entered.
             listen: False if its events are handed to :meth:`on_event` by the application instead.
         """
+        self._follow()
         self._model = session.model
         if listen:
             self._model.add_listener(self)
 
     def detach(self) -> None:
-        """Let go of the session and the controller; what was pushed plays on."""
+        """Let go of the session and the controller; what was pushed plays on. Another :meth:`attach` may follow."""
         if self._model is not None:
             self._model.remove_listener(self)
             self._model = None
             for item in list(self._items.values()):
                 item.utterance.end()
-            self._items.clear()
+            for kept in (self._items, self._responses, self._stale):
+                kept.clear()
             self.controller.remove_listener("utterance_finished", self._finished)
             self.controller.remove_listener("interrupted", self._interrupted)
+            self._listens = False
+
+    def _follow(self) -> None:
+        """Hear what the controller tells, once."""
+        if not self._listens:
+            self._listens = True
+            self.controller.on("utterance_finished", self._finished)
+            self.controller.on("interrupted", self._interrupted)
 
     # What the model calls: the tracker
 
@@ -172,7 +182,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             case "turn_started" if event.response_id is not None:
                 self._responses.add(event.response_id)
             case "audio" if event.data:
-                self._push(event)
+                await self._push(event)
             case "audio_done":
                 if (item := self._items.get((event.item_id, event.content_index))) is not None:
                     item.utterance.end()
@@ -183,11 +193,13 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             case "connection_status" if event.status == "disconnected":
                 self._end_response(None)
 
-    def _push(self, event: Any) -> None:
+    async def _push(self, event: Any) -> None:
         key = (event.item_id, event.content_index)
         item = self._items.get(key)
+        was_over = False
         if item is None:
             utterance = self.controller.utterance(id=f"{event.item_id}:{event.content_index}", format=self._source)
+            was_over = utterance.report is not None  # a closed controller finishes it before it is known here
             item = self._items[key] = _Item(key, event.response_id, utterance)
             if event.response_id in self._stale:
                 utterance.cancel()  # its pushes are refused, counted and told
@@ -197,6 +209,8 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         else:
             for frame in self._g711.decode(av.Packet(event.data)):
                 item.utterance.push(frame)
+        if was_over and self._model is not None:
+            await self._truncate(key, 0)
 
     def _end_response(self, response_id: str | None) -> None:
         """No more audio comes of a response, or of any."""

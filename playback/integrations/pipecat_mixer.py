@@ -90,9 +90,10 @@ class PlaybackMixer:
     def _set(self, setting: str, value: Any) -> None:
         match setting:
             case "volume":
+                gain_db = decibels(value)
                 self._volume = value
                 if self._voice is not None:
-                    self._voice.gain_db = decibels(value)
+                    self._voice.gain_db = gain_db
             case "loop":
                 self._loop = value  # of the next sound
             case "sound" if value in self._sounds:
@@ -104,10 +105,16 @@ class PlaybackMixer:
     def _play(self, sound: str) -> None:
         if self._controller is None:
             return
+        try:
+            voice = self._controller.background.add(
+                self._sounds[sound], decibels(self._volume), self._loop, CHANGE_SECONDS
+            )
+        except (OSError, TypeError, ValueError):
+            # As with the framework's own mixer: the call goes on, with the sound that there was.
+            LOGGER.exception("the mixer can't play the sound %r", sound)
+            return
         if self._voice is not None:
             self._voice.stop(CHANGE_SECONDS)
-        self._voice = self._controller.background.add(
-            self._sounds[sound], decibels(self._volume), self._loop, CHANGE_SECONDS
-        )
+        self._voice = voice
         if not self._mixing:
             self._voice.pause()

@@ -42,7 +42,19 @@ class Kind(Enum):
 class Turn:
     """One utterance, and the frames that wait for it."""
 
-    __slots__ = ("after", "base", "is_placed", "kind", "loud", "quiet", "utterance", "waiting", "word", "word_at")
+    __slots__ = (
+        "after",
+        "base",
+        "is_placed",
+        "kind",
+        "loud",
+        "quiet",
+        "rest",
+        "utterance",
+        "waiting",
+        "word",
+        "word_at",
+    )
 
     def __init__(self, utterance: Utterance, kind: Kind) -> None:
         self.utterance: Final = utterance
@@ -63,6 +75,8 @@ class Turn:
         """For a stream of speech: whether the bot speaks at its end."""
         self.quiet = 0.0
         """For a stream of speech: how many seconds of silence it ends with."""
+        self.rest: tuple[AudioFormat | None, bytes] = (None, b"")
+        """The bytes of a sample that has only begun, and their format if that is not what was agreed on."""
 
     @property
     def was_dropped(self) -> bool:
@@ -305,18 +319,23 @@ class Turns:
         if frame.audio and not turn.is_placed and not turn.utterance.ended:
             turn.is_placed = True
             self._queue.append(turn)
-        turn.utterance.push(self._audio_of(frame))
+        turn.utterance.push(self._audio_of(turn, frame))
 
-    def _audio_of(self, frame: OutputAudioRawFrame) -> Any:
+    def _audio_of(self, turn: Turn, frame: OutputAudioRawFrame) -> Any:
         """A frame's audio, with its format if that is not what was agreed on."""
         own = AudioFormat(frame.sample_rate, frame.num_channels)
-        whole = len(frame.audio) // own.frame_bytes * own.frame_bytes
-        if own == self._format or not whole:
-            return frame.audio if whole else b""
+        if own == self._format:
+            turn.rest = (None, b"")
+            return frame.audio
+        audio = turn.rest[1] + frame.audio if turn.rest[0] == own else frame.audio
+        whole = len(audio) // own.frame_bytes * own.frame_bytes
+        turn.rest = (own, audio[whole:])
+        if not whole:
+            return b""
         layout = "mono" if own.channels == 1 else "stereo"
-        audio = av.AudioFrame.from_ndarray(np.frombuffer(frame.audio[:whole], np.int16)[None, :], "s16", layout)
-        audio.sample_rate = own.sample_rate
-        return audio
+        converted = av.AudioFrame.from_ndarray(np.frombuffer(audio[:whole], np.int16)[None, :], "s16", layout)
+        converted.sample_rate = own.sample_rate
+        return converted
 
     def _wait(self, turn: Turn, frame: Frame, at: float | None) -> None:
         turn.waiting[frame.id] = frame

@@ -35,11 +35,6 @@ class Turn:
         """Whether its beginning was marked, and nothing has followed yet."""
         return self.declared and self.callback is None and not self.utterances
 
-    @property
-    def finished(self) -> bool:
-        """Whether all there is of it was played or dropped."""
-        return all(utterance.report is not None for utterance in self.utterances)
-
 
 class TurnTrack(LegacyTrack):
     """Replaces what the older tracks know of turns, to be mixed into a track class.
@@ -60,7 +55,7 @@ class TurnTrack(LegacyTrack):
         """Set by the framework. It changes nothing: speech is gone :data:`FADE_SECONDS` after an interrupt."""
         self._turn: Turn | None = None  # the one that the next push or mark belongs to
         self._shown: Turn | None = None  # the one that a snapshot counts
-        self._turn_of: dict[Utterance, Turn] = {}
+        self._turn_of: dict[Utterance, Turn] = {}  # of those whose end was not told yet
 
     @property
     def is_speaking(self) -> bool:
@@ -68,6 +63,10 @@ class TurnTrack(LegacyTrack):
         return self.controller.buffered > 0
 
     _is_speaking = is_speaking
+
+    def set_input_format(self, sample_rate: int, channels: int = 1) -> None:
+        """Tell what is pushed from now on, in Hz and 1 or 2 channels; as in the framework, 0 channels are one."""
+        super().set_input_format(int(sample_rate), max(1, int(channels)))
 
     def mark_synthesis_start(self) -> None:
         """Begin a turn: what is pushed from here on, with the callback that is registered next."""
@@ -141,10 +140,12 @@ class TurnTrack(LegacyTrack):
         if turn is None:
             return None
         completed = event.report.outcome is Outcome.COMPLETED
+        # One read may finish several of its utterances, before any of them is told here: the last one counts.
+        finished = turn not in self._turn_of.values()
         if turn is self._turn and not turn.declared:
             if completed:
-                turn.answered = turn.finished  # it has starved
+                turn.answered = finished  # it has starved
             else:
                 self._turn = None
-        due = completed and turn.finished and (turn.complete or turn.answered)
+        due = completed and finished and (turn.complete or turn.answered)
         return turn.callback() if due and turn.callback is not None else None

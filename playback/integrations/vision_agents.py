@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
 import av
@@ -19,6 +19,7 @@ try:
 except ImportError as error:
     raise ImportError("Vision Agents is not installed: pip install 'playback[vision_agents]'") from error
 
+from playback.checks import check_seconds, check_type
 from playback.controller import PlaybackController
 from playback.events import UtteranceFinished
 from playback.formats import FormatError
@@ -69,17 +70,27 @@ class PlaybackAudioTrack(PlaybackTrack):
         """How many channels the frames have."""
         self._utterance: Utterance | None = None
         self._announced: Final[deque[tuple[str, list[tuple[str, float]]]]] = deque()
+        self._flushed: Callable[[], object] = lambda: None
 
     def announce(self, text: str, words: Words = ()) -> None:
         """Tell what the next audio says, before it is written; its report then tells what was heard of it.
 
-        For synthesis that knows the times of words; a flush drops it with the audio that it was about.
+        For synthesis that knows the times of words. A flush counts it as not heard, if it comes before the audio.
 
         Args:
             text: what the next utterance says that has not begun yet.
             words: its words, each with where it begins, in seconds.
+
+        Raises:
+            TypeError: the text is no str.
+            ValueError: a time that is negative or not finite.
         """
-        self._announced.append((text, list(words)))
+        # Here, where whoever is wrong hears of it, and not in the task in which the framework writes.
+        check_type("text", text, str)
+        words = [(word, start) for word, start in words]
+        for word, start in words:
+            check_seconds(f"the start of {word!r}", start)
+        self._announced.append((text, words))
 
     async def write(self, pcm: Any, final: bool = False) -> None:
         """Add audio. It never waits: a flush that comes after it has to get through.
@@ -108,8 +119,11 @@ class PlaybackAudioTrack(PlaybackTrack):
     async def flush(self) -> None:
         """Interrupt: what comes after it is another utterance."""
         self._utterance = None
-        self._announced.clear()
+        # What was announced and has no audio yet is interrupted, too: its reports say that nothing of it was heard.
+        announced = [self._begin() for _ in range(len(self._announced))]
         self.controller.interrupt()
+        announced.clear()
+        self._flushed()
 
     @staticmethod
     def _is_over(utterance: Utterance) -> bool:
@@ -145,6 +159,11 @@ class PlaybackPublisher(AudioPublisher):
         self.track: Final = PlaybackAudioTrack(controller)
         """What the agent publishes."""
         self._agent: Any = None
+        self._conversation: Any = None
+        # How far the conversation was said: a message, and a place in it; and what was cut off there.
+        self._message = self._place = 0
+        self._rest = ""
+        self.track._flushed = self._forget_rest
 
     def publish_audio_track(self) -> PlaybackAudioTrack:
         """The track; the agent asks for it once, when it is made."""
@@ -153,20 +172,47 @@ class PlaybackPublisher(AudioPublisher):
     def attach_agent(self, agent: Any) -> None:
         """Know the agent whose conversation it is."""
         if self._agent is None:
-            self.track.controller.on("utterance_finished", self._cut_message)
+            self.track.controller.on("utterance_finished", self._follow_conversation)
         self._agent = agent
 
-    def _cut_message(self, event: UtteranceFinished) -> None:
+    def _follow_conversation(self, event: UtteranceFinished) -> None:
+        """Cut the message that was interrupted to what was heard of it."""
         report, conversation = event.report, self._agent.conversation
-        if report.outcome is Outcome.COMPLETED or not report.text or report.heard is None or conversation is None:
+        text = (report.text or "").strip()
+        if not text or conversation is None:
             return
-        for message in reversed(conversation.messages):
-            start = message.content.find(report.text.strip())
+        if conversation is not self._conversation:
+            self._conversation, self._message, self._place, self._rest = conversation, 0, 0, ""
+        if text in self._rest:
+            self._rest = self._rest.partition(text)[2]
+            return
+        found = self._find(text)
+        if found is None:
+            return
+        message, start = found
+        self._place, self._rest = start + len(text), ""
+        if report.outcome is not Outcome.COMPLETED and report.heard is not None:
+            # All that follows would have been said later. The conversation takes no updates of a message that is
+            # complete, which it is long before it was heard.
+            self._rest = message.content[self._place :]
+            message.content = f"{message.content[:start]}{report.heard}".rstrip()
+            self._place = len(message.content)
+
+    def _forget_rest(self) -> None:
+        """Nothing of it comes any more: who says the same again means it anew."""
+        self._rest = ""
+
+    def _find(self, text: str) -> tuple[Any, int] | None:
+        """The message with a text, and where it begins in it: the first after what was said before.
+
+        Utterances finish in the order in which the conversation has them, and may well repeat what was said.
+        """
+        for index, message in enumerate(self._conversation.messages[self._message :], self._message):
+            start = message.content.find(text, self._place if index == self._message else 0)
             if message.role == "assistant" and start >= 0:
-                # All that follows would have been said later. The conversation takes no updates of a message that is
-                # complete, which it is long before it was heard.
-                message.content = f"{message.content[:start]}{report.heard}".rstrip()
-                return
+                self._message = index
+                return message, start
+        return None
 
 
 def _frame(pcm: Any) -> av.AudioFrame:

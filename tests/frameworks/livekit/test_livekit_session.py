@@ -337,6 +337,8 @@ async def test_words_whose_times_are_odd_break_nothing():
     async def audio() -> AsyncIterator[rtc.AudioFrame]:
         odd = [TimedString("One ", start_time=-0.1, end_time=-0.2), TimedString("two "), "three"]
         odd.append(TimedString("four ", start_time=0.5, end_time=0.1))
+        odd.append(TimedString("five ", start_time=float("inf"), end_time=float("nan")))
+        odd.append(TimedString("six ", start_time=float("nan"), end_time=float("inf")))
         for word in odd:
             frame = audio_frame(WORD)
             frame.userdata[USERDATA_TIMED_TRANSCRIPT] = [word]
@@ -349,6 +351,9 @@ async def test_words_whose_times_are_odd_break_nothing():
         speech.interrupt()
         await call.play_out(speech)
         assert call.said == [("One", True)]
+        speech = call.session.say("All of it.", audio=audio())
+        await call.play_out(speech)
+        assert call.finished[1].playback_position == 6 * WORD / RATE
 
 
 async def test_with_its_fades_it_is_heard_to_stop_within_60_ms():

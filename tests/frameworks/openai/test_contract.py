@@ -240,6 +240,66 @@ async def test_after_detaching_nothing_more_is_sent() -> None:
         now.playback.detach()
 
 
+async def test_detached_and_attached_again_it_truncates_again() -> None:
+    async with call(turn_detection=AUTOMATIC) as now:
+        await now.server.say("r1", "a", milliseconds=100)
+        await now.settled()
+        now.playback.detach()
+        now.playback.attach(now.session)
+        await now.server.say("r2", "b")
+        await now.settled()
+        now.play(100 + 200)
+        now.controller.interrupt()
+        assert await now.answered() == [("b", 0, 200)]
+        now.play(20)
+        assert not now.playback._items
+        assert not now.playback._responses
+
+
+async def test_what_comes_to_a_closed_controller_is_truncated_at_zero() -> None:
+    async with call(turn_detection=AUTOMATIC) as now:
+        await now.server.begin("r1")
+        await now.server.delta("r1", "a", speech(500))
+        await now.settled()
+        now.play(100)
+        now.controller.close()
+        await now.server.delta("r1", "a", speech(500))
+        for _ in range(2):
+            await now.server.delta("r1", "b", speech(500))
+        await now.server.end("r1")
+        assert await now.answered() == [("a", 0, 100), ("b", 0, 0)]
+        assert not now.playback._items
+
+
+async def test_two_sessions_in_one_process_know_nothing_of_each_other() -> None:
+    async with call(turn_detection=AUTOMATIC) as one, call(turn_detection=AUTOMATIC) as other:
+        for now, milliseconds in ((one, 100), (other, 200)):
+            await now.server.say("r1", "a")
+            await now.settled()
+            now.play(milliseconds)
+        await one.server.user_speaks()
+        assert await one.answered() == [("a", 0, 100)]
+        assert await other.answered() == []
+        assert other.play(100).all()
+
+
+async def test_a_sample_may_be_split_between_two_events() -> None:
+    async with call() as now:
+        audio = speech(100)
+        await now.server.begin("r1")
+        for start in range(0, len(audio), 333):
+            await now.server.delta("r1", "a", audio[start : start + 333])
+        await now.server.done("r1", "a")
+        await now.server.delta("r1", "b", audio[:-1])
+        await now.server.end("r1")
+        await now.settled()
+        assert now.play(100).all()
+        assert now.playback.get_state()["current_item_id"] == "b"
+        assert now.play(99).all()
+        now.play(40)
+        assert await now.answered() == []
+
+
 async def test_nothing_is_kept_of_what_is_over() -> None:
     async with call(turn_detection=AUTOMATIC) as now:
         for turn in range(20):

@@ -152,6 +152,7 @@ class Conversation:
         user_params: LLMUserAggregatorParams | None = None,
         before: tuple[FrameProcessor, ...] = (),
         more: tuple[FrameProcessor, ...] = (),
+        rtvi: bool = False,
         **options: object,
     ) -> None:
         self.output = output or PlaybackOutput(
@@ -167,7 +168,7 @@ class Conversation:
             Pipeline([user, *before, self.llm, self.tts, self.above, self.output, *more, self.below, assistant]),
             params=PipelineParams(audio_out_sample_rate=tts_rate),
             cancel_on_idle_timeout=False,
-            enable_rtvi=False,
+            enable_rtvi=rtvi,
         )
         self.errors: list[Frame] = []
         self.frames: list[np.ndarray] = []

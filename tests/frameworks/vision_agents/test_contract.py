@@ -249,7 +249,7 @@ async def test_a_realtime_model() -> None:
         assert now.play(0.1)[100:].all()
 
 
-async def test_a_flush_drops_what_was_announced() -> None:
+async def test_a_flush_before_the_audio_counts_what_was_announced_as_not_heard() -> None:
     track = make()
     reports: list[Any] = []
     track.controller.on("utterance_finished", lambda event: reports.append(event.report))
@@ -259,7 +259,19 @@ async def test_a_flush_drops_what_was_announced() -> None:
     await track.flush()
     await track.write(speech(0.1), final=True)
     played(track, 5)
-    assert [(report.text, report.heard) for report in reports] == [("One.", ""), (None, None)]
+    assert [(report.text, report.heard) for report in reports] == [("One.", ""), ("Two.", ""), (None, None)]
+
+
+@pytest.mark.parametrize("start", [-0.1, float("nan"), float("inf"), None])
+async def test_an_announcement_that_can_not_be_is_the_announcers_mistake(start: Any) -> None:
+    """An exception in `write` would end the task in which the agent writes."""
+    track = make()
+    with pytest.raises((TypeError, ValueError), match=r"the start of 'Two' is .*, expected a"):
+        track.announce("One two.", [("One", 0.0), ("Two", start)])
+    with pytest.raises(TypeError, match="text is 5, expected str"):
+        track.announce(5)  # type: ignore[arg-type]
+    await track.write(speech(0.1), final=True)
+    assert played(track, 5).all()
 
 
 async def test_synthesis_that_fails_leaves_an_open_utterance() -> None:

@@ -41,6 +41,37 @@ async def test_a_barge_in_cuts_the_message_to_what_was_heard() -> None:
         assert now.said == ["Good morning. Your table", "And for nine?"]
 
 
+async def test_words_that_were_said_before_stay_when_they_are_said_again() -> None:
+    async with talk(words=True) as now:
+        await now.ask("Hello there.")
+        now.play(1.0)
+        await now.ask("All right. All right. One moment. Hello there.")
+        now.play(0.2 + 0.15)  # in the second one's second word
+        await now.barge_in()
+        assert now.said == ["Hello there.", "All right. All"]
+        await now.ask("All right.")
+        now.play(0.05)
+        await now.barge_in()
+        assert now.said == ["Hello there.", "All right. All", ""]
+
+
+@pytest.mark.parametrize(("words", "said"), [(0, ""), (1, ""), (2, "One two."), (3, "One two. Three")])
+async def test_a_barge_in_while_synthesis_is_slow(words: int, said: str) -> None:
+    """What it was asked to speak and has not spoken was not heard."""
+    async with talk(words=True) as now:
+        now.tts.words = asyncio.Semaphore(words)
+        await now.ask("One two. Three four.")
+        now.play(0.02 if words == 1 else 1.0)
+        await now.barge_in()
+        assert now.said == [said]
+        for _ in range(10):
+            now.tts.words.release()
+        await now.ask("Five.")
+        assert now.play(0.1).all()
+        now.play(0.1)
+        assert now.said == [said, "Five."]
+
+
 async def test_without_announced_words_the_conversation_is_left_alone() -> None:
     async with talk() as now:
         kept = reports(now)
