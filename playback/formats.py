@@ -168,7 +168,8 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     if not channels:
         raise FormatError(f"the frame's layout is {frame.layout.name!r}, expected at least one channel")
     try:
-        array = frame.to_ndarray()
+        # PyAV makes no array of nothing.
+        array = frame.to_ndarray() if frame.samples else np.zeros((0, channels), np.int16)
     except (ValueError, av.FFmpegError) as error:
         raise FormatError(f"the frame's sample type is {frame.format.name!r}, which can't be read: {error}") from None
     if frame.format.is_planar:

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
-from weakref import WeakKeyDictionary, finalize
+from weakref import ReferenceType, WeakKeyDictionary, finalize, ref
 
 from playback.clip import Clip, Mark
 from playback.events import EVENTS, ErrorRaised, Event
@@ -276,7 +276,8 @@ class Trace:
                     "interruptible": bool(utterance.interruptible),
                 },
             )
-            finalize(utterance, self._gone, number, utterance._clip).atexit = False
+            # What waits for the end of a handle is held until then: so not the trace, which holds who holds the handle.
+            finalize(utterance, _tell_gone, ref(self), number, utterance._clip).atexit = False
         return number
 
     def _gone(self, number: int, clip: Clip) -> None:
@@ -326,3 +327,10 @@ class Trace:
             except ValueError as error:  # UnicodeDecodeError, too
                 raise TraceError(f"{path}: line {number}: {error}") from None
         return trace
+
+
+def _tell_gone(trace: ReferenceType[Trace], number: int, clip: Clip) -> None:
+    """Tell a trace, if it is still there, that a handle is not."""
+    there = trace()
+    if there is not None:
+        there._gone(number, clip)

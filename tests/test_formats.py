@@ -140,6 +140,17 @@ def test_frames_of_every_sample_type_and_layout(sample_type: str, layout: str) -
     assert np.abs(out - np.broadcast_to(wanted, out.shape)).max() <= tolerance
 
 
+@pytest.mark.parametrize("sample_type", ["s16", "s16p", "flt", "fltp", "s32", "dbl"])
+def test_a_frame_without_samples_is_an_empty_push(sample_type: str) -> None:
+    frame = av.AudioFrame(format=sample_type, layout="stereo", samples=0)
+    frame.sample_rate = 44_100
+    controller = PlaybackController(AudioFormat(24_000))
+    utterance = controller.utterance()
+    assert utterance.push(frame) == 0
+    assert utterance.push(ramp(480).tobytes()) == 480
+    assert utterance.refused == 0
+
+
 def test_a_frame_of_many_channels_is_mixed_down() -> None:
     audio = np.zeros((6, 480), np.float32)
     audio[2] = 0.5  # the centre

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 import av
 import numpy as np
@@ -294,6 +295,22 @@ def test_listeners_that_call_back_and_fail(path: Path) -> None:
     assert any(event.name == "error" for event in trace.events)
     again = replayed(trace, path)
     assert not any(event.name == "error" for event in again.events)
+
+
+def test_a_trace_that_is_never_stopped_keeps_nothing_alive() -> None:
+    def call() -> list[ReferenceType[object]]:
+        controller = PlaybackController()
+        trace = controller.trace(100)
+        utterance = controller.utterance()
+        utterance.push(bytes(960))
+        utterance.end()
+        controller.read(480)
+        controller.close()
+        return [ref(controller), ref(utterance), ref(trace)]
+
+    refs = call()
+    gc.collect()
+    assert [each() for each in refs] == [None, None, None]
 
 
 def test_a_handle_that_was_dropped_unused_is_dropped_again(path: Path) -> None:
