@@ -140,9 +140,12 @@ def slope(hours: Sequence[float], values: Sequence[float]) -> float:
 
 
 def ends(values: Sequence[float]) -> tuple[float, float]:
-    """The medians of the first and the last quarter."""
-    quarter = max(1, len(values) // 4)
-    return median(values[:quarter]), median(values[-quarter:])
+    """The medians of the first and the last quarter.
+
+    Where there are six values they are of three at least: one value alone is whatever it happens to be.
+    """
+    count = max(1, min(3, len(values) // 2), len(values) // 4)
+    return median(values[:count]), median(values[-count:])
 
 
 @dataclass(frozen=True, slots=True)

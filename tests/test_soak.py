@@ -304,7 +304,9 @@ def test_the_first_quarter_is_the_warm_up() -> None:
     samples = _samples([0, 90, 100, 100, 100, 100, 100, 100])
     assert len(warm(samples)) == 6
     assert trends(samples, "rss")[0].slope == 0
-    assert ends([1, 2, 3, 4, 5, 6, 7, 9]) == (1.5, 8)
+    assert ends([1, 2, 3, 4, 5, 6, 7, 9]) == (2, 7)
+    assert ends([*range(16)]) == (1.5, 13.5)
+    assert ends([1, 9]) == (1, 9)
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
