@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from fractions import Fraction
 from typing import Final, Literal, get_args
 from weakref import ReferenceType, ref
@@ -58,8 +59,9 @@ class OpusPlaybackTrack(ControllerTrack):
 
     It costs less than half of what a :class:`~playback.track.PlaybackTrack` does, where aiortc encodes: mono instead of
     stereo, a bit rate for speech, no hop to another thread. A packet holds 20 ms. When there was nothing but silence
-    for 200 ms nothing is sent until there is something to hear again; timestamps follow the clock throughout. When the
-    loop was blocked for more than 60 ms the track skips ahead, as the other one does.
+    for 200 ms nothing is sent until there is something to hear again, which comes behind 20 ms of silence, so that none
+    of it is lost; timestamps follow the clock throughout. When the loop was blocked for more than 60 ms the track skips
+    ahead, as the other one does.
 
     The connection has to negotiate Opus first of all::
 
@@ -124,10 +126,10 @@ class OpusPlaybackTrack(ControllerTrack):
             "packet_loss": str(round(100 * expected_loss)),
             "fec": str(int(expected_loss > 0)),
         }
-        self._frame: Final = av.AudioFrame("s16", "mono", self._samples)
-        self._frame.sample_rate = output.sample_rate
-        self._frame.time_base = Fraction(1, output.sample_rate)
+        self._frame: Final = _frame(output.sample_rate, self._samples)
         self._audio: Final = np.frombuffer(memoryview(self._frame.planes[0]), np.int16)
+        self._silence: Final = _frame(output.sample_rate, self._samples)
+        self._ready: Final[deque[av.Packet[av.AudioStream]]] = deque()
         self._encoded = 0
         self._silent = 0
         self._most_silent: Final[float] = _IDLE_FRAMES if idle == "nothing" else np.inf
@@ -141,26 +143,32 @@ class OpusPlaybackTrack(ControllerTrack):
             MediaStreamError: the track was stopped.
         """
         self._check_codec()
-        while True:
-            packet = self.packet(await self._tick() * PACKET_SAMPLES)
-            if packet is not None:
-                return packet
+        while not self._ready:
+            self._ready.extend(self.packets(await self._tick() * PACKET_SAMPLES))
+        return self._ready.popleft()
 
-    def packet(self, pts: int) -> av.Packet[av.AudioStream] | None:
+    def packets(self, pts: int) -> list[av.Packet[av.AudioStream]]:
         """Read and encode the next 20 ms, whether or not they are due.
 
         Args:
-            pts: its timestamp, in samples at 48 kHz.
+            pts: their timestamp, in samples at 48 kHz.
 
         Returns:
-            The packet; None if there has been nothing but silence, and still is.
+            One packet; none if there has been nothing but silence, and still is; two where that has ended. What comes
+            first after a gap is faded in by a jitter buffer, so that is 20 ms of silence, as of before.
         """
+        idle = self._silent > self._most_silent
         self._controller.read_into(self._audio)
         self._silent = 0 if self._audio.any() else self._silent + 1
         if self._silent > self._most_silent:
-            return None
-        self._frame.pts = self._encoded  # without gaps, whatever is left out of what is sent
-        [packet] = self._encoder.encode(self._frame)
+            return []
+        if not idle:
+            return [self._encode(self._frame, pts)]
+        return [self._encode(self._silence, pts - PACKET_SAMPLES), self._encode(self._frame, pts)]
+
+    def _encode(self, frame: av.AudioFrame, pts: int) -> av.Packet[av.AudioStream]:
+        frame.pts = self._encoded  # without gaps, whatever is left out of what is sent
+        [packet] = self._encoder.encode(frame)
         self._encoded += self._samples
         packet.pts = packet.dts = pts
         packet.time_base = _TIME_BASE
@@ -182,6 +190,15 @@ class OpusPlaybackTrack(ControllerTrack):
         if mime_type.lower() != _OPUS:
             raise CodecError(f"the connection negotiated {mime_type}, expected {_OPUS}: {_ADVICE}")
         self._reader = ref(task)
+
+
+def _frame(sample_rate: int, samples: int) -> av.AudioFrame:
+    """A frame of silence."""
+    frame = av.AudioFrame("s16", "mono", samples)
+    frame.planes[0].update(bytes(2 * samples))
+    frame.sample_rate = sample_rate
+    frame.time_base = Fraction(1, sample_rate)
+    return frame
 
 
 def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from asyncio import create_task
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
 import av
@@ -36,8 +36,14 @@ def decoded(packets: list[Packet]) -> NDArray[np.float64]:
     return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(float)
 
 
-def packets_of(track: OpusPlaybackTrack, count: int, first: int = 0) -> list[Packet | None]:
-    return [track.packet(number * PACKET_SAMPLES) for number in range(first, first + count)]
+def packets_of(track: OpusPlaybackTrack, count: int, first: int = 0) -> list[list[Packet]]:
+    """What it makes of so many times 20 ms, for each of them."""
+    return [track.packets(number * PACKET_SAMPLES) for number in range(first, first + count)]
+
+
+def sent_by(track: OpusPlaybackTrack, count: int, first: int = 0) -> list[Packet]:
+    """The same, one after the other."""
+    return list(chain.from_iterable(packets_of(track, count, first)))
 
 
 def sizes_of(**options: Any) -> list[int]:
@@ -45,7 +51,7 @@ def sizes_of(**options: Any) -> list[int]:
     controller = PlaybackController()
     controller.push(speech(2, 48_000))
     track = OpusPlaybackTrack(controller, **options)
-    return [packet.size for packet in packets_of(track, 100) if packet is not None]
+    return [packet.size for packet in sent_by(track, 100)]
 
 
 # What is sent
@@ -57,7 +63,7 @@ def test_it_sounds_like_what_was_pushed(rate: int) -> None:
     controller = PlaybackController(AudioFormat(rate))
     controller.push(audio)
     controller.end()
-    packets = [packet for packet in packets_of(OpusPlaybackTrack(controller), 80) if packet is not None]
+    packets = sent_by(OpusPlaybackTrack(controller), 80)
     for packet, after in pairwise(packets):
         assert packet.time_base == Fraction(1, 48_000)
         assert packet.pts is not None
@@ -105,7 +111,7 @@ def spoken(**options: Any) -> list[bytes]:
     controller = PlaybackController()
     controller.push(speech(2, 48_000))
     track = OpusPlaybackTrack(controller, **options)
-    return [bytes(packet) for packet in packets_of(track, 100) if packet is not None]
+    return [bytes(packet) for packet in sent_by(track, 100)]
 
 
 def test_low_delay_is_another_coder() -> None:
@@ -129,23 +135,24 @@ def test_where_loss_is_expected_packets_hold_the_one_before_too() -> None:
 def test_after_200_ms_of_silence_nothing_is_sent_until_there_is_something_to_hear() -> None:
     controller = PlaybackController(fades=CUTS)
     track = OpusPlaybackTrack(controller)
-    assert [packet is not None for packet in packets_of(track, 13)] == [True] * 10 + [False] * 3
+    assert [len(packets) for packets in packets_of(track, 13)] == [1] * 10 + [0] * 3
     assert controller.position == 13 * 960  # time goes on
     controller.push(speech(0.1, 48_000))
     controller.end()
     packets = packets_of(track, 20, first=13)
-    assert [packet is not None for packet in packets] == [True] * 15 + [False] * 5
-    assert packets[0] is not None
-    assert packets[0].pts == 13 * 960
+    # A jitter buffer fades in what comes first after a gap: that is 20 ms of silence, as of before.
+    assert [len(each) for each in packets] == [2] + [1] * 14 + [0] * 5
+    assert [packet.pts for packet in packets[0]] == [12 * 960, 13 * 960]
+    assert rms(decoded(packets[0][:1])) < 1
 
 
 def test_a_pause_and_a_short_silence_within_speech_count_as_silence_like_any_other() -> None:
     controller = PlaybackController(fades=CUTS)
     track = OpusPlaybackTrack(controller)
     controller.push(np.concatenate([speech(0.1, 48_000), np.zeros(9 * 960, np.int16), speech(0.1, 48_000)]))
-    assert None not in packets_of(track, 19)
+    assert len(sent_by(track, 19)) == 19
     controller.pause()
-    assert packets_of(track, 12, first=19)[10:] == [None, None]
+    assert packets_of(track, 12, first=19)[10:] == [[], []]
 
 
 @pytest.mark.parametrize("application", ["voip", "lowdelay"])
@@ -158,15 +165,31 @@ def test_the_first_20_ms_after_a_silence_are_heard(application: Any) -> None:
     audio = speech(0.5, 48_000)
     controller.push(audio)
     # A receiver that knows nothing of what was before: worse than any.
-    sent = [packet for packet in packets_of(track, 25, first=100) if packet is not None]
     onset = audio[:960].astype(float)
-    match, _ = similarity(onset, decoded(sent)[: 2 * 960])
+    match, _ = similarity(onset, decoded(sent_by(track, 25, first=100))[: 3 * 960])
     assert match > 0.9
+
+
+async def test_what_was_made_together_is_handed_out_at_once_in_its_order() -> None:
+    controller = PlaybackController()
+    track = OpusPlaybackTrack(controller)
+    for _ in range(10):
+        await track.recv()
+    waiting = create_task(track.recv())
+    await asyncio.sleep(0.1)
+    controller.push(speech(1, 48_000))
+    first = await waiting
+    position = controller.position
+    second = await track.recv()
+    assert controller.position == position  # nothing more was read, and nothing waited for
+    assert first.pts is not None
+    assert second.pts == first.pts + 960
+    track.stop()
 
 
 def test_silence_is_sent_if_that_is_asked_for() -> None:
     track = OpusPlaybackTrack(PlaybackController(), idle="silence")
-    packets = [packet for packet in packets_of(track, 40) if packet is not None]
+    packets = sent_by(track, 40)
     assert len(packets) == 40
     assert rms(decoded(packets)) < 1
 
@@ -174,7 +197,7 @@ def test_silence_is_sent_if_that_is_asked_for() -> None:
 def test_background_is_something_to_hear() -> None:
     controller = PlaybackController()
     controller.background.add(speech(1, 48_000), fade_seconds=0.0)
-    assert None not in packets_of(OpusPlaybackTrack(controller), 50)
+    assert len(sent_by(OpusPlaybackTrack(controller), 50)) == 50
 
 
 # Time
