@@ -1,0 +1,243 @@
+"""A listener in a real browser: headless Chromium that receives one audio track and records what it plays.
+
+Everything stays on the loopback interface, and no server is needed: the page is made up, and offer and answer pass
+through the browser driver.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.heard_sound import RATE, Delays, Recording, mean_delays
+
+PATIENCE_SECONDS: Final = 20.0
+STATS_SECONDS: Final = 0.1
+
+_ADDRESS: Final = "http://localhost/"
+"""Nobody listens there: the driver answers. Worklets are for secure contexts, and about:blank is none."""
+_FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--allow-loopback-in-peer-connection",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",  # a name would have to be looked up on the network
+)
+
+# The audio element makes Chromium pull the sound: without it a recorder gets nothing.
+_OFFER: Final = """
+async () => {
+  window.peer = new RTCPeerConnection({ iceServers: [] });
+  peer.addTransceiver("audio", { direction: "recvonly" });
+  window.audio = new Audio();
+  audio.autoplay = true;
+  peer.ontrack = ({ track }) => { audio.srcObject = new MediaStream([track]); };
+  await peer.setLocalDescription();
+  while (peer.iceGatheringState !== "complete") await new Promise((resolve) => setTimeout(resolve, 20));
+  return peer.localDescription.sdp;
+}
+"""
+_ACCEPT: Final = """
+async (sdp) => {
+  await peer.setRemoteDescription({ type: "answer", sdp });
+  await audio.play();
+}
+"""
+
+# A piece has 2,048 samples: each costs the page a message, and the best of a second's pieces set the clock.
+_WORKLET: Final = """
+registerProcessor("recorder", class extends AudioWorkletProcessor {
+  samples = new Float32Array(2048);
+  count = 0;
+
+  process([[channel]]) {
+    if (channel) this.samples.set(channel, this.count);
+    else this.samples.fill(0, this.count, this.count + 128);
+    this.count += 128;
+    if (this.count === this.samples.length) {
+      this.port.postMessage({ end: currentFrame + 128, samples: this.samples });
+      this.count = 0;
+    }
+    return true;
+  }
+});
+"""
+_RECORD: Final = """
+async ([rate, worklet]) => {
+  const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
+  await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(worklet)}`);
+  const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
+  window.recording = [];
+  recorder.port.onmessage = ({ data }) => recording.push({ ...data, arrived: performance.now() });
+  window.context = context;
+  window.recorder = recorder;
+}
+"""
+
+# Between a stream and its graph there is a queue. Where the graph has once come late, what has queued up meanwhile
+# stays there for good, and delays all that follows; a new source begins with an empty one.
+_RENEW: Final = """
+() => {
+  window.source?.disconnect();
+  window.source = context.createMediaStreamSource(audio.srcObject);
+  source.connect(recorder);
+  recording.splice(0);
+}
+"""
+_TAKE: Final = """
+async () => {
+  const pieces = recording.splice(0);
+  const bytes = new Uint8Array(await new Blob(pieces.map(({ samples }) => samples)).arrayBuffer());
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+  return { audio: btoa(text), ends: pieces.map(({ end }) => end), arrived: pieces.map(({ arrived }) => arrived) };
+}
+"""
+
+_FOLLOW: Final = """
+(milliseconds) => {
+  window.figures = [];
+  window.following = setInterval(async () => {
+    for (const report of (await peer.getStats()).values()) {
+      if (report.type !== "inbound-rtp") continue;
+      figures.push([performance.now(), report.jitterBufferDelay, report.jitterBufferEmittedCount]);
+    }
+  }, milliseconds);
+}
+"""
+_FIGURES: Final = "() => { clearInterval(following); return figures; }"
+
+
+class Listener:
+    """A page that receives a track.
+
+    Args:
+        page: an empty page, of a secure context.
+        answer: takes an offer's SDP to whoever sends, and returns the answer's.
+
+    Raises:
+        RuntimeError: the connection was not made.
+    """
+
+    def __init__(self, page: Page, answer: Callable[[str], str]) -> None:
+        self._page: Final = page
+        page.evaluate(_ACCEPT, answer(loopback_only(page.evaluate(_OFFER))))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (state := page.evaluate("peer.connectionState")) != "connected":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the connection is {state!r}, expected 'connected'")
+            self.rest(0.05)
+        page.evaluate(_RECORD, [RATE, _WORKLET])
+        self.begin()
+
+    def rest(self, seconds: float) -> None:
+        """Let time go by."""
+        self._page.wait_for_timeout(1000 * seconds)
+
+    def begin(self) -> None:
+        """Record anew; the sound is cut off for a moment."""
+        self._page.evaluate(_RENEW)
+
+    def take(self) -> Recording:
+        """What was recorded since the beginning, or since it was taken last.
+
+        Raises:
+            RuntimeError: nothing was.
+        """
+        taken = self._page.evaluate(_TAKE)
+        if len(taken["ends"]) < 2:
+            raise RuntimeError("nothing was recorded: the page's sound does not run")
+        samples = np.frombuffer(base64.b64decode(taken["audio"]), np.float32)
+        arrived = np.asarray(taken["arrived"], float) / 1000 - self._ahead()
+        return Recording.received(samples, np.asarray(taken["ends"], float), arrived)
+
+    def follow_delay(self) -> None:
+        """Begin to note how long the jitter buffer holds what it gives out."""
+        self._page.evaluate(_FOLLOW, 1000 * STATS_SECONDS)
+
+    def delays(self) -> Delays:
+        """What was noted, and no more of it from now on."""
+        figures = np.asarray(self._page.evaluate(_FIGURES), float).reshape(-1, 3)
+        return mean_delays(figures[:, 0] / 1000 - self._ahead(), figures[:, 1], figures[:, 2])
+
+    def latency_ms(self) -> dict[str, float]:
+        """What the page says of its own delays: of the graph that records, and of an output that nobody hears."""
+        told: dict[str, float] = self._page.evaluate(
+            "({ base: 1000 * context.baseLatency, output: 1000 * context.outputLatency })"
+        )
+        return told
+
+    def clock_error_ms(self) -> float:
+        """By how much the page's clock may be mapped wrongly: half of the shortest way there and back."""
+        return 500 * min(back - sent for sent, _, back in self._round_trips())
+
+    def _ahead(self) -> float:
+        """By how many seconds the page's clock is ahead of this process's.
+
+        Both are the system's monotonic clock, from different beginnings: nothing drifts.
+        """
+        sent, page, back = min(self._round_trips(), key=lambda trip: trip[2] - trip[0])
+        return page - (sent + back) / 2
+
+    def _round_trips(self) -> list[tuple[float, float, float]]:
+        trips = []
+        for _ in range(20):
+            sent = time.monotonic()
+            page = self._page.evaluate("performance.now()") / 1000
+            trips.append((sent, page, time.monotonic()))
+        return trips
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """Chromium, headless.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    program = shutil.which("chromium")
+    if program is None:
+        raise FileNotFoundError("there is no chromium: install the Debian package of that name")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def listening(browser: Browser, answer: Callable[[str], str]) -> Iterator[Listener]:
+    """A new page that receives a track, connected, recording.
+
+    Args:
+        browser: in which browser.
+        answer: takes an offer's SDP to whoever sends, and returns the answer's.
+
+    Raises:
+        RuntimeError: the connection was not made.
+    """
+    page = browser.new_page()
+    try:
+        page.route(_ADDRESS, lambda route: route.fulfill(body="<title>A listener</title>", content_type="text/html"))
+        page.goto(_ADDRESS)
+        yield Listener(page, answer)
+    finally:
+        page.close()
+
+
+def loopback_only(sdp: str) -> str:
+    """An offer without the addresses that other machines can reach."""
+    lines = sdp.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("a=candidate") or " 127.0.0.1 " in line)

@@ -1,0 +1,280 @@
+"""What is measured of what a listener hears, what is aimed at, and how it is drawn from recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from playwright.sync_api import Browser
+
+from benchmarks.chromium import Listener, listening
+from benchmarks.heard_sender import Done, Sender, Step, Subject, sending
+from benchmarks.heard_sound import (
+    FALLEN,
+    HEARD,
+    ONSET,
+    RATE,
+    Aftermath,
+    Reads,
+    Recording,
+    aftermath,
+    first_heard,
+    heard_delays,
+    last_heard,
+    level,
+    likeness,
+    pcm,
+    tone,
+    voice,
+)
+from playback.pacing import PTIME_SECONDS
+
+QUIET: Final = 1e-4
+"""The least level that is taken for sound, full scale 1."""
+GOLDEN: Final = 0.618034
+"""Multiples of it, less their whole parts, are spread evenly however many there are."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done for each figure, and for how long things are left alone, in seconds."""
+
+    rounds: int
+    stalls: tuple[float, ...]
+    """How long each stall is."""
+    stall_rounds: int
+    settle: float = 6.0
+    """A listener's jitter buffer takes as long to come down to what the connection needs."""
+    follow: float = 16.0
+    """After a stall; a delay that takes longer than 15 s to be normal counts as never."""
+
+
+FULL_ROUNDS: Final = 20
+STALLS: Final = (0.1, 0.4, 1.0)
+QUICK: Final = Effort(rounds=2, stalls=STALLS[:1], stall_rounds=1, follow=3.0)
+
+
+def full(rounds: int) -> Effort:
+    """So many rounds of all, and a tenth as many of each stall, at least one."""
+    return Effort(rounds=rounds, stalls=STALLS, stall_rounds=max(1, rounds // 10))
+
+
+@dataclass(frozen=True)
+class Round:
+    """A tone that was pushed and then stopped by a command; times in milliseconds, None where nothing was heard."""
+
+    command: str
+    push_to_sound_ms: float | None
+    to_silence_ms: float | None
+    to_fall_ms: float | None
+    """From the command until the tone had fallen to a tenth of its level, -20 dB: the codec rings on below that."""
+    push_phase_ms: float
+    """How long after the read before it the push came."""
+    command_phase_ms: float
+    level: float
+    """Of the tone as it was heard, full scale 1."""
+
+
+@dataclass(frozen=True)
+class Onset:
+    """The beginning of an utterance."""
+
+    likeness: float
+    """The normalised correlation of its first 20 ms with the recording, where that is greatest."""
+    heard_ms: float
+    """How long after the push that place was."""
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A sender that stood still, and what became of the delay."""
+
+    seconds: float
+    blocked_seconds: float
+    """How long it really did."""
+    buffered: Aftermath | None
+    """What the jitter buffer tells of its delay."""
+    heard: Aftermath | None
+    """The same by what was heard: from the read of a sound until that sound was heard."""
+    delays: list[tuple[float, float]]
+    """Of the jitter buffer, each with the seconds since the end of the stall; in milliseconds."""
+    heard_delays: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that was found of a subject."""
+
+    subject: str
+    rounds: list[Round]
+    onsets: list[Onset]
+    stalls: list[Stall]
+    late_ms: list[float]
+    """By how much each read came later than 20 ms after the one before it; without the stalls."""
+    latency_ms: dict[str, float]
+    """What the page says of its own delays."""
+    clock_error_ms: float
+    """At most, of every figure from a command on."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All raw values; of the reads' lateness no more than the distribution."""
+        shares = (50, 90, 99, 100)
+        late = np.percentile(self.late_ms, shares) if self.late_ms else [0.0] * len(shares)
+        return asdict(self) | {
+            "late_ms": {f"p{share}": float(value) for share, value in zip(shares, late, strict=True)}
+        }
+
+
+def measure(browser: Browser, subject: Subject, effort: Effort, tell: Callable[[str], object]) -> Found:
+    """Measure a subject in a connection of its own.
+
+    Args:
+        browser: where the listener is.
+        subject: what is sent.
+        effort: how often.
+        tell: called with what is measured next.
+
+    Raises:
+        RuntimeError: there is no connection, or a step of a script went wrong.
+    """
+    with sending(subject) as sender, listening(browser, sender.answer) as listener:
+        session = Session(subject, sender, listener)
+        tell("settling")
+        session.settle(effort.settle)
+        tell("pauses and interrupts")
+        rounds = session.rounds(effort.rounds)
+        tell("onsets")
+        onsets = session.onsets(effort.rounds)
+        stalls = []
+        for seconds in effort.stalls:
+            for number in range(effort.stall_rounds):
+                tell(f"a stall of {seconds:g} s, {number + 1} of {effort.stall_rounds}")
+                stalls.append(session.stall(seconds, effort.follow, number))
+        latency, error = listener.latency_ms(), listener.clock_error_ms()
+        return Found(subject.name, rounds, onsets, stalls, session.late_ms, latency, error)
+
+
+class Session:
+    """A connection on which scripts are played, each analysed once it is over.
+
+    Args:
+        subject: what is sent.
+        sender: who does.
+        listener: who receives it.
+    """
+
+    def __init__(self, subject: Subject, sender: Sender, listener: Listener) -> None:
+        self._subject: Final = subject
+        self._sender: Final = sender
+        self._listener: Final = listener
+        self.late_ms: Final[list[float]] = []
+
+    def settle(self, seconds: float) -> None:
+        """Let sound run for a while, so that the page and its jitter buffer are warm; it is not looked at."""
+        audio = pcm(voice(seconds, self._subject.rate, 0))
+        self._sender.perform([Step(0.1, "push", audio=audio), Step(seconds + 0.2, "wait")])
+
+    def rounds(self, count: int) -> list[Round]:
+        """Push a tone, and stop it after a second: by turns with a pause and with an interrupt, each so often."""
+        audio = pcm(tone(3.0, self._subject.rate))
+        rounds = []
+        for number in range(count):
+            push, command = GOLDEN * number % 1, GOLDEN * (number + 0.5) % 1
+            script = [
+                Step(1.2, "push", push, audio),
+                Step(2.3, "pause", command),
+                Step(3.3, "interrupt"),
+                Step(4.6, "push", (push + 0.5) % 1, audio),
+                Step(5.7, "interrupt", command),
+                Step(6.7, "wait"),
+            ]
+            done, recording = self._perform(script, rest=0.5)
+            for index in (0, 3):
+                stopped, over = done.times[index + 1 : index + 3]
+                rounds.append(judge(recording, script[index + 1].do, done, done.times[index], stopped, over))
+        return rounds
+
+    def onsets(self, count: int) -> list[Onset]:
+        """Push utterances, each after two seconds and more of nothing."""
+        length = 0.6
+        onsets = []
+        for number in range(1, count + 1):
+            audio = pcm(voice(length, self._subject.rate, number))
+            done, recording = self._perform([Step(2.5, "push", GOLDEN * number % 1, audio)], rest=length + 1.0)
+            begin, end = done.times[0], done.times[0] + 1.0
+            match, place = likeness(voice(length, RATE, number)[:ONSET], recording.between(begin, end))
+            onsets.append(Onset(match, 1000 * (recording.at(recording.index(begin) + place) - begin)))
+        return onsets
+
+    def stall(self, seconds: float, follow: float, number: int) -> Stall:
+        """Block the sender in the midst of a long sound, and follow the delay."""
+        begin, rate = 4.5, self._subject.rate
+        length, seed = begin + seconds + follow + 1.0, 1000 + number
+        script = [
+            Step(1.2, "push", audio=pcm(voice(length, rate, seed))),
+            Step(1.2 + begin, "stall", GOLDEN * (number + 1) % 1, seconds=seconds),
+            Step(1.2 + begin + seconds + follow, "interrupt"),
+        ]
+        self._listener.follow_delay()
+        done, recording = self._perform(script, rest=0.7, late=False)
+        told = self._listener.delays()
+        pushed, blocked, _ = done.times
+        gone_on = done.ends[1]
+        reads = [read for read in done.reads if pushed <= read[0] <= done.times[2]]
+        first = reads[0][1]
+        heard = heard_delays(
+            recording.until(done.times[2]),
+            voice(length, RATE, seed),
+            Reads(np.array([at for at, _ in reads]), np.array([(place - first) * RATE / rate for _, place in reads])),
+        )
+        return Stall(
+            seconds=seconds,
+            blocked_seconds=gone_on - blocked,
+            buffered=aftermath(told, blocked, gone_on),
+            heard=aftermath(heard, blocked, gone_on),
+            delays=told.since(gone_on),
+            heard_delays=heard.since(gone_on),
+        )
+
+    def _perform(self, script: Sequence[Step], rest: float, late: bool = True) -> tuple[Done, Recording]:
+        """Have a script done; returns it with what was recorded until a time after its last step."""
+        self._listener.begin()
+        done = self._sender.perform(script)
+        self._listener.rest(rest)
+        if late:
+            times = [at for at, _ in done.reads]
+            self.late_ms.extend(1000 * (np.diff(times) - PTIME_SECONDS))
+        return done, self._listener.take()
+
+
+def judge(recording: Recording, command: str, done: Done, pushed: float, stopped: float, over: float) -> Round:
+    """See when a tone began and ended in a recording.
+
+    Args:
+        recording: of it.
+        command: what stopped it.
+        done: when there were reads.
+        pushed: when it was pushed; just before, it has to be silent.
+        stopped: when the command was given.
+        over: until when the end is looked for; by then, it has to be silent.
+    """
+    usual = level(recording.between(stopped - 0.5, stopped - 0.05))
+    threshold = max(HEARD * usual, QUIET)
+    early = first_heard(recording, pushed - PTIME_SECONDS, pushed, threshold)
+    sound = first_heard(recording, pushed, stopped, threshold) if early is None else None
+    late = first_heard(recording, over - PTIME_SECONDS, over, threshold)
+    silence = last_heard(recording, stopped, over, threshold) if late is None else None
+    fall = last_heard(recording, stopped, over, FALLEN * usual) if silence is not None else None
+    reads = np.array([at for at, _ in done.reads])
+    phases = [at - reads[max(0, int(np.searchsorted(reads, at)) - 1)] for at in (pushed, stopped)]
+    return Round(
+        command=command,
+        push_to_sound_ms=None if sound is None else 1000 * (sound - pushed),
+        to_silence_ms=None if silence is None else 1000 * (silence - stopped),
+        to_fall_ms=None if fall is None else 1000 * (fall - stopped),
+        push_phase_ms=1000 * float(phases[0]),
+        command_phase_ms=1000 * float(phases[1]),
+        level=usual,
+    )
