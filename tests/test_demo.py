@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from aiortc import RTCRtpSender
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -272,6 +273,25 @@ async def test_music_sounds_and_stops() -> None:
         one.messages.clear()
         one.send("background", on=False)
         await one.told("done", do="background", changed=True)
+
+
+@pytest.mark.parametrize("mime_type", ["audio/opus", "audio/PCMU"])
+async def test_a_page_hears_it_in_whatever_codec_it_has(mime_type: str) -> None:
+    async with served() as client:
+        one = Page(client)
+        codecs = RTCRtpSender.getCapabilities("audio").codecs
+        transceiver = one.peer.addTransceiver("audio", direction="sendrecv")
+        transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType == mime_type])
+        await one.connect()
+        one.send("say", text="Good morning to all of you.")
+        assert one.voice is not None
+        async with asyncio.timeout(20):
+            while True:
+                frame = await one.voice.recv()
+                assert isinstance(frame, av.AudioFrame)
+                if np.abs(frame.to_ndarray().astype(int)).max() > 1000:
+                    break
+        await one.close()
 
 
 async def test_a_user_who_speaks_interrupts_the_agent() -> None:

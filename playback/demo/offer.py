@@ -50,6 +50,12 @@ def check_offer(text: str) -> None:
             raise ValueError("the offer bundles sections that it does not have, expected a=group with its own a=mid")
 
 
+def takes_opus(text: str) -> bool:
+    """Whether an offer, already checked, has Opus among its codecs."""
+    media = SessionDescription.parse(text).media
+    return any(codec.mimeType.lower() == "audio/opus" for section in media for codec in section.rtp.codecs)
+
+
 def disclose(text: str, host: str | None) -> str:
     """Put an address where a browser hides its own behind a name that only multicast DNS knows.
 

@@ -15,7 +15,7 @@ from aiortc.mediastreams import MediaStreamError
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.demo.desk import Desk
-from playback.demo.offer import check_offer
+from playback.demo.offer import check_offer, takes_opus
 from playback.demo.outbox import Outbox
 from playback.demo.protocol import event_line, line
 from playback.demo.settings import DemoSettings, Wishes
@@ -23,6 +23,7 @@ from playback.demo.speaker import Speaker
 from playback.demo.watching import EdgeWatch
 from playback.events import EVENTS, Event
 from playback.formats import AudioFormat
+from playback.opus import OpusPlaybackTrack, prefer_opus
 from playback.track import PlaybackTrack
 
 LOGGER: Final = logging.getLogger("playback")
@@ -106,7 +107,12 @@ class Session:
             ValueError: the offer can't be answered; the session has to be closed then.
         """
         check_offer(offer)
-        self._peer.addTrack(PlaybackTrack(self.controller))
+        if takes_opus(offer):
+            # Sooner to be heard than frames; and whoever shows a waveform wants silence, too.
+            track = OpusPlaybackTrack(self.controller, application="lowdelay", idle="silence")
+            prefer_opus(self._peer, self._peer.addTrack(track))
+        else:
+            self._peer.addTrack(PlaybackTrack(self.controller))
         try:
             async with self._answering:
                 await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
