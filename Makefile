@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench charts mutants integrations site clean
+.PHONY: demo say test lint bench bench-full charts mutants integrations site clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.report --check
 	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" README.md
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
 		|| { echo "renew them with: make charts"; exit 1; };)
@@ -37,6 +38,14 @@ lint: $(READY)
 bench: $(READY)  ## what playback and calls cost, as multiples of a floor measured in the same run
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.calls --short
+
+bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machine that has nothing else to do
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.codecs --json docs/performance/codecs.json
+	$(BIN)/python -m benchmarks.calls --json docs/performance/calls.json
+	$(BIN)/python -m benchmarks.heard --json docs/performance/heard.json
+	$(BIN)/python -m benchmarks.soak --json docs/performance/soak.json
+	$(BIN)/python -m benchmarks.report
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
 	$(BIN)/cog -r README.md

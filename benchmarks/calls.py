@@ -40,7 +40,13 @@ LATE_MS: Final = 20.0
 CALLS: Final = 20
 """How many calls there are where a cost is measured."""
 
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 2
+"""How often a number of calls has to fail, on a machine that is left alone."""
+
+MOST_ATTEMPTS: Final = 5
+
+DISTURBED: Final = 0.05
+"""How many cores may be stolen, on average, before that is what fails."""
 
 NOX: Final = Path(".nox")
 OTHERS: Final = {
@@ -68,7 +74,7 @@ class Runner:
         self._console: Final = console
 
     def __call__(
-        self, track: str, calls: int, *options: str, seconds: float = 6.0, python: str = sys.executable
+        self, track: str, calls: int, *options: str, seconds: float = 5.0, python: str = sys.executable
     ) -> Report:
         """Have so many calls of a kind, for so long; returns what the near end tells.
 
@@ -83,7 +89,8 @@ class Runner:
         report: Report = json.loads(done.stdout.splitlines()[-1])
         self._console.print(
             f"[dim]{calls:4} × {' '.join((track, *options))}:"
-            f" {report['cpu_us']:.0f} µs, p99 {report['p99_ms']:.1f} ms[/dim]"
+            f" {report['cpu_us']:.0f} µs, p99 {report['p99_ms']:.1f} ms, mostly {report['second_p99_ms']:.1f} ms,"
+            f" {report['stolen']:.2f} cores stolen[/dim]"
         )
         return report
 
@@ -103,7 +110,7 @@ def costs(run: Runner) -> Report:
     )
     ratios: defaultdict[str, list[float]] = defaultdict(list)
     floors = []
-    for _ in range(2 if run.short else 7):
+    for _ in range(2 if run.short else 5):
         floor = run("floor", CALLS, "--freeze")["cpu_us"]
         floors.append(floor)
         for name, track, scene in subjects:
@@ -127,8 +134,8 @@ def lateness(run: Runner) -> Report:
 
 
 def capacity(run: Runner) -> Report:
-    """The most calls of which 99 % of all frames are less than 20 ms late, with agents that never stop speaking."""
-    return _most(run, ("floor", "frames", "opus", "opus low delay"), "speech")
+    """The most calls of which 99 % of the frames of a second are less than 20 ms late, mostly; agents never stop."""
+    return _most(run, ("frames", "opus"), "speech")
 
 
 def listening(run: Runner) -> Report:
@@ -146,13 +153,16 @@ def tuning(run: Runner) -> Report:
         "all three": ("--freeze", "--uvloop", "--threads", "2"),
     }
     told: dict[str, dict[str, list[Report]]] = {track: defaultdict(list) for track in ("frames", "opus")}
-    for _ in range(1 if run.short else 5):
+    for _ in range(1 if run.short else 3):
         for track, calls in (("frames", CALLS), ("opus", 2 * CALLS)):
             for name, options in settings.items():
                 told[track][name].append(run(track, calls, *options))
     return {
         track: {
-            name: {key: median(report[key] for report in reports) for key in ("cpu_us", "p50_ms", "p99_ms", "max_ms")}
+            name: {
+                key: median(report[key] for report in reports)
+                for key in ("cpu_us", "p50_ms", "second_p99_ms", "p99_ms")
+            }
             for name, reports in settings_told.items()
         }
         for track, settings_told in told.items()
@@ -168,12 +178,12 @@ def others(run: Runner) -> Report:
             continue
         rounds = [
             [run(each, CALLS, "--freeze", python=str(python)) for each in (floor, track, "frames", "opus")]
-            for _ in range(1 if run.short else 5)
+            for _ in range(1 if run.short else 3)
         ]
         told[name] = {
             what: {
                 "ratio": median(reports[place]["cpu_us"] / reports[0]["cpu_us"] for reports in rounds),
-                "p99_ms": median(reports[place]["p99_ms"] for reports in rounds),
+                "second_p99_ms": median(reports[place]["second_p99_ms"] for reports in rounds),
             }
             for place, what in ((1, "its own"), (2, "frames"), (3, "opus"))
         }
@@ -185,8 +195,16 @@ def _most(run: Runner, tracks: tuple[str, ...], scene: str) -> Report:
 
 
 def _in_time(run: Runner, track: str, calls: int, scene: str) -> bool:
-    """Whether so many calls are in time, at least once."""
-    return any(run(track, calls, "--freeze", "--scene", scene)["p99_ms"] < LATE_MS for _ in range(ATTEMPTS))
+    """Whether so many calls are in time: once is enough, and what is stolen by other machines does not count."""
+    failures = 0
+    for _ in range(MOST_ATTEMPTS):
+        report = run(track, calls, "--freeze", "--scene", scene)
+        if report["second_p99_ms"] < LATE_MS:
+            return True
+        failures += report["stolen"] < DISTURBED
+        if failures == ATTEMPTS:
+            return False
+    return False
 
 
 def _largest(passes: Callable[[int], bool]) -> int:

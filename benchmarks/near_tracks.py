@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
-from itertools import count
 from typing import Any, Final
 
 import av
+
+from playback.pacing import Pacer
 
 RATE: Final = 48_000
 FRAME: Final = 960
@@ -84,23 +85,19 @@ class Floor:
         self._frames: list[av.AudioFrame] = []
         self._silence = _frame(bytes(FRAME_BYTES))
         self._said = 0
-        self._numbers = count()
-        self._start: float | None = None
+        self._pacer = Pacer()
 
     def push(self, audio: bytes) -> None:
         """Make its frames ready, unless they are."""
         if not self._frames:
-            audio = audio[: len(audio) // FRAME_BYTES * FRAME_BYTES]
-            self._frames = [_frame(audio[at : at + FRAME_BYTES]) for at in range(0, len(audio), FRAME_BYTES)]
+            self._frames = ready(audio)
         self._said += len(self._frames)
 
     async def recv(self) -> av.AudioFrame:
         """The next frame."""
         clock = asyncio.get_running_loop().time
-        number = next(self._numbers)
-        if self._start is None:
-            self._start = clock()
-        await asyncio.sleep(max(0.0, self._start + 0.02 * number - clock()))
+        await asyncio.sleep(self._pacer.wait(clock()))
+        number, _ = self._pacer.tick(clock())
         if self._said:
             self._said -= 1
             frame = self._frames[-1 - self._said % len(self._frames)]
@@ -108,6 +105,11 @@ class Floor:
             frame = self._silence
         frame.pts = number * FRAME
         return frame
+
+
+def ready(audio: bytes) -> list[av.AudioFrame]:
+    """All whole frames of audio, mono at 48 kHz."""
+    return [_frame(audio[at : at + FRAME_BYTES]) for at in range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)]
 
 
 def _frame(audio: bytes) -> av.AudioFrame:
