@@ -19,7 +19,9 @@ from playback.events import EVENTS
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
-SITE: Final = sorted(page for page in DOCS.rglob("*.md") if DOCS / "charts" not in page.parents)
+PARTS: Final = {DOCS / "charts", DOCS / "performance"}
+"""Where what pages include is made."""
+SITE: Final = sorted(page for page in DOCS.rglob("*.md") if page.parent not in PARTS)
 PAGES: Final = [ROOT / "README.md", *SITE]
 
 run = Sybil(parsers=[PythonCodeBlockParser()], path=str(ROOT))
