@@ -188,18 +188,24 @@ def _codecs(codecs: Results) -> str:
 
 
 def _soak(soak: Results) -> str:
-    rows = []
-    for part in soak["parts"]:
-        totals, samples = part["totals"], part["samples"]
-        rows += [
-            ["hours of audio", f"{samples[-1]['hours']:.1f}"],
-            ["controllers", f"{totals['controllers']:,}"],
-            ["utterances", f"{totals['utterances']:,}"],
-            ["samples accepted", f"{totals['accepted']:,}"],
-            ["played + discarded", f"{totals['played'] + totals['discarded']:,}"],
-            *([f"{name}, MB by an hour", f"{trend['slope'] / 2**20:+.3f}"] for name, trend in part["trends"].items()),
-        ]
-    return _table(["", ""], rows)
+    parts = soak["parts"]
+    rows: dict[str, list[str]] = {
+        "hours of audio": [f"{part['samples'][-1]['hours']:.1f}" for part in parts],
+        "reads": [f"{part['totals']['reads']:,}" for part in parts],
+        "controllers": [f"{part['totals']['controllers']:,}" for part in parts],
+        "utterances": [f"{part['totals']['utterances']:,}" for part in parts],
+        "samples accepted": [f"{part['totals']['accepted']:,}" for part in parts],
+        "samples played + discarded": [f"{part['totals']['played'] + part['totals']['discarded']:,}" for part in parts],
+        "live objects, after the first segment and at the end": [_first_and_last(part, "objects") for part in parts],
+        "memory of the process, MB": [_first_and_last(part, "rss", 2**20) for part in parts],
+        "memory of Python's objects, MB": ["", _first_and_last(parts[1], "traced", 2**20)],
+    }
+    return _table(["", "as it is", "traced"], ([name, *cells] for name, cells in rows.items()))
+
+
+def _first_and_last(part: Results, what: str, unit: int = 1) -> str:
+    first, last = (part["samples"][place][what] / unit for place in (0, -1))
+    return f"{first:,.0f}, {last:,.0f}" if unit == 1 else f"{first:,.1f}, {last:,.1f}"
 
 
 CALLS: Final = {

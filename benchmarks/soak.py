@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     console.print("\nFAILED" if failed else "\nok", style="bold red" if failed else "bold")
     if options.json:
         found = {"python": platform.python_version(), "ok": not failed, "parts": [*map(_as_json, outcomes)]}
-        options.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(failed)
 
 
