@@ -6,7 +6,6 @@ through the browser driver.
 
 from __future__ import annotations
 
-import base64
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Final
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks import recorder
 from benchmarks.heard_sound import RATE, Delays, Recording, mean_delays
 
 PATIENCE_SECONDS: Final = 20.0
@@ -55,36 +55,6 @@ async (sdp) => {
 }
 """
 
-# A piece has 2,048 samples: each costs the page a message, and the best of a second's pieces set the clock.
-_WORKLET: Final = """
-registerProcessor("recorder", class extends AudioWorkletProcessor {
-  samples = new Float32Array(2048);
-  count = 0;
-
-  process([[channel]]) {
-    if (channel) this.samples.set(channel, this.count);
-    else this.samples.fill(0, this.count, this.count + 128);
-    this.count += 128;
-    if (this.count === this.samples.length) {
-      this.port.postMessage({ end: currentFrame + 128, samples: this.samples });
-      this.count = 0;
-    }
-    return true;
-  }
-});
-"""
-_RECORD: Final = """
-async ([rate, worklet]) => {
-  const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
-  await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(worklet)}`);
-  const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
-  window.recording = [];
-  recorder.port.onmessage = ({ data }) => recording.push({ ...data, arrived: performance.now() });
-  window.context = context;
-  window.recorder = recorder;
-}
-"""
-
 # Between a stream and its graph there is a queue. Where the graph has once come late, what has queued up meanwhile
 # stays there for good, and delays all that follows; a new source begins with an empty one.
 _RENEW: Final = """
@@ -93,15 +63,6 @@ _RENEW: Final = """
   window.source = context.createMediaStreamSource(audio.srcObject);
   source.connect(recorder);
   recording.splice(0);
-}
-"""
-_TAKE: Final = """
-async () => {
-  const pieces = recording.splice(0);
-  const bytes = new Uint8Array(await new Blob(pieces.map(({ samples }) => samples)).arrayBuffer());
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return { audio: btoa(text), ends: pieces.map(({ end }) => end), arrived: pieces.map(({ arrived }) => arrived) };
 }
 """
 
@@ -138,7 +99,7 @@ class Listener:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the connection is {state!r}, expected 'connected'")
             self.rest(0.05)
-        page.evaluate(_RECORD, [RATE, _WORKLET])
+        recorder.install(page, RATE)
         self.begin()
 
     def rest(self, seconds: float) -> None:
@@ -155,12 +116,10 @@ class Listener:
         Raises:
             RuntimeError: nothing was.
         """
-        taken = self._page.evaluate(_TAKE)
-        if len(taken["ends"]) < 2:
+        samples, ends, arrived = recorder.pieces(self._page, "recording.splice(0)")
+        if len(ends) < 2:
             raise RuntimeError("nothing was recorded: the page's sound does not run")
-        samples = np.frombuffer(base64.b64decode(taken["audio"]), np.float32)
-        arrived = np.asarray(taken["arrived"], float) / 1000 - self._ahead()
-        return Recording.received(samples, np.asarray(taken["ends"], float), arrived)
+        return Recording.received(samples, ends, arrived / 1000 - self._ahead())
 
     def follow_delay(self) -> None:
         """Begin to note how long the jitter buffer holds what it gives out."""

@@ -27,7 +27,6 @@ LABELS: Final = {
     "floor": "ready-made frames",
     "frames": "`PlaybackTrack`",
     "opus": "`OpusPlaybackTrack`",
-    "opus low delay": "`OpusPlaybackTrack`, low delay",
 }
 # The palette of Okabe and Ito, which people who see colours differently can tell apart.
 COLOURS: Final = {

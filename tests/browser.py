@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import socket
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
+from benchmarks import recorder
 from tests.needs import need_program
 
 RATE: Final = 48_000
@@ -62,44 +62,7 @@ RTCPeerConnection.prototype.createDataChannel = function (...options) {
 };
 """
 
-_WORKLET: Final = """
-registerProcessor("recorder", class extends AudioWorkletProcessor {
-  samples = new Float32Array(2048);
-  count = 0;
-
-  process([[channel]]) {
-    if (channel) this.samples.set(channel, this.count);
-    else this.samples.fill(0, this.count, this.count + 128);
-    this.count += 128;
-    if (this.count === this.samples.length) {
-      this.port.postMessage({ end: currentFrame + 128, samples: this.samples });
-      this.count = 0;
-    }
-    return true;
-  }
-});
-"""
-
-_RECORD: Final = """
-async ([rate, worklet]) => {
-  const context = new AudioContext({ sampleRate: rate });
-  await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(worklet)}`);
-  const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
-  window.recording = [];
-  recorder.port.onmessage = ({ data }) => recording.push({ ...data, arrived: performance.now() });
-  context.createMediaStreamSource(document.querySelector("audio").srcObject).connect(recorder);
-}
-"""
-
-_PLAY_BACK: Final = """
-async (begin) => {
-  const chunks = window.recording.slice(begin);
-  const bytes = new Uint8Array(await new Blob(chunks.map(({ samples }) => samples)).arrayBuffer());
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return { audio: btoa(text), ends: chunks.map(({ end }) => end), arrived: chunks.map(({ arrived }) => arrived) };
-}
-"""
+_LISTEN: Final = 'context.createMediaStreamSource(document.querySelector("audio").srcObject).connect(recorder), 0'
 
 
 @dataclass(frozen=True)
@@ -156,7 +119,8 @@ class Visit:
 
     def record(self, settling_seconds: float = SETTLING_SECONDS) -> None:
         """Begin to keep what arrives, and let the connection settle; the visit has to be a lenient one."""
-        self.page.evaluate(_RECORD, [RATE, _WORKLET])
+        recorder.install(self.page, RATE)
+        self.page.evaluate(_LISTEN)
         self.rest(settling_seconds)
 
     def await_silence(self) -> None:
@@ -169,9 +133,7 @@ class Visit:
 
     def sound(self, begin: int = 0) -> Sound:
         """What was recorded from a place on."""
-        told = self.page.evaluate(_PLAY_BACK, begin)
-        samples = np.frombuffer(base64.b64decode(told["audio"]), np.float32)
-        return Sound(samples, np.asarray(told["ends"], float), np.asarray(told["arrived"], float))
+        return Sound(*recorder.pieces(self.page, f"recording.slice({begin})"))
 
     def received(self, *kinds: str) -> list[dict[str, Any]]:
         """What the server has told, of some kinds."""
