@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from fractions import Fraction
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from weakref import ReferenceType, ref
 
 import av
@@ -41,6 +41,15 @@ IDLE_SECONDS: Final = 0.2
 """How long it is silent before nothing is sent. A jitter buffer that has had that much silence is none the worse for a
 gap, and what the encoder looks ahead (6.5 ms at most) has long been sent."""
 
+_LEAD: Final = bytes([30 << 3, 0xFF, 0xFE])
+"""10 ms of silence, whatever was before: CELT, full band, mono (RFC 6716, table 2), of which nothing but the flag for
+silence is coded (section 4.3).
+
+A jitter buffer fades in what comes first after a gap, unless that is silent (libwebrtc, neteq/merge.cc). 10 ms is what
+Chromium takes out at a time; more would only delay all that follows.
+"""
+_LEAD_SAMPLES: Final = 480
+
 _IDLE_FRAMES: Final = round(IDLE_SECONDS / PTIME_SECONDS)
 _TIME_BASE: Final = Fraction(1, CLOCK_RATE)
 _OPUS: Final = "audio/opus"
@@ -59,7 +68,7 @@ class OpusPlaybackTrack(ControllerTrack):
 
     It costs less than half of what a :class:`~playback.track.PlaybackTrack` does, where aiortc encodes: mono instead of
     stereo, a bit rate for speech, no hop to another thread. A packet holds 20 ms. When there was nothing but silence
-    for 200 ms nothing is sent until there is something to hear again, which comes behind 20 ms of silence, so that none
+    for 200 ms nothing is sent until there is something to hear again, which comes behind 10 ms of silence, so that none
     of it is lost; timestamps follow the clock throughout. When the loop was blocked for more than 60 ms the track skips
     ahead, as the other one does.
 
@@ -126,10 +135,11 @@ class OpusPlaybackTrack(ControllerTrack):
             "packet_loss": str(round(100 * expected_loss)),
             "fec": str(int(expected_loss > 0)),
         }
-        self._frame: Final = _frame(output.sample_rate, self._samples)
+        self._frame: Final = av.AudioFrame("s16", "mono", self._samples)
+        self._frame.sample_rate = output.sample_rate
+        self._frame.time_base = Fraction(1, output.sample_rate)
         # The samples, four at a time: whether there is anything but zeros is seen in a fraction of the time.
         self._audio: Final = np.frombuffer(memoryview(self._frame.planes[0]), np.int64)
-        self._silence: Final = _frame(output.sample_rate, self._samples)
         self._ready: Final[deque[av.Packet[av.AudioStream]]] = deque()
         self._encoded = 0
         self._silent = 0
@@ -155,25 +165,20 @@ class OpusPlaybackTrack(ControllerTrack):
             pts: their timestamp, in samples at 48 kHz.
 
         Returns:
-            One packet; none if there has been nothing but silence, and still is; two where that has ended. What comes
-            first after a gap is faded in by a jitter buffer, so that is 20 ms of silence, as of before.
+            One packet; none if there has been nothing but silence, and still is; two where that has ended: what comes
+            first after a gap is faded in by a jitter buffer, so that is 10 ms of silence, as of before.
         """
         idle = self._silent > self._most_silent
         self._controller.read_into(self._audio)
         self._silent = 0 if self._audio.any() else self._silent + 1
         if self._silent > self._most_silent:
             return []
-        if not idle:
-            return [self._encode(self._frame, pts)]
-        return [self._encode(self._silence, pts - PACKET_SAMPLES), self._encode(self._frame, pts)]
-
-    def _encode(self, frame: av.AudioFrame, pts: int) -> av.Packet[av.AudioStream]:
-        frame.pts = self._encoded  # without gaps, whatever is left out of what is sent
-        [packet] = self._encoder.encode(frame)
+        self._frame.pts = self._encoded  # without gaps, whatever is left out of what is sent
+        [packet] = self._encoder.encode(self._frame)
         self._encoded += self._samples
-        packet.pts = packet.dts = pts
-        packet.time_base = _TIME_BASE
-        return packet
+        if not idle:
+            return [_stamped(packet, pts)]
+        return [_stamped(av.Packet(_LEAD), pts - _LEAD_SAMPLES), _stamped(packet, pts)]
 
     def _check_codec(self) -> None:
         """See what is made of the packets, where that can be known: aiortc labels them as whatever it negotiated.
@@ -193,13 +198,11 @@ class OpusPlaybackTrack(ControllerTrack):
         self._reader = ref(task)
 
 
-def _frame(sample_rate: int, samples: int) -> av.AudioFrame:
-    """A frame of silence."""
-    frame = av.AudioFrame("s16", "mono", samples)
-    frame.planes[0].update(bytes(2 * samples))
-    frame.sample_rate = sample_rate
-    frame.time_base = Fraction(1, sample_rate)
-    return frame
+def _stamped(packet: av.Packet[Any], pts: int) -> av.Packet[av.AudioStream]:
+    """A packet, with its time."""
+    packet.pts = packet.dts = pts
+    packet.time_base = _TIME_BASE
+    return packet
 
 
 def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> None:
