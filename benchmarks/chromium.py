@@ -55,17 +55,6 @@ async (sdp) => {
 }
 """
 
-# Between a stream and its graph there is a queue. Where the graph has once come late, what has queued up meanwhile
-# stays there for good, and delays all that follows; a new source begins with an empty one.
-_RENEW: Final = """
-() => {
-  window.source?.disconnect();
-  window.source = context.createMediaStreamSource(audio.srcObject);
-  source.connect(recorder);
-  recording.splice(0);
-}
-"""
-
 _FOLLOW: Final = """
 (milliseconds) => {
   window.figures = [];
@@ -99,26 +88,23 @@ class Listener:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the connection is {state!r}, expected 'connected'")
             self.rest(0.05)
-        recorder.install(page, RATE)
-        self.begin()
+        recorder.install(page, "audio.srcObject")
 
     def rest(self, seconds: float) -> None:
         """Let time go by."""
         self._page.wait_for_timeout(1000 * seconds)
 
     def begin(self) -> None:
-        """Record anew; the sound is cut off for a moment."""
-        self._page.evaluate(_RENEW)
+        """Record anew."""
+        self._page.evaluate("() => { recording.splice(0) }")
 
     def take(self) -> Recording:
         """What was recorded since the beginning, or since it was taken last.
 
         Raises:
-            RuntimeError: nothing was.
+            RuntimeError: nothing was, or at another rate.
         """
-        samples, ends, arrived = recorder.pieces(self._page, "recording.splice(0)")
-        if len(ends) < 2:
-            raise RuntimeError("nothing was recorded: the page's sound does not run")
+        samples, ends, arrived = recorder.pieces(self._page, "recording.splice(0)", RATE)
         return Recording.received(samples, ends, arrived / 1000 - self._ahead())
 
     def follow_delay(self) -> None:
@@ -129,13 +115,6 @@ class Listener:
         """What was noted, and no more of it from now on."""
         figures = np.asarray(self._page.evaluate(_FIGURES), float).reshape(-1, 3)
         return mean_delays(figures[:, 0] / 1000 - self._ahead(), figures[:, 1], figures[:, 2])
-
-    def latency_ms(self) -> dict[str, float]:
-        """What the page says of its own delays: of the graph that records, and of an output that nobody hears."""
-        told: dict[str, float] = self._page.evaluate(
-            "({ base: 1000 * context.baseLatency, output: 1000 * context.outputLatency })"
-        )
-        return told
 
     def clock_error_ms(self) -> float:
         """By how much the page's clock may be mapped wrongly: half of the shortest way there and back."""

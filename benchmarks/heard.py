@@ -126,8 +126,9 @@ NOTES: Final = (
     " fallen to -20 dB. An onset is that of a voice-like sound after 2.6 s of nothing, its likeness the normalised"
     " correlation of its first 20 ms with what was heard. A stall blocks the sender's loop in the midst of a voice:"
     " buffered is what getStats tells of the jitter buffer every 100 ms, the delay heard is from the read of a piece of"
-    " 100 ms until it was heard; normal is within 40 ms of the two seconds before, for a second at least. The recorder"
-    " is a node of Web Audio, some 10 ms behind what the jitter buffer gives out; no sound device is behind it."
+    " 100 ms until it was heard; normal is within 40 ms of the two seconds before, for a second at least. Sound is"
+    " heard as by a sound device that takes no time: each piece of 10 ms from when it left the jitter buffer on."
+    " What was measured while other machines took a core (/proc/stat, steal) was measured again."
 )
 
 

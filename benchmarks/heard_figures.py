@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from operator import methodcaller
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from playwright.sync_api import Browser
@@ -29,12 +31,18 @@ from benchmarks.heard_sound import (
     tone,
     voice,
 )
+from benchmarks.machine import stolen_seconds
 from playback.pacing import PTIME_SECONDS
 
 QUIET: Final = 1e-4
 """The least level that is taken for sound, full scale 1."""
 GOLDEN: Final = 0.618034
 """Multiples of it, less their whole parts, are spread evenly however many there are."""
+PER_CONNECTION: Final = 4
+"""How many measurements share a connection. How packets fall between the moments at which Chromium takes 10 ms out of
+its jitter buffer is a matter of chance, and stays as it is."""
+DISTURBED: Final = 0.05
+"""For how many seconds other machines may take a core during a measurement before it counts as disturbed."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Effort:
     """A listener's jitter buffer takes as long to come down to what the connection needs."""
     follow: float = 16.0
     """After a stall; a delay that takes longer than 15 s to be normal counts as never."""
+    repeats: int = 0
+    """How often something may be measured again because the machine was disturbed."""
 
 
 FULL_ROUNDS: Final = 20
@@ -58,7 +68,7 @@ QUICK: Final = Effort(rounds=2, stalls=STALLS[:1], stall_rounds=1, follow=3.0)
 
 def full(rounds: int) -> Effort:
     """So many rounds of all, and a tenth as many of each stall, at least one."""
-    return Effort(rounds=rounds, stalls=STALLS, stall_rounds=max(1, rounds // 10))
+    return Effort(rounds=rounds, stalls=STALLS, stall_rounds=max(1, rounds // 10), repeats=100)
 
 
 @dataclass(frozen=True)
@@ -103,20 +113,22 @@ class Stall:
     heard_delays: list[tuple[float, float]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """All that was found of a subject."""
 
     subject: str
-    rounds: list[Round]
-    onsets: list[Onset]
-    stalls: list[Stall]
-    late_ms: list[float]
+    rounds: list[Round] = field(default_factory=list)
+    onsets: list[Onset] = field(default_factory=list)
+    stalls: list[Stall] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
     """By how much each read came later than 20 ms after the one before it; without the stalls."""
-    latency_ms: dict[str, float]
-    """What the page says of its own delays."""
-    clock_error_ms: float
+    clock_error_ms: float = 0.0
     """At most, of every figure from a command on."""
+    repeated: int = 0
+    """How often something was measured again because other machines had taken a core."""
+    disturbed: int = 0
+    """How many measurements count although they had, because that was too often."""
 
     def as_json(self) -> dict[str, Any]:
         """All raw values; of the reads' lateness no more than the distribution."""
@@ -128,7 +140,10 @@ class Found:
 
 
 def measure(browser: Browser, subject: Subject, effort: Effort, tell: Callable[[str], object]) -> Found:
-    """Measure a subject in a connection of its own.
+    """Measure a subject.
+
+    A jitter buffer remembers for a minute how late packets came. So what was disturbed is done again in a connection of
+    its own.
 
     Args:
         browser: where the listener is.
@@ -139,21 +154,51 @@ def measure(browser: Browser, subject: Subject, effort: Effort, tell: Callable[[
     Raises:
         RuntimeError: there is no connection, or a step of a script went wrong.
     """
-    with sending(subject) as sender, listening(browser, sender.answer) as listener:
-        session = Session(subject, sender, listener)
-        tell("settling")
-        session.settle(effort.settle)
-        tell("pauses and interrupts")
-        rounds = session.rounds(effort.rounds)
-        tell("onsets")
-        onsets = session.onsets(effort.rounds)
-        stalls = []
-        for seconds in effort.stalls:
-            for number in range(effort.stall_rounds):
-                tell(f"a stall of {seconds:g} s, {number + 1} of {effort.stall_rounds}")
-                stalls.append(session.stall(seconds, effort.follow, number))
-        latency, error = listener.latency_ms(), listener.clock_error_ms()
-        return Found(subject.name, rounds, onsets, stalls, session.late_ms, latency, error)
+    found = Found(subject.name)
+    to_do = deque(measurements(effort, found))
+    while to_do:
+        stolen = stolen_seconds()
+        with sending(subject) as sender, listening(browser, sender.answer) as listener:
+            tell("settling")
+            session = Session(subject, sender, listener)
+            session.settle(effort.settle)
+            for _ in range(min(PER_CONNECTION, len(to_do))):
+                measurement = to_do[0]
+                tell(measurement.name)
+                results = measurement.take(session)
+                stolen, before = stolen_seconds(), stolen
+                if stolen - before > DISTURBED:
+                    if found.repeated < effort.repeats:
+                        found.repeated += 1
+                        break
+                    found.disturbed += 1
+                measurement.results.extend(results)
+                found.late_ms.extend(session.late_ms)
+                session.late_ms.clear()
+                to_do.popleft()
+            found.clock_error_ms = max(found.clock_error_ms, listener.clock_error_ms())
+    return found
+
+
+class Measurement(NamedTuple):
+    """Something to be measured."""
+
+    name: str
+    take: Callable[[Session], list[Any]]
+    results: list[Any]
+    """Where what it gives belongs."""
+
+
+def measurements(effort: Effort, found: Found) -> Iterator[Measurement]:
+    """All that is to be measured."""
+    for number in range(effort.rounds):
+        yield Measurement(f"both stops, {number + 1}", methodcaller("round", number), found.rounds)
+    for number in range(effort.rounds):
+        yield Measurement(f"an onset, {number + 1}", methodcaller("onset", number), found.onsets)
+    for seconds in effort.stalls:
+        for number in range(effort.stall_rounds):
+            stall = methodcaller("stall", seconds, effort.follow, number)
+            yield Measurement(f"a stall of {seconds:g} s, {number + 1}", stall, found.stalls)
 
 
 class Session:
@@ -176,39 +221,43 @@ class Session:
         audio = pcm(voice(seconds, self._subject.rate, 0))
         self._sender.perform([Step(0.1, "push", audio=audio), Step(seconds + 0.2, "wait")])
 
-    def rounds(self, count: int) -> list[Round]:
-        """Push a tone, and stop it after a second: by turns with a pause and with an interrupt, each so often."""
+    def round(self, number: int) -> list[Round]:
+        """Push a tone, and stop it after a second: with a pause, and another one with an interrupt.
+
+        Args:
+            number: of the round, from 0; sets where calls are in the time between two reads.
+        """
         audio = pcm(tone(3.0, self._subject.rate))
+        push, command = GOLDEN * number % 1, GOLDEN * (number + 0.5) % 1
+        script = [
+            Step(1.2, "push", push, audio),
+            Step(2.3, "pause", command),
+            Step(3.3, "interrupt"),
+            Step(4.6, "push", (push + 0.5) % 1, audio),
+            Step(5.7, "interrupt", command),
+            Step(6.7, "wait"),
+        ]
+        done, recording = self._perform(script, rest=0.5)
         rounds = []
-        for number in range(count):
-            push, command = GOLDEN * number % 1, GOLDEN * (number + 0.5) % 1
-            script = [
-                Step(1.2, "push", push, audio),
-                Step(2.3, "pause", command),
-                Step(3.3, "interrupt"),
-                Step(4.6, "push", (push + 0.5) % 1, audio),
-                Step(5.7, "interrupt", command),
-                Step(6.7, "wait"),
-            ]
-            done, recording = self._perform(script, rest=0.5)
-            for index in (0, 3):
-                stopped, over = done.times[index + 1 : index + 3]
-                rounds.append(judge(recording, script[index + 1].do, done, done.times[index], stopped, over))
+        for index in (0, 3):
+            stopped, over = done.times[index + 1 : index + 3]
+            rounds.append(judge(recording, script[index + 1].do, done, done.times[index], stopped, over))
         return rounds
 
-    def onsets(self, count: int) -> list[Onset]:
-        """Push utterances, each after two seconds and more of nothing."""
-        length = 0.6
-        onsets = []
-        for number in range(1, count + 1):
-            audio = pcm(voice(length, self._subject.rate, number))
-            done, recording = self._perform([Step(2.5, "push", GOLDEN * number % 1, audio)], rest=length + 1.0)
-            begin, end = done.times[0], done.times[0] + 1.0
-            match, place = likeness(voice(length, RATE, number)[:ONSET], recording.between(begin, end))
-            onsets.append(Onset(match, 1000 * (recording.at(recording.index(begin) + place) - begin)))
-        return onsets
+    def onset(self, number: int) -> list[Onset]:
+        """Push an utterance after two seconds and more of nothing.
 
-    def stall(self, seconds: float, follow: float, number: int) -> Stall:
+        Args:
+            number: of the onset, from 0; sets the voice, too.
+        """
+        length, seed = 0.6, number + 1
+        audio = pcm(voice(length, self._subject.rate, seed))
+        done, recording = self._perform([Step(2.5, "push", GOLDEN * seed % 1, audio)], rest=length + 1.0)
+        begin, end = done.times[0], done.times[0] + 1.0
+        match, place = likeness(voice(length, RATE, seed)[:ONSET], recording.between(begin, end))
+        return [Onset(match, 1000 * (recording.at(recording.index(begin) + place) - begin))]
+
+    def stall(self, seconds: float, follow: float, number: int) -> list[Stall]:
         """Block the sender in the midst of a long sound, and follow the delay."""
         begin, rate = 4.5, self._subject.rate
         length, seed = begin + seconds + follow + 1.0, 1000 + number
@@ -229,7 +278,7 @@ class Session:
             voice(length, RATE, seed),
             Reads(np.array([at for at, _ in reads]), np.array([(place - first) * RATE / rate for _, place in reads])),
         )
-        return Stall(
+        stall = Stall(
             seconds=seconds,
             blocked_seconds=gone_on - blocked,
             buffered=aftermath(told, blocked, gone_on),
@@ -237,6 +286,7 @@ class Session:
             delays=told.since(gone_on),
             heard_delays=heard.since(gone_on),
         )
+        return [stall]
 
     def _perform(self, script: Sequence[Step], rest: float, late: bool = True) -> tuple[Done, Recording]:
         """Have a script done; returns it with what was recorded until a time after its last step."""

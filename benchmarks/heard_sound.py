@@ -66,7 +66,11 @@ def pcm(sound: Wave) -> bytes:
 
 @dataclass(frozen=True)
 class Recording:
-    """What was played to a listener, and when."""
+    """What was played to a listener, and when.
+
+    A piece leaves the jitter buffer as a whole, for a sound device, which takes time of its own; that is the time of
+    the sample in its middle.
+    """
 
     samples: NDArray[np.float32]
     """Of shape (samples,), full scale 1, at :data:`RATE`."""
@@ -80,15 +84,16 @@ class Recording:
         """Make one of pieces.
 
         Args:
-            samples: of all pieces.
+            samples: of all pieces, two of them at least, all of one size.
             ends: where each piece ends, in samples by the recorder's count.
-            arrived: when each piece came.
+            arrived: when each piece came, in seconds.
         """
         # A piece may come late but never early, and the clock of a sound only ever falls behind that of the system, as
-        # it does where the machine is too busy; so of a piece and all that follow, the one that came soonest after its
-        # last sample sets the clock.
-        soonest = np.minimum.accumulate((arrived - ends / RATE)[::-1])[::-1]
-        return cls(samples, ends - ends[-1] + len(samples), ends / RATE + soonest)
+        # it does where the machine is too busy; so of a piece and all that follow, the one that came soonest sets the
+        # clock.
+        own = ends / RATE
+        soonest = np.minimum.accumulate((arrived - own)[::-1])[::-1]
+        return cls(samples, ends - ends[-1] + len(samples), own + soonest + (ends[-1] - ends[-2]) / RATE / 2)
 
     def at(self, index: int) -> float:
         """When a sample was played."""

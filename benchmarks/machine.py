@@ -22,6 +22,12 @@ def about() -> dict[str, Any]:
     }
 
 
+def stolen_seconds() -> float:
+    """For how long other machines have had a core that this one wanted, so far; 0 where the system does not tell."""
+    told = Path("/proc/stat")
+    return int(told.read_text().split()[8]) / os.sysconf("SC_CLK_TCK") if told.exists() else 0.0
+
+
 def _processor() -> str:
     """Its name, where the system tells."""
     told = Path("/proc/cpuinfo")

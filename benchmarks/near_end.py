@@ -26,6 +26,7 @@ import numpy as np
 from aioice import ice
 from numpy.typing import NDArray
 
+from benchmarks.machine import stolen_seconds
 from benchmarks.near_tracks import RATE, TRACKS, Speaker
 from playback import tuning
 
@@ -74,12 +75,6 @@ def timed(module: Any, track: Any, told: Timed, start: Callable[[], Awaitable[No
             return data
 
     return TimedTrack()
-
-
-def stolen_seconds() -> float:
-    """For how long other machines have had a core that this one wanted, so far; 0 where the system does not tell."""
-    told = Path("/proc/stat")
-    return int(told.read_text().split()[8]) / os.sysconf("SC_CLK_TCK") if told.exists() else 0.0
 
 
 class Calls:

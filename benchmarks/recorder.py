@@ -1,4 +1,4 @@
-"""A recorder within a page: keeps the sound of a stream in pieces, each with when it came. For benchmarks and tests."""
+"""A recorder within a page: keeps the sound of a track in pieces, each with when it came. For benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -9,33 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 
-# A piece has 2,048 samples: each costs the page a message, and the best of a second's pieces set the clock.
-_WORKLET: Final = """
-registerProcessor("recorder", class extends AudioWorkletProcessor {
-  samples = new Float32Array(2048);
-  count = 0;
+PIECE_SECONDS: Final = 0.010
+"""How much Chromium takes out of its jitter buffer at a time."""
 
-  process([[channel]]) {
-    if (channel) this.samples.set(channel, this.count);
-    else this.samples.fill(0, this.count, this.count + 128);
-    this.count += 128;
-    if (this.count === this.samples.length) {
-      this.port.postMessage({ end: currentFrame + 128, samples: this.samples });
-      this.count = 0;
-    }
-    return true;
-  }
-});
-"""
+# A processor sees what the jitter buffer gives out as it does, where Web Audio has a queue in between. Seconds of what
+# comes are kept while the page is busy with something else.
 _RECORD: Final = """
-async ([rate, worklet]) => {
-  const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
-  await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(worklet)}`);
-  const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
+() => {
   window.recording = [];
-  recorder.port.onmessage = ({ data }) => recording.push({ ...data, arrived: performance.now() });
-  window.context = context;
-  window.recorder = recorder;
+  const [track] = %s.getAudioTracks();
+  const pieces = new MediaStreamTrackProcessor({ track, maxBufferSize: 1000 }).readable.getReader();
+  let end = 0;
+  const keep = ({ done, value }) => {
+    if (done) return;
+    const arrived = performance.now();
+    const samples = new Float32Array(value.numberOfFrames);
+    value.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
+    end += samples.length;
+    recording.push({ end, samples, arrived, rate: value.sampleRate });
+    value.close();
+    pieces.read().then(keep);
+  };
+  pieces.read().then(keep);
 }
 """
 _PACK: Final = """
@@ -44,32 +39,44 @@ async () => {
   const bytes = new Uint8Array(await new Blob(pieces.map(({ samples }) => samples)).arrayBuffer());
   let text = "";
   for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return { audio: btoa(text), ends: pieces.map(({ end }) => end), arrived: pieces.map(({ arrived }) => arrived) };
+  return {
+    audio: btoa(text),
+    ends: pieces.map(({ end }) => end),
+    arrived: pieces.map(({ arrived }) => arrived),
+    rates: [...new Set(pieces.map(({ rate }) => rate))],
+  };
 }
 """
 
 
-def install(page: Page, rate: int) -> None:
-    """Put ``context``, ``recorder`` and ``recording`` into a page; what is connected to the recorder is recorded.
+def install(page: Page, stream: str) -> None:
+    """Put ``recording`` into a page: what it is told is recorded from now on.
 
     Args:
-        page: its policy must not forbid worklets.
-        rate: of the samples, in Hz.
+        page: of Chromium, which is alone in having what this takes.
+        stream: the MediaStream whose first audio track is recorded, as an expression in the page. Something else has
+            to play it: nobody takes sound out of the jitter buffer for a recorder alone.
     """
-    page.evaluate(_RECORD, [rate, _WORKLET])
+    page.evaluate(_RECORD % stream)
 
 
-def pieces(page: Page, which: str) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+def pieces(page: Page, which: str, rate: int) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """What was recorded.
 
     Args:
         page: where.
         which: the pieces, as an expression in the page.
+        rate: of the samples, in Hz.
 
     Returns:
         The samples, full scale 1; where each piece ends, in samples since the recording began; and when each came, by
         the page's clock, in milliseconds.
+
+    Raises:
+        RuntimeError: there is nothing, or it has another rate.
     """
     told = page.evaluate(_PACK % which)
+    if told["rates"] != [rate]:
+        raise RuntimeError(f"what was recorded has these rates: {told['rates']}, expected {rate} Hz alone")
     samples = np.frombuffer(base64.b64decode(told["audio"]), np.float32)
     return samples, np.asarray(told["ends"], float), np.asarray(told["arrived"], float)

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from benchmarks import recorder
+from benchmarks.heard_sound import RATE, Recording
 from tests.needs import need_program
 
-RATE: Final = 48_000
 PATIENCE_SECONDS: Final = 20.0
 SETTLING_SECONDS: Final = 6.0
 """How long a browser's jitter buffer takes to come down to what the connection needs."""
@@ -62,30 +62,6 @@ RTCPeerConnection.prototype.createDataChannel = function (...options) {
 };
 """
 
-_LISTEN: Final = 'context.createMediaStreamSource(document.querySelector("audio").srcObject).connect(recorder), 0'
-
-
-@dataclass(frozen=True)
-class Sound:
-    """What was received."""
-
-    samples: NDArray[np.float32]
-    """The samples, full scale 1."""
-    ends: NDArray[np.float64]
-    """Where each piece of them ends, in samples since the recording began."""
-    arrived: NDArray[np.float64]
-    """When each piece came, by the page's clock, in milliseconds."""
-
-    def at_ms(self, index: int) -> float:
-        """When a sample was received, by the page's clock.
-
-        Of the pieces around it, the one that came soonest after its last sample sets the clock; on a busy machine the
-        clock of the sound falls behind for good.
-        """
-        first = self.ends[0] - (self.ends[1] - self.ends[0])
-        near = np.abs(self.ends - first - index) < RATE / 2
-        return float(1000 * (first + index) / RATE + np.min((self.arrived - 1000 * self.ends / RATE)[near]))
-
 
 @dataclass
 class Visit:
@@ -118,22 +94,22 @@ class Visit:
         self.page.wait_for_timeout(1000 * seconds)
 
     def record(self, settling_seconds: float = SETTLING_SECONDS) -> None:
-        """Begin to keep what arrives, and let the connection settle; the visit has to be a lenient one."""
-        recorder.install(self.page, RATE)
-        self.page.evaluate(_LISTEN)
+        """Begin to keep what arrives, and let the connection settle."""
+        recorder.install(self.page, 'document.querySelector("audio").srcObject')
         self.rest(settling_seconds)
 
     def await_silence(self) -> None:
         """Wait until the newest fifth of a second of the recording is silent."""
-        self.wait("recording.slice(-5).every(({ samples }) => samples.every((sample) => Math.abs(sample) < 0.001))")
+        self.wait("recording.slice(-20).every(({ samples }) => samples.every((sample) => Math.abs(sample) < 0.001))")
 
     def here(self) -> int:
         """The place in the recording that is reached now, for :meth:`sound`."""
         return int(self.page.evaluate("recording.length"))
 
-    def sound(self, begin: int = 0) -> Sound:
-        """What was recorded from a place on."""
-        return Sound(*recorder.pieces(self.page, f"recording.slice({begin})"))
+    def sound(self, begin: int = 0) -> Recording:
+        """What was recorded from a place on; its times are by the page's clock."""
+        samples, ends, arrived = recorder.pieces(self.page, f"recording.slice({begin})", RATE)
+        return Recording.received(samples, ends, arrived / 1000)
 
     def received(self, *kinds: str) -> list[dict[str, Any]]:
         """What the server has told, of some kinds."""
@@ -227,7 +203,6 @@ def visiting(
     *,
     size: tuple[int, int] = (1440, 900),
     scheme: Literal["light", "dark"] = "light",
-    lenient: bool = False,
 ) -> Iterator[Visit]:
     """The page, connected; at the end nothing may have gone wrong in it.
 
@@ -236,7 +211,6 @@ def visiting(
         address: the server's.
         size: of the window.
         scheme: whether the system is set to light or dark.
-        lenient: leave the page's content security policy out, which keeps a recorder out.
     """
     width, height = size
     context = browser.new_context(
@@ -244,7 +218,6 @@ def visiting(
         color_scheme=scheme,
         is_mobile=width < 500,
         has_touch=width < 500,
-        bypass_csp=lenient,
         permissions=["microphone"],
     )
     context.add_init_script(_WATCH)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import heard
+from benchmarks import heard, heard_figures
 from benchmarks.chromium import loopback_only
 from benchmarks.heard import CALLS, main, middle_of, rows
-from benchmarks.heard_figures import GOLDEN, QUICK, Found, Onset, Round, Stall, full, judge
+from benchmarks.heard_figures import GOLDEN, QUICK, Effort, Found, Onset, Round, Stall, full, judge
 from benchmarks.heard_sender import SUBJECTS, Done
 from benchmarks.heard_sound import (
     ONSET,
@@ -48,7 +51,7 @@ def received(samples: NDArray[np.float64], late: dict[int, float] | None = None)
     whole = np.zeros(math.ceil(len(samples) / PIECE) * PIECE, np.float32)
     whole[: len(samples)] = samples
     ends = np.arange(PIECE, len(whole) + 1, PIECE)
-    arrived = BEGIN + ends / RATE
+    arrived = BEGIN + (ends - PIECE / 2) / RATE
     for piece, seconds in (late or {}).items():
         arrived[piece] += seconds
     return Recording.received(whole, COUNTED + ends.astype(float), arrived)
@@ -271,7 +274,7 @@ def found_of(subject: str, late: float = 0.0) -> Found:
         )
         for seconds in full(1).stalls
     ]
-    return Found(subject, rounds, onsets, stalls, [0.1, 0.2], {"base": 10.0, "output": 30.0}, 0.5)
+    return Found(subject, rounds, onsets, stalls, [0.1, 0.2], 0.5)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, late: float = 0.0) -> None:
@@ -357,6 +360,60 @@ def test_no_other_address_than_the_loopback_s_is_offered() -> None:
     other = "a=candidate:1 1 udp 1 192.0.2.7 5000 typ host\r\n"
     own = "a=candidate:2 1 udp 1 127.0.0.1 5001 typ host\r\n"
     assert loopback_only(f"v=0\r\n{other}{own}a=mid:0\r\n") == f"v=0\r\n{own}a=mid:0\r\n"
+
+
+# What is disturbed
+
+
+class Disturbed:
+    """A machine of which others take cores, for so many seconds in one measurement after the other; then no more."""
+
+    def __init__(self, thefts: list[float]) -> None:
+        self.thefts = iter(thefts)
+        self.stolen = 7.0
+        self.connections: list[list[str]] = []
+
+    def session(self, *_: object) -> MagicMock:
+        """One on a new connection."""
+        done: list[str] = []
+        self.connections.append(done)
+        late_ms: list[float] = []
+
+        def measure(kind: str, number: int) -> list[str]:
+            self.stolen += next(self.thefts, 0.0)
+            late_ms.append(number)
+            done.append(f"{kind} {number}")
+            return done[-1:]
+
+        return MagicMock(late_ms=late_ms, round=partial(measure, "round"), onset=partial(measure, "onset"))
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, machine: Disturbed, repeats: int) -> Found:
+    """What is found in two rounds and two onsets."""
+    connected = nullcontext(MagicMock(clock_error_ms=lambda: 0.5))
+    monkeypatch.setattr(heard_figures, "Session", machine.session)
+    for name in ("sending", "listening"):
+        monkeypatch.setattr(heard_figures, name, lambda *_: connected)
+    monkeypatch.setattr(heard_figures, "stolen_seconds", lambda: machine.stolen)
+    effort = Effort(rounds=2, stalls=(), stall_rounds=0, repeats=repeats)
+    return heard_figures.measure(MagicMock(), SUBJECTS[0], effort, lambda _: None)
+
+
+def test_what_is_disturbed_is_measured_again_on_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Disturbed([0.01, 0.3])
+    found = measured(monkeypatch, machine, repeats=5)
+    assert machine.connections == [["round 0", "round 1"], ["round 1", "onset 0", "onset 1"]]
+    assert [found.rounds, found.onsets] == [["round 0", "round 1"], ["onset 0", "onset 1"]]
+    assert (found.repeated, found.disturbed) == (1, 0)
+    assert found.late_ms == [0, 1, 0, 1]  # of what counts
+
+
+def test_it_is_measured_all_the_same_where_that_happens_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Disturbed([0.3] * 6)
+    found = measured(monkeypatch, machine, repeats=3)
+    assert machine.connections == [["round 0"]] * 3 + [["round 0", "round 1", "onset 0", "onset 1"]]
+    assert len(found.rounds) == len(found.onsets) == 2
+    assert (found.repeated, found.disturbed) == (3, 3)
 
 
 # With Chromium
