@@ -168,7 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
     console.print(_stalls(effort, found))
     console.print(NOTES)
     if options.json:
-        text = json.dumps(_as_json(versions, machine, lines, found), indent=2, ensure_ascii=False, allow_nan=False)
+        # Without indentation: thousands of delays would each have a line of their own.
+        text = json.dumps(_as_json(versions, machine, lines, found), ensure_ascii=False, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
     missed = any(line.met(each) is False for line in lines for each in found)
     return 1 if options.check and missed else 0

@@ -110,7 +110,6 @@ class Stall:
     """The same by what was heard: from the read of a sound until that sound was heard."""
     delays: list[tuple[float, float]]
     """Of the jitter buffer, each with the seconds since the end of the stall; in milliseconds."""
-    heard_delays: list[tuple[float, float]]
 
 
 @dataclass
@@ -284,7 +283,6 @@ class Session:
             buffered=aftermath(told, blocked, gone_on),
             heard=aftermath(heard, blocked, gone_on),
             delays=told.since(gone_on),
-            heard_delays=heard.since(gone_on),
         )
         return [stall]
 

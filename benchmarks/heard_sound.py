@@ -166,8 +166,8 @@ class Delays:
     """The delays."""
 
     def since(self, begin: float) -> list[tuple[float, float]]:
-        """Each as seconds since a time, and the delay in milliseconds."""
-        return [(float(at - begin), 1000 * float(delay)) for at, delay in zip(self.times, self.seconds, strict=True)]
+        """Each as seconds since a time, to the hundredth, and the delay in milliseconds, to the tenth."""
+        return list(zip((self.times - begin).round(2).tolist(), (1000 * self.seconds).round(1).tolist(), strict=True))
 
 
 def mean_delays(times: Wave, sums: Wave, counts: Wave) -> Delays:

@@ -74,11 +74,13 @@ def recorded(settled: Visit) -> Visit:
 
 # Where other machines take the cores for some seconds, WebRTC drops sound, as it should. What is wrong is so each time.
 by_ear = pytest.mark.flaky(reruns=4, reruns_delay=10)
+ATTEMPTS_SECONDS = 600
 
 # The sound
 
 
 @by_ear
+@pytest.mark.timeout(ATTEMPTS_SECONDS)
 class TestSound:
     """One page for all of them: to settle takes its time."""
 
@@ -293,6 +295,7 @@ def speech(text: str) -> NDArray[np.float64]:
 
 
 @by_ear
+@pytest.mark.timeout(ATTEMPTS_SECONDS)
 def test_the_user_talks_over_the_agent(
     playwright: Playwright, address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

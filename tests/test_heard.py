@@ -270,7 +270,6 @@ def found_of(subject: str, late: float = 0.0) -> Found:
             Aftermath(20, 30 + late, late / 10 or 0.2),
             Aftermath(50, 60, 0.2),
             [(0.1, 20)],
-            [(0.1, 50)],
         )
         for seconds in full(1).stalls
     ]
