@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
 import wave
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -94,6 +96,15 @@ class Runner:
         )
         return report
 
+    def quietly(self, track: str, calls: int, *options: str) -> Report:
+        """The same, tried again where other machines take this one's cores; the least disturbed of all tries."""
+        best: Report = {"stolen": math.inf}
+        for _ in range(1 if self.short else MOST_ATTEMPTS):
+            best = min(best, self(track, calls, *options), key=itemgetter("stolen"))
+            if best["stolen"] < DISTURBED:
+                break
+        return best
+
 
 # What there is to find out
 
@@ -126,7 +137,7 @@ def costs(run: Runner) -> Report:
 def lateness(run: Runner) -> Report:
     """For each kind of track and number of calls: CPU time, and how late frames are."""
     rows = [
-        {"track": track, "calls": calls, **run(track, calls, "--freeze")}
+        {"track": track, "calls": calls, **run.quietly(track, calls, "--freeze")}
         for track in ("floor", "frames", "opus")
         for calls in (COUNTS[:4] if run.short else COUNTS)
     ]
@@ -156,7 +167,7 @@ def tuning(run: Runner) -> Report:
     for _ in range(1 if run.short else 3):
         for track, calls in (("frames", CALLS), ("opus", 2 * CALLS)):
             for name, options in settings.items():
-                told[track][name].append(run(track, calls, *options))
+                told[track][name].append(run.quietly(track, calls, *options))
     return {
         track: {
             name: {

@@ -64,6 +64,29 @@ def test_calls_run_with_real_senders(track: str, scene: str, speech: Path) -> No
         assert 0 <= report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
 
 
+@pytest.mark.parametrize(
+    ("stolen", "short", "tries", "best"),
+    [
+        ([0.3, 0.01, 0.0], False, 2, 0.01),
+        ([0.3, 0.2, 0.5, 0.6, 0.4, 0.0], False, 5, 0.2),
+        ([0.3, 0.0], True, 1, 0.3),
+    ],
+)
+def test_what_was_disturbed_is_tried_again(
+    stolen: list[float], short: bool, tries: int, best: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def run(*_: object) -> dict[str, float]:
+        tried.append(stolen[len(tried)])
+        return {"stolen": tried[-1]}
+
+    monkeypatch.setattr(Runner, "__call__", run)
+    runner = Runner(Path("speech.wav"), Console(quiet=True), short=short)
+    assert runner.quietly("opus", 5)["stolen"] == best
+    assert len(tried) == tries
+
+
 def test_what_fails_is_told(tmp_path: Path) -> None:
     silent = tmp_path / "none.wav"
     with pytest.raises(RuntimeError, match=r"near_end(.|\n)*FileNotFoundError"):
