@@ -31,8 +31,8 @@ PACKET_SAMPLES: Final = round(CLOCK_RATE * PTIME_SECONDS)
 SAMPLE_RATES: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
 """What an Opus encoder takes, in Hz (RFC 6716, section 2.1.3 and libopus)."""
 
-BITRATES: Final = range(6_000, 510_001)
-"""In bits per second (RFC 6716, section 2.1.1)."""
+BITRATES: Final = range(6_000, 256_001)
+"""In bits per second: from RFC 6716, section 2.1.1, to what FFmpeg takes for one channel."""
 
 COMPLEXITIES: Final = range(11)
 """RFC 6716, section 2.1.5."""
@@ -52,10 +52,13 @@ _LEAD_SAMPLES: Final = 480
 
 _IDLE_FRAMES: Final = round(IDLE_SECONDS / PTIME_SECONDS)
 _TIME_BASE: Final = Fraction(1, CLOCK_RATE)
+_LEAST_LOSS: Final = 0.06
+"""Below it, libopus has no in-band FEC at 32 kbit/s (src/opus_encoder.c, decide_fec: not at 5 % and less)."""
 _OPUS: Final = "audio/opus"
 _ADVICE: Final = (
-    "call playback.opus.prefer_opus(peer_connection, sender), or setCodecPreferences() of its transceiver,"
-    " before the offer or the answer is made; if the other side has no Opus, use a PlaybackTrack"
+    "call playback.opus.prefer_opus(peer_connection, sender), or setCodecPreferences() of its transceiver, before"
+    " createOffer() or, where an offer is answered, before setRemoteDescription(); if the other side has no Opus, use a"
+    " PlaybackTrack"
 )
 
 
@@ -77,20 +80,21 @@ class OpusPlaybackTrack(ControllerTrack):
         sender = peer_connection.addTrack(OpusPlaybackTrack(controller))
         prefer_opus(peer_connection, sender)
 
-    Only the controller knows what is played: its states, events and positions are the same with either track.
+    Only the controller knows what is played: its states, events and positions are the same with either track. But
+    aiortc tells a receiver how loud each frame is (RFC 6464), and not each packet: what looks for the active speaker by
+    that does not see this track.
 
     Args:
         controller: what to play, mono at 8, 12, 16, 24 or 48 kHz; it can have one live reader.
-        bitrate: bits per second, 6,000 to 510,000, on average over what people listen to; even, tonal voices take up
-            to twice of that. 32,000 is within what full-band mono speech needs (RFC 7587, section 3.1.1: 28 to 40
-            kbit/s).
+        bitrate: what the encoder aims at, in bits per second, 6,000 to 256,000. ``voip`` keeps close to it; ``audio``
+            and ``lowdelay`` spend up to twice as much on even, tonal voices, and would sound worse otherwise. 32,000 is
+            within what full-band mono speech needs (RFC 7587, section 3.1.1: 28 to 40 kbit/s).
         complexity: 0 to 10: how much CPU the encoder may use.
-        application: what the encoder is tuned for. ``audio`` sounds like ``voip`` for half of the CPU, ``voip`` keeps
-            closer to the bit rate, and ``lowdelay`` is like ``audio``, 4 ms faster, and without FEC. The page on
-            performance has the figures.
+        application: what the encoder is tuned for. ``audio`` sounds like ``voip`` for half of the CPU and more bits,
+            and ``lowdelay`` is like ``audio``, 4 ms faster, and without FEC. The page on performance has the figures.
         expected_loss: the share of packets that is expected to be lost, 0 to 1. Above 0, a packet of speech also holds
-            the one before it, more coarsely (in-band FEC), for a receiver that makes use of it; ``lowdelay`` has no
-            such thing, and only leans less on what came before.
+            the one before it, more coarsely (in-band FEC), for a receiver that makes use of it; libopus does that from
+            6 % on, so less counts as much. ``lowdelay`` has no such thing, and only leans less on what came before.
         idle: ``"nothing"``, or ``"silence"`` to send packets of silence, for a peer that takes a gap for a loss.
         close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
 
@@ -121,8 +125,6 @@ class OpusPlaybackTrack(ControllerTrack):
             if value not in get_args(values):
                 raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, get_args(values)))}")
         check_share("expected_loss", expected_loss)
-        super().__init__(controller, close_controller=close_controller)
-
         self._encoder: Final = av.CodecContext.create("libopus", "w")
         self._encoder.sample_rate = output.sample_rate
         self._encoder.format = "s16"
@@ -132,9 +134,12 @@ class OpusPlaybackTrack(ControllerTrack):
             "application": application,
             "compression_level": str(int(complexity)),
             "frame_duration": str(round(1000 * PTIME_SECONDS)),
-            "packet_loss": str(round(100 * expected_loss)),
+            "packet_loss": str(round(100 * max(expected_loss, _LEAST_LOSS)) if expected_loss else 0),
             "fec": str(int(expected_loss > 0)),
         }
+        self._encoder.open()  # what it has against any of this is told before the controller is claimed
+        super().__init__(controller, close_controller=close_controller)
+
         self._frame: Final = av.AudioFrame("s16", "mono", self._samples)
         self._frame.sample_rate = output.sample_rate
         self._frame.time_base = Fraction(1, output.sample_rate)
@@ -150,9 +155,11 @@ class OpusPlaybackTrack(ControllerTrack):
         """The next packet, when it is due; while there is nothing to hear, the first one after that.
 
         Raises:
-            CodecError: the sender that asks for it has to send another codec.
+            CodecError: the sender that asks for it has to send another codec. That is seen where a sender reads this
+                track itself, not through a relay.
             MediaStreamError: the track was stopped.
         """
+        self._check_live()
         self._check_codec()
         while not self._ready:
             self._ready.extend(self.packets(await self._tick() * PACKET_SAMPLES))
@@ -208,13 +215,17 @@ def _stamped(packet: av.Packet[Any], pts: int) -> av.Packet[av.AudioStream]:
 def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> None:
     """Have a connection choose Opus for what a sender sends, if the other side has it.
 
-    To be called before the offer or the answer is made. All other codecs stay, in their order.
+    To be called before ``createOffer()`` or, where an offer is answered, before ``setRemoteDescription()``. It sets the
+    codec preferences: Opus, then all others that aiortc has.
 
     Raises:
         ValueError: the sender is not one of this connection's, or does not send audio.
+        RuntimeError: the connection has an offer already: codecs were chosen when it came.
     """
     if sender.kind != "audio":
         raise ValueError(f"the sender is one of {sender.kind}, expected one of audio")
+    if peer_connection.signalingState == "have-remote-offer":
+        raise RuntimeError("the connection has an offer already, expected prefer_opus before setRemoteDescription()")
     for transceiver in peer_connection.getTransceivers():
         if transceiver.sender is sender:
             codecs = RTCRtpSender.getCapabilities("audio").codecs

@@ -103,6 +103,15 @@ def test_the_bit_rate_and_the_complexity_are_libopus_s() -> None:
     assert np.mean(sizes_of(bitrate=32_000)) * 8 / 0.02 == pytest.approx(32_000, rel=0.4)
 
 
+@pytest.mark.parametrize("bitrate", [6_000, 256_000])
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+def test_the_least_and_the_greatest_bit_rate_are_encoded(rate: int, bitrate: int) -> None:
+    controller = PlaybackController(AudioFormat(rate))
+    controller.push(speech(0.5, rate))
+    packets = sent_by(OpusPlaybackTrack(controller, bitrate=bitrate), 20)
+    assert (np.mean([packet.size for packet in packets]) > 200) == (bitrate == 256_000)
+
+
 def modes(**options: Any) -> set[str]:
     """Which of its three coders Opus uses (RFC 6716, section 3.1: table 2)."""
     return {"SILK" if toc >> 3 < 12 else "hybrid" if toc >> 3 < 16 else "CELT" for toc, *_ in spoken(**options)}
@@ -123,10 +132,11 @@ def test_low_delay_is_another_coder() -> None:
 def test_where_loss_is_expected_packets_hold_the_one_before_too() -> None:
     # The second bit of what SILK writes for a single frame tells whether that is there (RFC 6716, section 4.2.3).
     def share(expected_loss: float) -> float:
-        packets = spoken(expected_loss=expected_loss, bitrate=24_000)
+        packets = spoken(expected_loss=expected_loss)
         return float(np.mean([packet[0] >> 3 < 16 and bool(packet[1] & 0x40) for packet in packets]))
 
     assert share(0) == 0
+    assert share(0.001) > 0.5
     assert share(0.2) > 0.5
 
 
@@ -195,6 +205,17 @@ async def test_what_was_made_together_is_handed_out_at_once_in_its_order() -> No
     assert first.pts is not None
     assert second.pts == first.pts + 480
     track.stop()
+
+
+async def test_what_is_left_of_a_pair_is_not_sent_after_the_end() -> None:
+    controller = PlaybackController()
+    track = OpusPlaybackTrack(controller)
+    packets_of(track, 12)
+    controller.push(speech(1, 48_000))
+    await track.recv()
+    track.stop()
+    with pytest.raises(MediaStreamError):
+        await track.recv()
 
 
 def test_silence_is_sent_if_that_is_asked_for() -> None:
@@ -311,6 +332,20 @@ async def test_opus_is_preferred_where_the_other_side_would_rather_have_another_
         await answerer.close()
 
 
+async def test_it_is_too_late_to_prefer_it_once_there_is_an_offer() -> None:
+    offerer, answerer = RTCPeerConnection(), RTCPeerConnection()
+    try:
+        offerer.addTransceiver("audio")
+        await offerer.setLocalDescription(await offerer.createOffer())
+        await answerer.setRemoteDescription(offerer.localDescription)
+        sender = answerer.addTrack(OpusPlaybackTrack(PlaybackController()))
+        with pytest.raises(RuntimeError, match=r"expected prefer_opus before setRemoteDescription\(\)"):
+            prefer_opus(answerer, sender)
+    finally:
+        await offerer.close()
+        await answerer.close()
+
+
 async def test_opus_is_preferred_only_for_a_sender_of_audio_of_this_connection() -> None:
     connection, other = RTCPeerConnection(), RTCPeerConnection()
     stranger = other.addTrack(OpusPlaybackTrack(PlaybackController()))
@@ -351,7 +386,7 @@ async def test_a_task_that_has_another_codec_at_hand_is_refused_each_time() -> N
     [
         (AudioFormat(48_000, 2), {}, ValueError, "expected 1 channel at one of 8000, "),
         (AudioFormat(44_100), {}, ValueError, r"44100.*expected 1 channel at one of 8000"),
-        (AudioFormat(48_000), {"bitrate": 5_999}, ValueError, "bitrate is 5999, expected 6,000 to 510,000"),
+        (AudioFormat(48_000), {"bitrate": 5_999}, ValueError, "bitrate is 5999, expected 6,000 to 256,000"),
         (AudioFormat(48_000), {"bitrate": 32.5}, TypeError, "bitrate is 32.5, expected a whole number"),
         (AudioFormat(48_000), {"complexity": 11}, ValueError, "complexity is 11, expected 0 to 10"),
         (AudioFormat(48_000), {"complexity": True}, TypeError, "complexity is True"),
