@@ -12,7 +12,7 @@ import sys
 import tempfile
 import wave
 from collections import defaultdict
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, get_args
@@ -28,6 +28,7 @@ from rich.table import Table
 from scipy.signal import correlate, resample_poly
 
 from benchmarks.calls import write_speech
+from benchmarks.machine import about
 from benchmarks.measure import cpu_ns
 from benchmarks.near_tracks import FRAME, FRAME_BYTES, RATE, ready
 from playback import AudioFormat, PlaybackController
@@ -70,11 +71,11 @@ class Encoding:
 
 def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """A row for each application and complexity."""
-    frames = ready(speech)[:SECOND]
+    frames = cycle(ready(speech))
     encoder, numbers = OpusEncoder(), count()
 
     def floor() -> None:
-        for frame in frames:
+        for frame in islice(frames, SECOND):
             frame.pts = next(numbers) * FRAME
             rtp.compute_audio_level_dbov(frame)
             encoder.encode(frame)
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         table.add_row(row["application"], str(row["complexity"]), *figures)
     Console().print(table)
     if options.json:
-        options.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps({"machine": about(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

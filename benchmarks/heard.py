@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -31,6 +28,7 @@ from rich.table import Table
 from benchmarks.chromium import browsing
 from benchmarks.heard_figures import FULL_ROUNDS, QUICK, Effort, Found, full, measure
 from benchmarks.heard_sender import SUBJECTS, Subject
+from benchmarks.machine import about
 
 WIDTH: Final = 110
 VERDICTS: Final = {True: "ok", False: "MISSED", None: ""}
@@ -93,7 +91,7 @@ CALLS: Final = (
     Row("push to sound", "ms", lambda found: [each.push_to_sound_ms for each in found.rounds]),
     Row("pause to silence", "ms", stopped("pause", "to_silence_ms")),
     Row("interrupt to silence", "ms", stopped("interrupt", "to_silence_ms"), SOON),
-    Row("interrupt to -20 dB", "ms", stopped("interrupt", "to_fall_ms")),
+    Row("interrupt to the end of the codec's noise", "ms", stopped("interrupt", "to_rest_ms")),
     Row("likeness of the first 20 ms", "", lambda found: [each.likeness for each in found.onsets], ALIKE, True),
     Row("late reads, 99th percentile", "ms", lambda found: [float(np.percentile(found.late_ms, 99))]),
 )
@@ -122,9 +120,9 @@ NOTES: Final = (
     "Each figure is a median, with the least and the greatest value. A tone of 1 kHz is pushed as one utterance into a"
     " controller that has been idle for more than a second; after 1.1 s it is paused (ramp of 5 ms) or interrupted (no"
     " fade). Calls are spread over the 20 ms between two reads. Sound and silence: the first and the last sample above"
-    " -40 dB of the tone; what is cut without a fade rings on in the codec, so it is told, too, when it had"
-    " fallen to -20 dB. An onset is that of a voice-like sound after 2.6 s of nothing, its likeness the normalised"
-    " correlation of its first 20 ms with what was heard. A stall blocks the sender's loop in the midst of a voice:"
+    " -30 dB of the tone; where it is cut without a fade, the codec leaves noise below that, so it is told, too,"
+    " when this had fallen to -40 dB. An onset is that of a voice-like sound after 2.6 s of nothing, its likeness the"
+    " normalised correlation of its first 20 ms with what was heard. A stall blocks the sender's loop within a voice:"
     " buffered is what getStats tells of the jitter buffer every 100 ms, the delay heard is from the read of a piece of"
     " 100 ms until it was heard; normal is within 40 ms of the two seconds before, for a second at least. Sound is"
     " heard as by a sound device that takes no time: each piece of 10 ms from when it left the jitter buffer on."
@@ -153,23 +151,21 @@ def main(arguments: list[str] | None = None) -> int:
     effort = QUICK if options.quick else full(options.rounds)
     subjects = [subject for subject in SUBJECTS if options.only is None or subject.name in options.only]
     console = Console(width=WIDTH, highlight=False)
-    machine = {"processors": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
     try:
         chromium, found = listen(subjects, effort, Console(stderr=True, highlight=False))
     except FileNotFoundError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    versions = {"chromium": chromium, "python": platform.python_version()} | {
-        package: version(package) for package in ("aiortc", "av")
-    }
+    machine = about()
+    machine["versions"]["Chromium"] = chromium
     lines = rows(effort)
-    told = ", ".join(f"{name} {number}" for name, number in versions.items())
-    console.print(f"{told}; {machine['processors']} processors, load {machine['load']} before")
+    told = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    console.print(f"{machine['processor']}, {machine['cores']} cores; {told}")
     console.print(_calls(found))
     console.print(_stalls(effort, found))
     console.print(NOTES)
     if options.json:
         # Without indentation: thousands of delays would each have a line of their own.
-        text = json.dumps(_as_json(versions, machine, lines, found), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_as_json(machine, lines, found), ensure_ascii=False, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
     missed = any(line.met(each) is False for line in lines for each in found)
     return 1 if options.check and missed else 0
@@ -275,12 +271,9 @@ def _number(figure: float) -> str:
     return f"{figure:,.0f}" if figure >= 10 else f"{figure:.1f}" if figure > 1 else f"{figure:.2f}"
 
 
-def _as_json(
-    versions: Mapping[str, str], machine: Mapping[str, object], lines: Sequence[Row], found: Sequence[Found]
-) -> dict[str, object]:
+def _as_json(machine: Mapping[str, object], lines: Sequence[Row], found: Sequence[Found]) -> dict[str, object]:
     return {
         "schema": SCHEMA,
-        "versions": dict(versions),
         "machine": dict(machine),
         "figures": list(_figures(lines, found)),
         "raw": [each.as_json() for each in found],

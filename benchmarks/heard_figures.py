@@ -14,8 +14,8 @@ from playwright.sync_api import Browser
 from benchmarks.chromium import Listener, listening
 from benchmarks.heard_sender import Done, Sender, Step, Subject, sending
 from benchmarks.heard_sound import (
-    FALLEN,
     HEARD,
+    NOISE,
     ONSET,
     RATE,
     Aftermath,
@@ -78,8 +78,8 @@ class Round:
     command: str
     push_to_sound_ms: float | None
     to_silence_ms: float | None
-    to_fall_ms: float | None
-    """From the command until the tone had fallen to a tenth of its level, -20 dB: the codec rings on below that."""
+    to_rest_ms: float | None
+    """From the command until the noise that the codec leaves where the tone is cut was over, too."""
     push_phase_ms: float
     """How long after the read before it the push came."""
     command_phase_ms: float
@@ -314,14 +314,14 @@ def judge(recording: Recording, command: str, done: Done, pushed: float, stopped
     sound = first_heard(recording, pushed, stopped, threshold) if early is None else None
     late = first_heard(recording, over - PTIME_SECONDS, over, threshold)
     silence = last_heard(recording, stopped, over, threshold) if late is None else None
-    fall = last_heard(recording, stopped, over, FALLEN * usual) if silence is not None else None
+    rest = last_heard(recording, stopped, over, NOISE * usual) if silence is not None else None
     reads = np.array([at for at, _ in done.reads])
     phases = [at - reads[max(0, int(np.searchsorted(reads, at)) - 1)] for at in (pushed, stopped)]
     return Round(
         command=command,
         push_to_sound_ms=None if sound is None else 1000 * (sound - pushed),
         to_silence_ms=None if silence is None else 1000 * (silence - stopped),
-        to_fall_ms=None if fall is None else 1000 * (fall - stopped),
+        to_rest_ms=None if rest is None else 1000 * (rest - stopped),
         push_phase_ms=1000 * float(phases[0]),
         command_phase_ms=1000 * float(phases[1]),
         level=usual,

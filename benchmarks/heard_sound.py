@@ -13,10 +13,14 @@ RATE: Final = 48_000
 """Of a recording, in Hz: the rate that Chromium decodes Opus to, so that nothing is resampled."""
 ONSET: Final = round(0.020 * RATE)
 """What of an utterance has to be there from its beginning, in samples."""
-HEARD: Final = 0.01
-"""The share of a tone's level that counts as sound: -40 dB."""
-FALLEN: Final = 0.1
-"""The share that it has fallen to before what is left is the ringing of a codec: -20 dB."""
+HEARD: Final = 10 ** (-30 / 20)
+"""The share of a tone's level that counts as sound: -30 dB.
+
+Where a tone is cut, Opus leaves noise in the rest of the packet, some 35 dB below it and for 15 ms; the tone itself
+hides that from an ear (H. Fastl, E. Zwicker, "Psychoacoustics", 3rd edition, section 4.4: postmasking).
+"""
+NOISE: Final = 10 ** (-40 / 20)
+"""The share that this noise is above, for it is told, too: -40 dB."""
 
 _HERTZ: Final = 1_000.0
 _LEVEL: Final = 0.5

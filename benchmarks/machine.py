@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ PACKAGES = ("playback", "aiortc", "av", "numpy", "transitions", "pyee", "uvloop"
 def about() -> dict[str, Any]:
     """The machine and the versions, for whoever compares."""
     return {
+        "date": date.today().isoformat(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {"Python": platform.python_version()}
+        | {name: found for name in PACKAGES if (found := _version(name))},
     }
 
 

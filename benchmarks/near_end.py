@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import stolen_seconds
 from benchmarks.near_tracks import RATE, TRACKS, Speaker
 from playback import tuning
+from playback.pacing import PTIME_SECONDS
 
 SETTLING_SECONDS: Final = 2.0
 """How long calls run before anything is counted."""
@@ -48,9 +49,12 @@ class Timed:
     stamps: list[float] = field(default_factory=list)
 
     def lateness(self, begin: float, end: float) -> NDArray[np.float64]:
-        """By how much each frame of a span of time came later than the most punctual of them, in seconds."""
+        """By how much each frame of a span of time came later than the most punctual of them, in seconds.
+
+        What is handed out together with the frame after it, as its lead, is none.
+        """
         times, stamps = np.asarray(self.times), np.asarray(self.stamps)
-        within = (times >= begin) & (times < end)
+        within = (times >= begin) & (times < end) & (np.diff(stamps, append=np.inf) > 0.9 * PTIME_SECONDS)
         ahead: NDArray[np.float64] = times[within] - stamps[within]
         return ahead - ahead.min() if len(ahead) else ahead
 

@@ -7,10 +7,11 @@ beside them.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.calls import LATE_MS
+from benchmarks.soak_watch import MEGABYTE
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "performance"
 RENEW: Final = "python -m benchmarks.report"
@@ -46,8 +48,7 @@ Results = dict[str, Any]
 def tables(results: Results) -> Iterator[tuple[str, str]]:
     """The name of each table of which there are figures, and the table in Markdown."""
     calls = results.get("calls", {})
-    if "machine" in calls:
-        yield "machine", _machine(calls["machine"])
+    yield "machine", _machines(results)
     for part, of_part in CALLS.items():
         if part in calls:
             yield part, of_part(calls)
@@ -56,11 +57,27 @@ def tables(results: Results) -> Iterator[tuple[str, str]]:
             yield name, of_all(results[name])
 
 
-def _machine(machine: Results) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"{machine['cores']} cores of {machine['processor']}, {machine['system']}, Python {machine['python']};"
-        f" {versions}.\n"
+def _machines(results: Results) -> str:
+    """What each figure was measured with."""
+    machines = {
+        f"python -m benchmarks.calls --only {part}": machine
+        for part, machine in results.get("calls", {}).get("machines", {}).items()
+    }
+    machines |= {f"python -m benchmarks.{name}": results[name]["machine"] for name in ALONE if name in results}
+    return _table(
+        ["command", "date", "machine", "versions"],
+        (
+            [
+                f"`{command}`",
+                machine["date"],
+                f"{machine['cores']} cores of {machine['processor']}, {machine['system']}",
+                ", ".join(
+                    f"{name} {version}"
+                    for name, version in {"Python": machine["python"], **machine["versions"]}.items()
+                ),
+            ]
+            for command, machine in machines.items()
+        ),
     )
 
 
@@ -68,7 +85,10 @@ def _costs(calls: Results) -> str:
     costs = calls["costs"]
     return _table(
         [f"{costs['calls']} calls", "CPU time, × ready-made frames"],
-        ([name, f"{ratio:.2f}"] for name, ratio in costs["ratios"].items()),
+        (
+            [name, f"{ratio:.2f} ({min(costs['raw'][name]):.2f} to {max(costs['raw'][name]):.2f})"]
+            for name, ratio in costs["ratios"].items()
+        ),
     )
 
 
@@ -82,7 +102,7 @@ def _capacity(calls: Results) -> str:
         (
             [
                 LABELS[track],
-                *(f"{told[track]} | {told[track] / speaking['frames']:.1f}" for told in (speaking, listening) if told),
+                *(f"{told[track]} | {told[track] / told['frames']:.1f}" for told in (speaking, listening) if told),
             ]
             for track in speaking
         ),
@@ -108,12 +128,11 @@ def _lateness(calls: Results) -> str:
 
 def _tuning(calls: Results) -> str:
     tuning = calls["tuning"]
-    numbers = {"frames": 20, "opus": 40}
     return _table(
         [
             "",
             *(
-                f"{numbers[track]} × {LABELS[track]}: CPU, µs | late: 99 % of a second, ms | 99 % of all, ms"
+                f"{tuning[track]['calls']} × {LABELS[track]}: CPU, µs | late: 99 % of a second, ms | 99 % of all, ms"
                 for track in tuning
             ),
         ],
@@ -121,12 +140,12 @@ def _tuning(calls: Results) -> str:
             [
                 f"`{setting}`" if "(" in setting else setting,
                 *(
-                    f"{tuning[track][setting]['cpu_us']:.0f} | {tuning[track][setting]['second_p99_ms']:.1f} |"
-                    f" {tuning[track][setting]['p99_ms']:.1f}"
-                    for track in tuning
+                    f"{told['settings'][setting]['cpu_us']:.0f} | {told['settings'][setting]['second_p99_ms']:.1f} |"
+                    f" {told['settings'][setting]['p99_ms']:.1f}"
+                    for told in tuning.values()
                 ),
             ]
-            for setting in tuning["frames"]
+            for setting in tuning["frames"]["settings"]
         ),
         width=1 + 3 * len(tuning),
     )
@@ -136,10 +155,7 @@ def _others(calls: Results) -> str:
     others = calls["others"]
     return _table(
         ["where", "its own track", "`PlaybackTrack`", "`OpusPlaybackTrack`"],
-        (
-            [name, *(f"{told[which]['ratio']:.2f}" for which in ("its own", "frames", "opus"))]
-            for name, told in others.items()
-        ),
+        ([name, *(f"{told[which]:.2f}" for which in ("its own", "frames", "opus"))] for name, told in others.items()),
     )
 
 
@@ -153,7 +169,6 @@ def _heard(heard: Results) -> str:
         (
             [f"{name}, {unit}" if unit else name, *(_span(cells[name, subject]) for subject in subjects)]
             for name, unit in units.items()
-            if "sender" not in name
         ),
     )
 
@@ -195,11 +210,16 @@ def _soak(soak: Results) -> str:
         "utterances": [f"{part['totals']['utterances']:,}" for part in parts],
         "samples accepted": [f"{part['totals']['accepted']:,}" for part in parts],
         "samples played + discarded": [f"{part['totals']['played'] + part['totals']['discarded']:,}" for part in parts],
+        "a read, × floor, in the first quarter and in the last": [_span_of(*part["reads"]) for part in parts],
         "live objects, after the first segment and at the end": [_first_and_last(part, "objects") for part in parts],
-        "memory of the process, MB": [_first_and_last(part, "rss", 2**20) for part in parts],
-        "memory of Python's objects, MB": ["", _first_and_last(parts[1], "traced", 2**20)],
+        "memory of the process, MB": [_first_and_last(part, "rss", MEGABYTE) for part in parts],
+        "memory of Python's objects, MB": ["", _first_and_last(parts[1], "traced", MEGABYTE)],
     }
     return _table(["", "as it is", "traced"], ([name, *cells] for name, cells in rows.items()))
+
+
+def _span_of(first: float, last: float) -> str:
+    return f"{first:.2f}, {last:.2f}"
 
 
 def _first_and_last(part: Results, what: str, unit: int = 1) -> str:
@@ -230,12 +250,21 @@ def _table(heads: Sequence[str], rows: Any, width: int | None = None) -> str:
 # Plots
 
 
-def plots(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The name of each plot of which there are figures, and the plot."""
+Plot = tuple[str, Callable[[list[Results]], Figure], list[Results]]
+"""Its name, what draws it, and of what."""
+
+
+def plots(results: Results) -> Iterator[Plot]:
+    """All of which there are figures."""
     if "lateness" in results.get("calls", {}):
-        yield "lateness", _plot_lateness(results["calls"]["lateness"]["rows"])
+        yield "lateness", _plot_lateness, results["calls"]["lateness"]["rows"]
     if "heard" in results:
-        yield "delay", _plot_delay(results["heard"]["raw"])
+        yield "delay", _plot_delay, results["heard"]["raw"]
+
+
+def _digest(figures: list[Results]) -> str:
+    """Tells whether a plot is of these figures: two releases of Matplotlib do not draw the same bytes."""
+    return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
 
 
 def _plot_lateness(rows: list[Results]) -> Figure:
@@ -263,9 +292,10 @@ def _plot_delay(raw: list[Results]) -> Figure:
     figure = Figure(figsize=(9.5, 3.4), layout="constrained")
     for axes, seconds in zip(figure.subplots(1, len(stalls), sharey=True, squeeze=False)[0], stalls, strict=True):
         for found in raw:
-            stall = next(stall for stall in found["stalls"] if stall["seconds"] == seconds)
-            at, delays = zip(*stall["delays"], strict=True)
-            axes.plot(at, delays, color=COLOURS[found["subject"]], linewidth=1.4, label=found["subject"])
+            for number, stall in enumerate(each for each in found["stalls"] if each["seconds"] == seconds):
+                at, delays = zip(*stall["delays"], strict=True)
+                label = "" if number else found["subject"]
+                axes.plot(at, delays, color=COLOURS[found["subject"]], linewidth=1.4, label=label)
         axes.set_xlim(-2, 12)
         axes.set_title(f"after {seconds:g} s", fontsize=9, color=_INK)
         _dress(axes, "buffered by Chromium, ms" if seconds == stalls[0] else "", "seconds since the end of the stall")
@@ -284,9 +314,9 @@ def _dress(axes: Axes, up: str, across: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write them, or see whether the tables are fresh; returns the exit code."""
+    """Write them, or see whether they are fresh; returns the exit code."""
     parser = argparse.ArgumentParser(prog=RENEW, description="Tables and plots for the docs.")
-    parser.add_argument("--check", action="store_true", help="write nothing, but see that the tables are fresh")
+    parser.add_argument("--check", action="store_true", help="write nothing, but see that all is fresh")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="(default: docs/performance)")
     options = parser.parse_args(arguments)
     folder: Path = options.folder
@@ -299,12 +329,16 @@ def main(arguments: list[str] | None = None) -> int:
                 stale.append(file.name)
         else:
             file.write_text(table, encoding="utf-8")
-    if not options.check:
+    for name, draw, figures in plots(results):
+        file, digest = folder / f"{name}.svg", _digest(figures)
+        if options.check:
+            if not file.exists() or digest not in file.read_text(encoding="utf-8"):
+                stale.append(file.name)
+            continue
         with mpl.rc_context({"svg.hashsalt": "playback", "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
-            for name, figure in plots(results):
-                picture = io.StringIO()
-                figure.savefig(picture, format="svg", metadata={"Date": None})
-                (folder / f"{name}.svg").write_text(picture.getvalue(), encoding="utf-8")
+            picture = io.StringIO()
+            draw(figures).savefig(picture, format="svg", metadata={"Date": None, "Identifier": digest})
+            file.write_text(picture.getvalue(), encoding="utf-8")
     if stale:
         sys.stderr.write(f"stale: {', '.join(stale)}; renew with: {RENEW}\n")
     return int(bool(stale))

@@ -29,6 +29,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import about
 from benchmarks.soak_account import Findings
 from benchmarks.soak_session import Session
 from benchmarks.soak_watch import (
@@ -48,6 +49,8 @@ from playback.chart import PLAYBACK
 
 WIDTH: Final = 110
 MOST_ROUNDS: Final = 1_000
+MOST_SLOWER: Final = 2.0
+"""How many times as long a read may take at the end: machines are noisy."""
 FEWEST_SEGMENTS: Final = 8
 """A quarter of them is for the warm-up; the first and the last quarter of the others are compared."""
 
@@ -97,6 +100,11 @@ class Outcome:
         return trends(self.samples, "traced" if self.plan.traced else "rss")
 
     @property
+    def reads(self) -> tuple[float, float]:
+        """What a read within speech took in the first and the last quarter after the warm-up, × the floor."""
+        return ends([one.ratio for one in warm(self.samples)])
+
+    @property
     def problems(self) -> list[str]:
         """Why the run has failed, in lines to read; none if it has not."""
         lines = [f"{name}: {number} times" for name, number in self.findings.failed.items()]
@@ -104,6 +112,9 @@ class Outcome:
         for trend in self.trends:
             if trend.grows:
                 lines.append(f"{trend.limit.name} grows: {_trend(trend)}")
+        first, last = self.reads
+        if last > MOST_SLOWER * first:
+            lines.append(f"reads take longer: {first:.2f} × floor in the first quarter, {last:.2f} in the last")
         for name, (first, last) in growing(self.samples).items():
             lines.append(f"more and more live objects: {name}, {first:,.0f} at first, {last:,.0f} at last")
         alive = [one.types.get(COUNTED["controllers"], 0) for one in (self.before, *self.samples)]
@@ -236,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = any(outcome.problems for outcome in outcomes)
     console.print("\nFAILED" if failed else "\nok", style="bold red" if failed else "bold")
     if options.json:
-        found = {"python": platform.python_version(), "ok": not failed, "parts": [*map(_as_json, outcomes)]}
+        found = {"machine": about(), "ok": not failed, "parts": [*map(_as_json, outcomes)]}
         options.json.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(failed)
 
@@ -266,8 +277,8 @@ def _trend(trend: Trend) -> str:
 
 
 def _summary(outcome: Outcome) -> str:
-    totals, samples = outcome.findings.totals, outcome.samples
-    first, last = ends([one.ratio for one in warm(samples)])
+    totals = outcome.findings.totals
+    first, last = outcome.reads
     leaves = len(set(outcome.findings.leaves) & set(PLAYBACK.leaves))
     lines = [
         "Each line is at rest, the last when all was closed. × floor: a read within speech. µs: all in all, by read.",
@@ -291,6 +302,7 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
         "problems": outcome.problems,
         "totals": dict(sorted(outcome.findings.totals.items())),
         "leaves": dict(sorted(outcome.findings.leaves.items())),
+        "reads": outcome.reads,
         "trends": {one.limit.name: {"slope": one.slope, "rise": one.rise} for one in outcome.trends},
         "samples": [asdict(one) | {"ratio": one.ratio} for one in outcome.samples],
         "left": left(outcome.before, outcome.after),

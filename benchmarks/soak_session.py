@@ -14,6 +14,7 @@ from benchmarks.soak_account import Account, Findings
 from benchmarks.soak_company import Company
 from benchmarks.soak_producers import Act, Producers
 from playback import AudioFormat, Fades, PlaybackController
+from playback.opus import SAMPLE_RATES, OpusPlaybackTrack
 from playback.track import PlaybackTrack
 
 OUTPUTS: Final = (*3 * (AudioFormat(24_000),), AudioFormat(48_000), AudioFormat(16_000), AudioFormat(48_000, 2))
@@ -69,7 +70,11 @@ class Session:
             self.company.stay()
         self.producers = Producers(self.controller, self.account, self._random, exact=self._exact, starves=starves)
         self._acts = dict((*self.producers.acts, *self._commands()))
-        self._track = PlaybackTrack(self.controller) if variant % 3 == 1 else None
+        self._track: PlaybackTrack | OpusPlaybackTrack | None = None
+        if variant % 3 == 1:
+            self._track = PlaybackTrack(self.controller)
+        elif variant % 3 == 2 and output.channels == 1 and output.sample_rate in SAMPLE_RATES:
+            self._track = OpusPlaybackTrack(self.controller)
         self._frame = bytearray(output.samples(FRAME_SECONDS) * output.frame_bytes)
         self._heard = 0
         self._findings.totals["controllers"] += 1
@@ -203,6 +208,9 @@ class Session:
             samples = self.controller.format.samples(FRAME_SECONDS)
             for _ in range(frames):
                 self._hear(self.controller.read(samples))
+        elif isinstance(self._track, OpusPlaybackTrack):
+            for number in range(frames):
+                self._track.packets(number)
         elif self._track is not None:
             for number in range(frames):
                 self._track.frame(number)

@@ -115,4 +115,4 @@ def test_parts_are_added_to_what_is_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert calls.main(["--only", "tuning", "--json", str(results)]) == 0
     told = json.loads(results.read_text())
     assert (told["costs"], told["tuning"]) == ({"short": True}, "told")
-    assert told["machine"]["versions"]["aiortc"]
+    assert told["machines"]["costs"]["versions"]["aiortc"]

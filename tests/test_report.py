@@ -58,15 +58,31 @@ def test_the_plots_are_pictures_with_words(folder: Path) -> None:
     calls["lateness"] = {"rows": [{"track": track, **row} for track in ("floor", "frames", "opus")]}
     (folder / "calls.json").write_text(json.dumps(calls))
     stall = {"seconds": 1.0, "delays": [(-1.0, 30.0), (0.1, 80.0), (1.0, 30.0)]}
-    heard = {"figures": [], "raw": [{"subject": "Opus", "stalls": [stall]}]}
+    raw = [{"subject": "Opus", "stalls": [stall]}]
+    heard = {"machine": calls["machines"]["costs"], "figures": [], "raw": raw}
     (folder / "heard.json").write_text(json.dumps(heard))
     assert main(["--folder", str(folder)]) == 0
+    assert main(["--check", "--folder", str(folder)]) == 0
     for name, words in (("lateness", "calls in one process"), ("delay", "seconds since the end of the stall")):
         text = (folder / f"{name}.svg").read_text()
         ElementTree.fromstring(text)
         assert words in text
         assert "Opus" in text
     assert "| 5 | `OpusPlaybackTrack` | 300 | 0.10 | 1.0 | 2.0 | 3.0 | 4.0 |" in (folder / "lateness.md").read_text()
+
+
+def test_a_plot_of_other_figures_is_stale(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heard = json.loads((folder / "heard.json").read_text())
+    heard["raw"][0]["stalls"][0]["delays"][0][1] += 1
+    (folder / "heard.json").write_text(json.dumps(heard))
+    assert main(["--check", "--folder", str(folder)]) == 1
+    assert capsys.readouterr().err == f"stale: delay.svg; renew with: {RENEW}\n"
+
+
+def test_the_page_has_all_that_is_made() -> None:
+    page = (FOLDER.parent / "performance.md").read_text(encoding="utf-8")
+    for file in (*FOLDER.glob("*.md"), *FOLDER.glob("*.svg")):
+        assert f"performance/{file.name}" in page
 
 
 def test_intelligibility_is_that_of_the_sound_wherever_it_begins() -> None:
