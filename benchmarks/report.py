@@ -60,24 +60,18 @@ def tables(results: Results) -> Iterator[tuple[str, str]]:
 def _machines(results: Results) -> str:
     """What each figure was measured with."""
     machines = {
-        f"python -m benchmarks.calls --only {part}": machine
+        f"benchmarks.calls --only {part}": machine
         for part, machine in results.get("calls", {}).get("machines", {}).items()
     }
-    machines |= {f"python -m benchmarks.{name}": results[name]["machine"] for name in ALONE if name in results}
+    machines |= {f"benchmarks.{name}": results[name]["machine"] for name in ALONE if name in results}
+    commands: dict[tuple[str, str, str], list[str]] = {}
+    for command, machine in machines.items():
+        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+        where = f"{machine['cores']} cores of {machine['processor']}, {machine['system']}"
+        commands.setdefault((machine["date"], where, versions), []).append(f"`python -m {command}`")
     return _table(
-        ["command", "date", "machine", "versions"],
-        (
-            [
-                f"`{command}`",
-                machine["date"],
-                f"{machine['cores']} cores of {machine['processor']}, {machine['system']}",
-                ", ".join(
-                    f"{name} {version}"
-                    for name, version in {"Python": machine["python"], **machine["versions"]}.items()
-                ),
-            ]
-            for command, machine in machines.items()
-        ),
+        ["date", "machine", "versions", "commands"],
+        ([*measured, "<br>".join(told)] for measured, told in commands.items()),
     )
 
 

@@ -77,7 +77,7 @@ def test_what_was_disturbed_is_tried_again(
 ) -> None:
     tried: list[float] = []
 
-    def run(*_: object) -> dict[str, float]:
+    def run(*_: object, **__: object) -> dict[str, float]:
         tried.append(stolen[len(tried)])
         return {"stolen": tried[-1]}
 
