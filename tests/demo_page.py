@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import av
 import httpx
+import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from starlette.applications import Starlette
 
@@ -22,6 +24,8 @@ from playback.demo.app import DemoSettings, create_app
 HOST = "http://127.0.0.1"
 SDP = {"content-type": "application/sdp"}
 PATIENCE_SECONDS = 20.0
+LOUD = 1000
+"""Of 32,767: what is heard, and no noise of a codec."""
 
 Message = dict[str, Any]
 
@@ -99,6 +103,16 @@ class Page:
     async def event(self, name: str, **values: Any) -> Message:
         """Wait for an event of the controller."""
         return await self.told("event", name=name, **values)
+
+    async def hears(self, seconds: float) -> None:
+        """Wait until there is something to hear, for so long at most."""
+        assert self.voice is not None
+        async with asyncio.timeout(seconds):
+            while True:
+                frame = await self.voice.recv()
+                assert isinstance(frame, av.AudioFrame)
+                if np.abs(frame.to_ndarray().astype(int)).max() > LOUD:
+                    break
 
     async def gone(self) -> None:
         """Wait until the data channel is closed."""
