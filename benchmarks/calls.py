@@ -46,6 +46,7 @@ ATTEMPTS: Final = 2
 """How often a number of calls has to fail, on a machine that is left alone."""
 
 MOST_ATTEMPTS: Final = 5
+"""How often anything is tried where other machines disturb it."""
 
 DISTURBED: Final = 0.05
 """How many cores may be stolen, on average, before that is what fails."""
@@ -198,13 +199,13 @@ def others(run: Runner) -> Report:
             continue
         ratios: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(1 if run.short else 3):
-            costs = {
+            told_us = {
                 each: run.quietly(each, CALLS, "--freeze", python=str(python))["cpu_us"]
                 for each in dict.fromkeys((floor, track, "floor", "frames", "opus"))
             }
-            ratios["its own"].append(costs[track] / costs[floor])
+            ratios["its own"].append(told_us[track] / told_us[floor])
             for ours in ("frames", "opus"):
-                ratios[ours].append(costs[ours] / costs["floor"])
+                ratios[ours].append(told_us[ours] / told_us["floor"])
         told[name] = {what: median(values) for what, values in ratios.items()}
     return told
 
@@ -301,7 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(f"[bold]{part}[/bold]: {PARTS[part].__doc__}")
             found = PARTS[part](run)
             if not found:
-                run.say(f"nothing was found: what {options.json} has of it stays")
+                run.say("nothing was found: what there was of it stays")
                 continue
             results[part] = found
             results.setdefault("machines", {})[part] = about()

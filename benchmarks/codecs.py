@@ -12,6 +12,7 @@ import sys
 import tempfile
 import wave
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
@@ -61,12 +62,13 @@ class Encoding:
         for number in range(SECOND):
             self.packets.extend(map(bytes, self._track.packets(number * FRAME)))
 
-    def decoded(self) -> NDArray[np.float64]:
-        """What the packets sound like."""
-        decoder = av.CodecContext.create("libopus", "r")
-        decoder.sample_rate, decoder.format, decoder.layout = RATE, "s16", "mono"
-        frames = [frame for packet in self.packets for frame in decoder.decode(av.Packet(packet))]
-        return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(float)
+
+def decoded(packets: Iterable[av.Packet[Any]]) -> NDArray[np.float64]:
+    """What Opus packets that follow each other sound like, mono at 48 kHz."""
+    decoder = av.CodecContext.create("libopus", "r")
+    decoder.sample_rate, decoder.format, decoder.layout = RATE, "s16", "mono"
+    frames = [frame for packet in packets for frame in decoder.decode(packet)]
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(float)
 
 
 def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
@@ -100,7 +102,7 @@ def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
             "complexity": complexity,
             "ratio": median(ratios[application, complexity]),
             "kilobits": float(np.mean([len(packet) for packet in encoding.packets])) * 8 * SECOND / 1000,
-            "stoi": intelligibility(sent, encoding.decoded()),
+            "stoi": intelligibility(sent, decoded(map(av.Packet, encoding.packets))),
         }
         for (application, complexity), encoding in encodings.items()
     ]

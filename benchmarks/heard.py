@@ -2,8 +2,8 @@
 
 Each track sends to headless Chromium over the loopback interface, from a process of its own. The page records what it
 plays; the system's monotonic clock, which both processes have, tells how long after a call that was. The page, its
-recorder and the connection are the same for all tracks; with all rounds it takes half an hour, on a machine that should
-have nothing else to do.
+recorder and the connection are the same for all tracks; with all rounds it takes an hour, and more on a machine that
+has something else to do.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ NOTES: Final = (
     " normalised correlation of its first 20 ms with what was heard. A stall blocks the sender's loop within a voice:"
     " buffered is what getStats tells of the jitter buffer every 100 ms, the delay heard is from the read of a piece of"
     " 100 ms until it was heard; normal is within 40 ms of the two seconds before, for a second at least. Sound is"
-    " heard as by a sound device that takes no time: each piece of 10 ms from when it left the jitter buffer on."
+    " heard when it leaves the jitter buffer, which it does in pieces of 10 ms; a sound device takes time of its own."
     " What was measured while other machines took a core (/proc/stat, steal) was measured again."
 )
 
@@ -221,9 +221,9 @@ def _calls(found: Sequence[Found]) -> Table:
             table.add_row(
                 row.name if number == 0 else "",
                 each.subject,
-                f"{_number(median(ordered))}{unit}",
-                _number(ordered[0]),
-                _number(ordered[-1]),
+                f"{digits(median(ordered))}{unit}",
+                digits(ordered[0]),
+                digits(ordered[-1]),
                 row.target(each.subject),
                 VERDICTS[row.met(each)],
                 style="bold red" if row.met(each) is False else "",
@@ -249,7 +249,7 @@ def _stalls(effort: Effort, found: Sequence[Found]) -> Table:
             table.add_row(
                 f"{seconds:g} s" if number == 0 else "",
                 each.subject,
-                *(f"{_number(median(_ordered(column.values(each))))} {column.unit}" for column in columns),
+                *(f"{digits(median(_ordered(column.values(each))))} {column.unit}" for column in columns),
                 "".join(column.target(each.subject) for column in columns),
                 VERDICTS[verdict],
                 style="bold red" if verdict is False else "",
@@ -264,7 +264,7 @@ def _ordered(values: Values) -> list[float]:
     return there + [math.inf] * (len(values) - len(there)) or [math.inf]
 
 
-def _number(figure: float) -> str:
+def digits(figure: float) -> str:
     """A figure with as many digits as can be trusted; a dash if it never came."""
     if math.isinf(figure):
         return "–"

@@ -9,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 
-PIECE_SECONDS: Final = 0.010
-"""How much Chromium takes out of its jitter buffer at a time."""
-
-# A processor sees what the jitter buffer gives out as it does, where Web Audio has a queue in between. Seconds of what
-# comes are kept while the page is busy with something else.
+# A processor sees what the jitter buffer gives out as it does, 10 ms at a time, where Web Audio has a queue in between.
+# Seconds of what comes are kept while the page is busy with something else.
 _RECORD: Final = """
 () => {
   window.recording = [];

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.calls import LATE_MS
+from benchmarks.heard import digits
 from benchmarks.soak_watch import MEGABYTE
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "performance"
@@ -171,12 +172,8 @@ def _span(figure: Results) -> str:
     """A median with its range."""
     if figure["median"] is None:
         return "–"
-    middle, least, greatest = (_number(figure[key]) for key in ("median", "least", "greatest"))
+    middle, least, greatest = (digits(figure[key]) for key in ("median", "least", "greatest"))
     return middle if least == greatest else f"{middle} ({least} to {greatest})"
-
-
-def _number(figure: float) -> str:
-    return f"{figure:,.0f}" if abs(figure) >= 10 else f"{figure:.1f}" if abs(figure) > 1 else f"{figure:.2f}"
 
 
 def _codecs(codecs: Results) -> str:

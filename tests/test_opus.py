@@ -15,26 +15,18 @@ import pytest
 from aiortc import RTCPeerConnection, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
-from numpy.typing import NDArray
 
+from benchmarks.codecs import decoded
 from benchmarks.heard_sound import likeness
 from playback import AudioFormat, Outcome, PlaybackController, State
 from playback.events import Stalled
-from playback.opus import CLOCK_RATE, PACKET_SAMPLES, CodecError, OpusPlaybackTrack, prefer_opus
+from playback.opus import PACKET_SAMPLES, CodecError, OpusPlaybackTrack, prefer_opus
 from playback.track import PlaybackTrack
 from tests.audio import CUTS, Heard
 from tests.peers import RATE, connected
 from tests.test_track import band, rms, similarity, speech, until_loud
 
 Packet: TypeAlias = "av.Packet[av.AudioStream]"
-
-
-def decoded(packets: list[Packet]) -> NDArray[np.float64]:
-    """The sound of packets that follow each other, at 48 kHz."""
-    decoder = av.CodecContext.create("libopus", "r")
-    decoder.sample_rate, decoder.format, decoder.layout = CLOCK_RATE, "s16", "mono"
-    frames = [frame for packet in packets for frame in decoder.decode(packet)]
-    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(float)
 
 
 def packets_of(track: OpusPlaybackTrack, count: int, first: int = 0) -> list[list[Packet]]:
