@@ -36,15 +36,15 @@ lint: $(READY)
 		|| { echo "renew them with: make charts"; exit 1; };)
 
 bench: $(READY)  ## what playback and calls cost, as multiples of a floor measured in the same run
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.micro
 	$(BIN)/python -m benchmarks.calls --short
 
 bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machine that has nothing else to do
-	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.codecs --json docs/performance/codecs.json
+	$(BIN)/python -m benchmarks.micro
+	$(BIN)/python -m benchmarks.micro.codecs --json docs/performance/codecs.json
 	$(BIN)/python -m benchmarks.calls --json docs/performance/calls.json
 	$(BIN)/python -m benchmarks.soak --json docs/performance/soak.json
-	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.heard --json docs/performance/heard.json; \
+	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json docs/performance/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi
 	$(BIN)/python -m benchmarks.report
 

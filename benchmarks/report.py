@@ -19,9 +19,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.calls import LATE_MS
-from benchmarks.heard import digits
-from benchmarks.soak_watch import MEGABYTE
+from benchmarks.browser.__main__ import digits
+from benchmarks.calls.__main__ import LATE_MS
+from benchmarks.soak.growth import MEGABYTE
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "performance"
 RENEW: Final = "python -m benchmarks.report"
@@ -64,7 +64,7 @@ def _machines(results: Results) -> str:
         f"benchmarks.calls --only {part}": machine
         for part, machine in results.get("calls", {}).get("machines", {}).items()
     }
-    machines |= {f"benchmarks.{name}": results[name]["machine"] for name in ALONE if name in results}
+    machines |= {f"benchmarks.{PROGRAMS[name]}": results[name]["machine"] for name in ALONE if name in results}
     commands: dict[tuple[str, str, str], list[str]] = {}
     for command, machine in machines.items():
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
@@ -229,6 +229,9 @@ CALLS: Final = {
 
 ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak}
 """Those of the other programs, by the name of the file."""
+
+PROGRAMS: Final = {"heard": "browser", "codecs": "micro.codecs", "soak": "soak"}
+"""What has made each of these files: a module of benchmarks."""
 
 
 def _table(heads: Sequence[str], rows: Any, width: int | None = None) -> str:

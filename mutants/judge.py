@@ -13,17 +13,17 @@ from mutants.source import MODULE, SETTLING, Cell, Mutant, Source
 from statecharts import ChartError
 
 QUICK_TESTS: Final = (
-    "tests/test_pausing.py",
-    "tests/test_interrupting.py",
-    "tests/test_speaking.py",
-    "tests/test_marks.py",
-    "tests/test_reading.py",
-    "tests/test_writing.py",
-    "tests/test_listeners.py",
+    "tests/core/test_pausing.py",
+    "tests/core/test_interrupting.py",
+    "tests/core/test_speaking.py",
+    "tests/core/test_marks.py",
+    "tests/core/test_reading.py",
+    "tests/core/test_writing.py",
+    "tests/core/test_emitter.py",
 )
 """Who judges what the tour did not notice."""
 
-DEEP_TESTS: Final = ("tests/test_sinks.py", "tests/test_properties.py", "tests/test_explore.py")
+DEEP_TESTS: Final = ("tests/sinks/test_sinks.py", "tests/core/test_properties.py", "tests/core/test_explore.py")
 """Who judges what nobody has expected to survive: a minute's work."""
 
 ORDER_STEP: Final = 3
@@ -101,7 +101,7 @@ def survey(leaf: str) -> Any:
     """
     from statecharts import Chart
     from statecharts.machine import WATCHERS
-    from tests.tour import itinerary, walk
+    from tests.core.paths import itinerary, walk
 
     asked: set[Cell] = set()
 
@@ -131,7 +131,7 @@ def judge(source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequen
         importlib.import_module(MODULE)
     except ChartError as error:
         return REFUSED, str(error)
-    from tests.tour import Stop, walk
+    from tests.core.paths import Stop, walk
 
     for walked in surveyed.route(mutant, _lookups()):
         signal.setitimer(signal.ITIMER_PROF, STOP_SECONDS)  # the signal ends the process

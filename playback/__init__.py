@@ -1,12 +1,12 @@
 """The playout layer of a voice agent: an explicit statechart between speech synthesis and WebRTC."""
 
+from playback.audio.formats import AudioFormat, FormatError
+from playback.audio.ramps import Fades
 from playback.chart import PLAYBACK, State
 from playback.controller import PlaybackController
-from playback.envelope import Fades
-from playback.formats import AudioFormat, FormatError
+from playback.core.queue import BufferFull
+from playback.core.transitions import Stats
 from playback.report import Outcome, UtteranceReport
-from playback.stepper import Stats
-from playback.timeline import BufferFull
 from playback.utterance import Utterance
 from statecharts import ChartError
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from playback import __version__
+from playback.audio.formats import SAMPLE_BYTES, AudioFormat
+from playback.audio.ramps import Samples
 from playback.chart import PLAYBACK
-from playback.console import perform, tell
-from playback.envelope import Samples
-from playback.formats import SAMPLE_BYTES, AudioFormat
 from playback.pacing import frame_samples
-from playback.records import TraceError
-from playback.session import RECEIVED_RATE, Cue, Session, parse_cue
+from playback.say.call import RECEIVED_RATE, Cue, Session, parse_cue
+from playback.say.console import perform, tell
 from playback.speech import SpeechError, check_voice
-from playback.trace import Trace
+from playback.tracing.records import TraceError
+from playback.tracing.trace import Trace
 from statecharts import diagrams
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def _write(session: Session, options: argparse.Namespace, console: Console) -> N
         _draw_chart(session.trace, options.chart)
         console.print(f"the way through the chart: {options.chart}")
     if options.plot is not None:
-        from playback.plot import draw
+        from playback.say.plot import draw
 
         draw(recording, options.plot)
         console.print(f"picture: {options.plot}")

@@ -12,17 +12,17 @@ from typing import Any, Final, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._checks import check_seconds, check_type
+from playback.audio.formats import AudioFormat, parse
+from playback.audio.ramps import Fades
+from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
-from playback.checks import check_seconds, check_type
-from playback.envelope import Fades
-from playback.formats import AudioFormat, parse
-from playback.listeners import EventStream, Listener
-from playback.mixer import Background
-from playback.playout import Playout
-from playback.sinks import Sinks
-from playback.stepper import Limits, Stats
+from playback.core.emitter import EventStream, Listener
+from playback.core.playout import Playout
+from playback.core.transitions import Limits, Stats
+from playback.sinks.sinks import Sinks
 from playback.threads import ThreadsafeProducer
-from playback.trace import Trace
+from playback.tracing.trace import Trace
 from playback.utterance import Utterance
 
 L = TypeVar("L", bound=Listener)

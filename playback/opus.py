@@ -12,7 +12,7 @@ import av
 import numpy as np
 from aiortc import RTCPeerConnection, RTCRtpSender
 
-from playback.checks import check_share, check_whole
+from playback._checks import check_share, check_whole
 from playback.controller import PlaybackController
 from playback.pacing import PTIME_SECONDS
 from playback.track import ControllerTrack

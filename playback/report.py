@@ -10,7 +10,7 @@ from itertools import compress, zip_longest
 from typing import Final
 from unicodedata import category
 
-from playback.clip import Mark
+from playback.audio.clip import Mark
 
 _ANCHOR: Final = 3
 """How many letters in a row have to be alike to take a piece of text for what was said."""

@@ -11,8 +11,8 @@ from importlib import import_module
 from threading import Lock
 from typing import Any, Final
 
+from playback.audio.formats import AudioFormat
 from playback.controller import PlaybackController
-from playback.formats import AudioFormat
 from playback.utterance import Utterance
 
 VOICE: Final = "en"

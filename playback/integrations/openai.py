@@ -24,9 +24,9 @@ try:
 except ImportError as error:
     raise ImportError("OpenAI Agents is not installed: pip install 'playback[openai]'") from error
 
+from playback.audio.formats import AudioFormat
 from playback.controller import PlaybackController
 from playback.events import Interrupted, UtteranceFinished
-from playback.formats import AudioFormat
 from playback.report import Outcome
 from playback.utterance import Utterance
 

@@ -19,12 +19,12 @@ try:
 except ImportError as error:
     raise ImportError("Vision Agents is not installed: pip install 'playback[vision_agents]'") from error
 
-from playback.checks import check_seconds, check_type
+from playback._checks import check_seconds, check_type
+from playback.audio.formats import FormatError
 from playback.controller import PlaybackController
+from playback.core.queue import BufferFull
 from playback.events import UtteranceFinished
-from playback.formats import FormatError
 from playback.report import Outcome
-from playback.timeline import BufferFull
 from playback.track import PlaybackTrack
 from playback.utterance import Utterance
 

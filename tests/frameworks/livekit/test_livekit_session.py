@@ -13,7 +13,7 @@ from livekit.agents.voice.transcription.synchronizer import TranscriptSynchroniz
 from livekit_fakes import FRAME, RATE, WORD, Synthesizer, WholeText, audio_frame, calling, level, turns, until
 
 from playback import AudioFormat, PlaybackController
-from playback.recorder import RecorderSink
+from playback.sinks.recorder import RecorderSink
 from playback.track import PlaybackTrack
 
 ANSWER = "Your table is booked for eight."

@@ -222,7 +222,7 @@ async def test_an_interruption_while_the_pipeline_ends() -> None:
 
 
 async def test_the_end_does_not_wait_for_a_reader_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playback.integrations.pipecat.STUCK_SECONDS", 0.05)
+    monkeypatch.setattr("playback.integrations.pipecat.output.STUCK_SECONDS", 0.05)
     async with conversation() as talk:
         await talk.synthesized(*tts())
         await talk.worker.queue_frame(EndFrame())

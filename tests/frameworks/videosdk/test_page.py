@@ -47,7 +47,7 @@ async def test_the_blocks_run_one_after_the_other(monkeypatch: pytest.MonkeyPatc
             await running
     assert given == [names["track"]]
     assert names["room"].audio_track is names["track"]
-    assert rooms.TeeCustomAudioStreamTrack.__module__ == "playback.integrations.videosdk"
+    assert rooms.TeeCustomAudioStreamTrack.__module__ == "playback.integrations.videosdk.tracks"
 
 
 def test_what_is_measured_is_on_the_page() -> None:

@@ -1,0 +1,1 @@
+"""What a listener in a real browser hears, and when."""

@@ -1,0 +1,1 @@
+"""Hours of talk: memory, live objects, and every sample accounted for."""

@@ -1,0 +1,270 @@
+"""Background voices beneath the speech: music on hold, the hum of an office, a second speaker.
+
+They take no part in the chart: they sound on whatever becomes of the speech, and change nothing but what is heard.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, BinaryIO, Final, TypeVar
+
+import numpy as np
+
+from playback._checks import check_decibels, check_seconds, check_type
+from playback.audio.formats import AudioFormat
+from playback.audio.limiter import HIGHEST, LOWEST, Limiter
+from playback.audio.ramps import GAIN_RAMP_SECONDS, factor
+from playback.background.sounds import Level, LiveVoice, Scratch, Voice
+from playback.background.sources import FileSource, LiveSource, MemorySource
+
+__all__ = ["Background", "LiveVoice", "Voice"]
+
+DUCK_SECONDS: Final = 0.15
+"""How long the background takes to make way for speech."""
+
+RECOVER_SECONDS: Final = 0.6
+"""How long it takes to come back: slower, so that it does not pump between sentences."""
+
+_HIGHEST_IN_RANGE: Final = HIGHEST + 0.49  # it is rounded to full scale
+_LOWEST_IN_RANGE: Final = LOWEST - 0.49
+
+LOGGER: Final = logging.getLogger("playback")
+
+V = TypeVar("V", bound=Voice)
+
+
+class Background:
+    """Everything that sounds beneath the speech. For the controller's thread, as the controller itself.
+
+    Example::
+
+        hold = controller.background.add("music.ogg", gain_db=-24)
+        controller.background.duck_db = 9
+        hold.stop(fade_seconds=2)
+
+    Args:
+        format: the output format.
+        on_error: told what a source raised while it played; it is logged unless there is one.
+    """
+
+    def __init__(self, format: AudioFormat, on_error: Callable[[Exception], object] | None = None) -> None:
+        self.follow_pause = False
+        """Whether the background is held, too, while the speech is paused."""
+        self.sounds = False
+        """Whether there is any voice, or a limit that the last one has left is still being released."""
+
+        self._format: Final = format
+        self._width: Final = format.frame_bytes
+        self._on_error: Final = on_error or _log
+        self._voices: list[Voice] = []
+        self._limiter: Final = Limiter(format)
+        self._duck_db = 12.0
+        self._duck: Final = Level()
+        self._ducked = False
+        self._hold: Final = Level()
+        self._held = False
+        self._rested = True
+        # The level of both while neither moves: 0 while all is held, for then nothing is taken.
+        self._steady: float | None = 1.0
+        self._scratch = Scratch(0, format.channels)
+        self._closed = False
+
+    @property
+    def duck_db(self) -> float:
+        """By how many dB the background falls while speech sounds; 0 leaves it as it is, infinity silences it.
+
+        It falls within 150 ms and comes back within 600.
+
+        Raises:
+            TypeError: no number.
+            ValueError: not a number, or negative.
+        """
+        return self._duck_db
+
+    @duck_db.setter
+    def duck_db(self, duck_db: float) -> None:
+        check_decibels("duck_db", duck_db)
+        if not duck_db >= 0:
+            raise ValueError(f"duck_db is {duck_db!r}, expected a number of dB, 0 or more")
+        self._duck_db = duck_db
+        if self._ducked:
+            self._duck.move(factor(-duck_db), self._format.samples(DUCK_SECONDS))
+            self._steady = None
+
+    def add(
+        self,
+        source: Any,
+        gain_db: float = -18.0,
+        loop: bool = True,
+        fade_seconds: float = 0.5,
+        *,
+        format: AudioFormat | None = None,
+    ) -> Voice:
+        """Let something sound, from the next read on.
+
+        Args:
+            source: audio (bytes-like, an array of int16 or float32, an ``av.AudioFrame``), or a path or binary file
+                object of anything that PyAV decodes. A file is decoded ahead on a thread, from now on until the voice
+                is finished; a file object is not closed.
+            gain_db: how loud, in dB.
+            loop: begin again at the end, without a seam, until it is stopped.
+            fade_seconds: how long it fades in.
+            format: what bare bytes and arrays are taken for; the output format unless told.
+
+        Returns:
+            The voice. After :meth:`close` it is finished from the start.
+
+        Raises:
+            TypeError: an argument of another type.
+            ValueError: a gain or a time that can't be, a format for a file, a loop of a file that can't go back.
+            FormatError: no audio that can be played, or none at all.
+            OSError: there is no such file, or it can't be read.
+        """
+        check_type("loop", loop, bool)
+        check_type("format", format, AudioFormat, None)
+        _check_levels(gain_db, fade_seconds)
+        if isinstance(source, (str, PathLike)) or hasattr(source, "read"):
+            if format is not None:
+                raise ValueError(f"format is {format!r}, expected None: a file tells its own")
+            file: str | PathLike[str] | BinaryIO = source
+            return self._enter(Voice(self._format, FileSource(self._format, file, loop=loop), gain_db, fade_seconds))
+        audio = MemorySource(self._format, source, format or self._format, loop=loop)
+        return self._enter(Voice(self._format, audio, gain_db, fade_seconds))
+
+    def stream(self, format: AudioFormat | None = None, gain_db: float = -18.0, fade_seconds: float = 0.5) -> LiveVoice:
+        """Let something sound that is pushed as it comes; it fades in with its first sample.
+
+        Args:
+            format: what bare bytes and arrays are taken for; the output format unless told.
+            gain_db: how loud, in dB.
+            fade_seconds: how long it fades in.
+
+        Returns:
+            The voice. After :meth:`close` it is finished from the start.
+
+        Raises:
+            TypeError: an argument of another type.
+            ValueError: a gain or a time that can't be.
+        """
+        check_type("format", format, AudioFormat, None)
+        _check_levels(gain_db, fade_seconds)
+        source = LiveSource(self._format, format or self._format)
+        return self._enter(LiveVoice(self._format, source, gain_db, fade_seconds))
+
+    def mix(self, out: memoryview, *, speaking: bool, paused: bool) -> None:
+        """Mix into a frame, in place.
+
+        Args:
+            out: writable bytes of whole samples in the output format.
+            speaking: whether speech sounds in it: then the background makes way.
+            paused: whether the speech is paused.
+        """
+        if self._rested or speaking != self._ducked or (paused and self.follow_pause) != self._held:
+            self._move(speaking, paused and self.follow_pause)
+        if len(out) != self._scratch.size:
+            self._scratch = Scratch(len(out), self._format.channels)
+        scratch = self._scratch
+        audio = scratch.flat_sum
+        if not self._sum(scratch):
+            if not self._limiter.is_active:
+                self.sounds = bool(self._voices)
+                return
+            audio[:] = 0.0
+        frame = np.frombuffer(out, np.int16)
+        np.add(audio, frame, audio)
+        # An index of the extreme is found in a third of the time that its value takes.
+        highest, lowest = audio.item(audio.argmax()), audio.item(audio.argmin())
+        if highest > _HIGHEST_IN_RANGE or lowest < _LOWEST_IN_RANGE or self._limiter.is_active:
+            self._limiter.apply(scratch.sum)
+        np.rint(audio, audio)
+        frame[:] = audio
+        if not self._voices:
+            self.sounds = self._limiter.is_active
+
+    def close(self) -> None:
+        """Stop everything at once, for good."""
+        self._closed = True
+        for voice in self._voices:
+            voice._finish()
+        self._voices = []
+        self._limiter.reset()
+        self.sounds = False
+
+    def _enter(self, voice: V) -> V:
+        if self._closed:
+            voice._finish()
+        else:
+            # While nothing sounded, nobody followed the speech: what begins now begins at the level that is due.
+            self._rested = self._rested or not self.sounds
+            self._voices.append(voice)
+            self.sounds = True
+        return voice
+
+    def _move(self, speaking: bool, held: bool) -> None:
+        """Begin the ramps that a change of the speech asks for."""
+        if speaking != self._ducked:
+            self._ducked = speaking
+            target, seconds = (factor(-self._duck_db), DUCK_SECONDS) if speaking else (1.0, RECOVER_SECONDS)
+            self._duck.move(target, self._format.samples(seconds))
+        if held != self._held:
+            self._held = held
+            self._hold.move(0.0 if held else 1.0, self._format.samples(GAIN_RAMP_SECONDS))
+        if self._rested:
+            self._rested = False
+            self._duck.move(factor(-self._duck_db) if speaking else 1.0, 0)
+            self._hold.move(0.0 if held else 1.0, 0)
+        self._steady = None
+
+    def _sum(self, scratch: Scratch) -> bool:
+        """Put the sum of all voices into the scratch; False if none of them gave anything."""
+        steady = self._steady
+        if steady and len(self._voices) == 1:  # the short way of most frames: one voice, nothing moves, nothing is held
+            try:
+                if self._voices[0].render_steady(scratch, steady):
+                    return True
+            except Exception as error:
+                self._voices[0].fail(error)
+        limit = len(scratch.sum) if steady else self._hold.limit(len(scratch.sum))
+        level = 1.0 if steady is None else steady
+        any_sounds = finished = False
+        for voice in self._voices:
+            try:
+                sounds = voice._render(scratch, any_sounds, limit, level)
+            # One voice that fails must not silence the others.
+            except Exception as error:
+                sounds = False
+                voice.fail(error)
+            if sounds and any_sounds:
+                np.add(scratch.sum, scratch.addend, scratch.sum)
+            any_sounds = any_sounds or sounds
+            finished = finished or voice._finished
+        if steady is None:
+            if not any_sounds:
+                scratch.sum[:] = 0.0
+            for ramp in (self._duck, self._hold):
+                ramp.apply(scratch.sum)
+            if not self._duck.left and not self._hold.left:
+                self._steady = self._duck.level * self._hold.level
+        if finished:
+            self._dismiss()
+        return any_sounds
+
+    def _dismiss(self) -> None:
+        """Let go of the voices that are finished, and tell what went wrong with them."""
+        finished = [voice for voice in self._voices if voice._finished]
+        self._voices = [voice for voice in self._voices if not voice._finished]
+        for voice in finished:
+            if voice._source.error is not None:
+                self._on_error(voice._source.error)
+
+
+def _log(error: Exception) -> None:
+    LOGGER.error("a background voice has failed", exc_info=error)
+
+
+def _check_levels(gain_db: float, fade_seconds: float) -> None:
+    check_decibels("gain_db", gain_db)
+    factor(gain_db)
+    check_seconds("fade_seconds", fade_seconds)

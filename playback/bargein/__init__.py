@@ -1,0 +1,23 @@
+"""Barge-in: the policy that distinguishes a cough from an interruption, its chart, and voice activity detection."""
+
+from playback.bargein.backchannels import BACKCHANNELS
+from playback.bargein.chart import BARGE_IN
+from playback.bargein.policy import (
+    EVENTS,
+    BargedIn,
+    BargeIn,
+    BargeInSuspected,
+    FalseInterruption,
+    Timer,
+)
+
+__all__ = [
+    "BACKCHANNELS",
+    "BARGE_IN",
+    "EVENTS",
+    "BargeIn",
+    "BargeInSuspected",
+    "BargedIn",
+    "FalseInterruption",
+    "Timer",
+]

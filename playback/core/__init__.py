@@ -1,0 +1,1 @@
+"""The core: the queue, the transitions of the chart, input and output. Only the controller uses it."""

@@ -1,0 +1,102 @@
+"""Sessions: all that there are, and how many there may be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from playback.audio.formats import AudioFormat
+from playback.demo.rate_limit import Bucket
+from playback.demo.session import Session
+from playback.demo.settings import DemoSettings, Wishes
+from playback.speech import SpeechError, speech_format
+
+LOGGER: Final = logging.getLogger("playback")
+
+
+class Sessions:
+    """The sessions of a server, by id. One that is being closed still counts.
+
+    Args:
+        settings: how many there may be.
+    """
+
+    def __init__(self, settings: DemoSettings) -> None:
+        self._settings: Final = settings
+        self._sessions: Final[dict[str, Session]] = {}
+        self._begun: Bucket | None = None
+        self._engine: Final = asyncio.Lock()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
+    def get(self, id: str) -> Session | None:
+        """The session of a name."""
+        return self._sessions.get(id)
+
+    def check_room(self) -> None:
+        """See that there may be another one.
+
+        Raises:
+            HTTPException: there may not.
+        """
+        most = self._settings.max_sessions
+        if self._closed:
+            raise HTTPException(503, "this server is being shut down, expected another one")
+        if len(self._sessions) >= most:
+            raise HTTPException(503, f"there are {most} sessions, expected to be asked again when one is over")
+
+    async def begin(self, offer: str, wishes: Wishes) -> tuple[Session, str]:
+        """Begin a session.
+
+        Args:
+            offer: the page's SDP.
+            wishes: what it has chosen.
+
+        Returns:
+            The session, and the SDP of the answer.
+
+        Raises:
+            ValueError: the offer can't be answered.
+            HTTPException: there are too many sessions, or they come too fast.
+        """
+        speech_format = await _speech_format()
+        # Nothing waits from here until it is one of them: others may begin, or all be closed, meanwhile.
+        self.check_room()
+        if self._begun is None:
+            clock = asyncio.get_running_loop().time
+            self._begun = Bucket(self._settings.sessions_per_second, max(1, self._settings.max_sessions), clock)
+        if not self._begun.take():
+            rate = f"{self._settings.sessions_per_second:g}"
+            raise HTTPException(429, f"sessions are begun too fast, expected {rate} a second", {"retry-after": "1"})
+        session = Session(secrets.token_urlsafe(12), self._settings, wishes, speech_format, self._engine, self._over)
+        self._sessions[session.id] = session
+        try:
+            return session, await session.answer(offer)
+        except BaseException:
+            await asyncio.shield(session.close())
+            raise
+
+    async def aclose(self) -> None:
+        """Close them all, and take no more."""
+        self._closed = True
+        if closing := [session.close("closed: the server is being shut down") for session in self._sessions.values()]:
+            await asyncio.wait(closing)
+
+    def _over(self, session: Session) -> None:
+        del self._sessions[session.id]
+
+
+async def _speech_format() -> AudioFormat | None:
+    """What texts are made into; None if there is no speech. The first time, the engine is loaded."""
+    try:
+        return await asyncio.to_thread(speech_format)
+    except SpeechError as error:
+        LOGGER.warning("texts can't be said: %s", error)
+        return None

@@ -1,0 +1,1 @@
+"""The scripted call of ``playback say``: its session, recording, console and plot."""

@@ -1,0 +1,195 @@
+"""Sinks: who else hears the audio, ahead of time or as it plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import BuiltinMethodType, MethodType
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from playback.audio.formats import AudioFormat, Block, Converter
+from playback.events import Closed, Event
+from playback.sinks.chunks import CONTROLS, Chunk, When
+from playback.sinks.dispatch import Outlet, SinkOverflow, SinkSlow, ignore, name_of
+
+if TYPE_CHECKING:
+    from playback.utterance import Utterance
+
+__all__ = ["CONTROLS", "CallbackSink", "Chunk", "Sink", "SinkOverflow", "SinkSlow", "Sinks", "When"]
+
+
+class Sink(Protocol):
+    """What hears audio. If it has ``control``, that hears of :data:`CONTROLS`."""
+
+    @property
+    def audio(self) -> Callable[[Any], object]:
+        """Called with each :class:`Chunk`; may be a coroutine function."""
+
+
+class CallbackSink:
+    """A sink made of functions, plain or coroutine functions.
+
+    Example::
+
+        controller.sinks.add(CallbackSink(avatar.send, avatar.control), when="pushed")
+
+    Args:
+        audio: called with each chunk.
+        control: called with each event of :data:`CONTROLS`.
+    """
+
+    def __init__(
+        self, audio: Callable[[Any], object] | None = None, control: Callable[[Any], object] | None = None
+    ) -> None:
+        self.audio: Final = audio or ignore
+        self.control: Final = control or ignore
+
+
+S = TypeVar("S", bound=Sink | Callable[[Any], object])
+
+
+class Sinks:
+    """The sinks of a controller: ``controller.sinks``.
+
+    A sink is an object with ``audio(chunk)`` and, if it cares, ``control(event)``; a function of a chunk is one too.
+    Each hears, in order: its audio, ``paused``, ``resumed``, ``interrupted``, ``input_locked``, ``input_unlocked``,
+    ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last thing, ``closed``.
+    Audio that was dropped is told by ``utterance_finished``, whose report counts it as discarded.
+
+    Plain functions run within the push or the read and must not block: one that takes longer than 5 ms is told as an
+    ``error`` event (:class:`SinkSlow`). Coroutine functions are awaited one at a time by a task of the sink's own; what
+    is too much for it to hold is dropped and told (:class:`SinkOverflow`), and pushed audio whose utterance was dropped
+    before its turn came is passed over, so that nobody speaks on. What a sink raises becomes an ``error`` event, too.
+
+    Args:
+        format: the output format.
+        tell: where events go; they are told at once, if the state is settled.
+        position: samples read so far.
+        changed: called whenever what is heard may have changed.
+    """
+
+    def __init__(
+        self,
+        format: AudioFormat,
+        tell: Callable[[Event], None],
+        position: Callable[[], int],
+        changed: Callable[[], None],
+    ) -> None:
+        self.hears_pushed = False
+        """Whether any sink hears what is pushed."""
+        self.hears_played = False
+        """Whether any sink hears what is played."""
+        self.replaces_output = False
+        """Whether the output is silent because a sink sounds in its place."""
+
+        self.format: Final = format
+        self.tell: Final = tell
+        self.position: Final = position
+        self._changed: Final = changed
+        self._outlets: Final[list[Outlet]] = []
+        self._closed = False
+
+    def add(self, sink: S, *, when: When | None = None, replaces_output: bool = False) -> S:
+        """Let a sink hear everything from now on.
+
+        Example::
+
+            controller.sinks.add(RecorderSink("call.flac"), when="played")
+
+        Args:
+            sink: an object with ``audio(chunk)``, or a function of a chunk.
+            when: ``"pushed"``: audio as it is accepted, ahead of its time and in the producer's own rate, as an avatar
+                needs it; ``"played"``: each frame exactly as it is read. What the sink's own attribute ``when`` says
+                unless told, else ``"pushed"``.
+            replaces_output: the sink's audio is what people hear, so the output is silent. Positions, events and
+                reports stay as they are; a played frame's ``audio`` is silent too then, its ``voice`` is not.
+
+        Returns:
+            The sink. Added to a closed controller, it is told ``closed`` at once.
+
+        Raises:
+            ValueError: it was added before, or hears at another time only.
+            TypeError: nothing that could hear audio.
+        """
+        if self._find(sink) is not None:
+            raise ValueError(f"{name_of(sink)} was added already")
+        outlet = Outlet(self, sink, _when(sink, when), replaces_output)
+        self._outlets.append(outlet)
+        self._update()
+        if self._closed:
+            outlet.put(Closed(self.position()))
+        return sink
+
+    def remove(self, sink: object) -> None:
+        """Let a sink hear nothing more, at once; what it is just being awaited for is cancelled.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        outlet = self._find(sink)
+        if outlet is None:
+            raise ValueError(f"{name_of(sink)} is none of the sinks")
+        self._outlets.remove(outlet)
+        self._update()
+        outlet.stop()
+
+    def pushed_chunk(self, utterance: Utterance, block: Block, at: int) -> Chunk:
+        """What was pushed and accepted; it begins at this sample of its utterance, at the output rate.
+
+        Raises:
+            ValueError, av.FFmpegError: swresample knows no way to stereo.
+        """
+        layout, data = block.layout, block.data
+        own = AudioFormat(layout.sample_rate, 1 if layout.channels == "mono" else 2)
+        if layout.sample_type != "s16" or layout.channels not in ("mono", "stereo"):
+            converter = Converter(layout, own)
+            data = converter.convert(data) + converter.flush()
+        return Chunk(self.position(), utterance, at, own, _samples(data, own), "pushed")
+
+    def played_chunk(self, utterance: Utterance | None, position: int, audio: bytes, voice: bytes) -> Chunk:
+        """What was read, from a position on; the speech alone, and whose it begins with."""
+        own = self.format
+        return Chunk(position, utterance, None, own, _samples(audio, own), "played", _samples(voice, own))
+
+    def deliver(self, item: Event) -> None:
+        """Hand a chunk or an event to those whom it concerns; nothing comes after ``closed``."""
+        if self._closed or (item.name != Chunk.name and item.name not in CONTROLS):
+            return
+        outlets = tuple(self._outlets)  # a sink may add and remove sinks, itself too
+        if isinstance(item, Closed):
+            self._closed = True
+            self._update()
+        for outlet in outlets:
+            if not outlet.stopped and not (isinstance(item, Chunk) and item.when != outlet.when):
+                outlet.put(item)
+
+    def _find(self, sink: object) -> Outlet | None:
+        # A bound method is another object each time that it is asked for.
+        method = isinstance(sink, (MethodType, BuiltinMethodType))
+        return next((o for o in self._outlets if o.sink is sink or (method and o.sink == sink)), None)
+
+    def _update(self) -> None:
+        heard = {outlet.when for outlet in self._outlets if outlet.hears_audio and not self._closed}
+        self.hears_pushed = "pushed" in heard
+        self.hears_played = "played" in heard
+        self.replaces_output = any(outlet.replaces_output for outlet in self._outlets)
+        self._changed()
+
+
+def _when(sink: object, when: When | None) -> When:
+    """When a sink hears, as told or as it says itself."""
+    own = getattr(sink, "when", None)
+    if own not in get_args(When):
+        own = None
+    if when is not None and when not in get_args(When):
+        raise ValueError(f"when is {when!r}, expected 'pushed' or 'played'")
+    if None not in (own, when) and own != when:
+        raise ValueError(f"when is {when!r}, expected {own!r} for {name_of(sink)}")
+    return when or own or "pushed"
+
+
+def _samples(data: bytes | memoryview, format: AudioFormat) -> NDArray[np.int16]:
+    """Audio as an array, read-only because what is pushed and what was read is kept as immutable bytes."""
+    return np.frombuffer(data, np.int16).reshape(-1, format.channels)

@@ -1,0 +1,163 @@
+"""The policy with a real controller, in every configuration that a few moments of talk can bring the two into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from playback import AudioFormat, Fades, PlaybackController, State
+from playback.bargein import BARGE_IN, BargeIn
+from playback.bargein.chart import EXPIRES, HOLDS, LASTS, MACHINE
+from statecharts import IMPOSSIBLE
+from statecharts.testing import ChartCoverage, Exploration, explore
+from tests.bargein.test_policy import Clock
+
+TICK = 1.0
+GUARD, LASTING, SILENCE = 1 * TICK, 2 * TICK, 2 * TICK
+USER = ("speech_started", "speech_ended", "words", "backchannel")
+COMMANDS = ("pause", "resume", "interrupt", "close")
+
+
+class Configuration(NamedTuple):
+    """What matters for whatever comes next."""
+
+    leaf: str
+    playback: str
+    left: int
+    played: bool
+    interruptible: bool
+    due: float | None
+    since: tuple[float, ...]
+    gain: float
+
+
+class Conversation:
+    """A controller of samples that take a second each, its policy, and what was told."""
+
+    def __init__(self, mode: str) -> None:
+        self.clock = Clock()
+        self.controller = PlaybackController(AudioFormat(8_000), fades=Fades(0, 0, 0))
+        self.controller.read(1)
+        options: dict[str, Any] = {"mode": mode, "backchannels": ["yes"]}
+        self.policy = BargeIn(
+            self.controller,
+            min_seconds=LASTING,
+            false_after_seconds=SILENCE,
+            guard_seconds=GUARD,
+            timer=self.clock,
+            **options,
+        )
+        self.told: list[str] = []
+        self.fading = False
+        self.controller.on("interrupted", lambda _: self.fade(True))
+        self.controller.on("silenced", lambda _: self.fade(False))
+        for name in ("barge_in_suspected", "barge_in", "false_interruption"):
+            self.policy.on(name, lambda event: self.told.append(event.name))
+
+    def actions(self) -> Iterator[str]:
+        if self.controller.state is State.CLOSED and self.policy.leaf not in LASTS | EXPIRES:
+            yield from USER
+            return
+        if self.controller.buffered < 2:
+            yield from ("say", "insist")
+        yield from (*USER, *COMMANDS, "read", "wait")
+
+    def apply(self, action: str) -> None:
+        match action:
+            case "say" | "insist":
+                utterance = self.controller.utterance(interruptible=action == "say")
+                utterance.push(np.array([1000, 1000], np.int16))
+                utterance.end()
+            case "words":
+                self.policy.transcript("stop that")
+            case "backchannel":
+                self.policy.transcript("Yes.")
+            case "read":
+                self.controller.read(1)
+            case "wait":
+                self.clock.advance_to(self.clock.now + TICK)
+            case "speech_started" | "speech_ended":
+                getattr(self.policy, action)()
+            case _:
+                getattr(self.controller, action)()
+
+    def visit(self, action: str) -> None:
+        """Do one thing, and check what must be true then."""
+        before, told, held = self.policy.leaf, len(self.told), self.policy.leaf in HOLDS
+        others_pause = self.controller.state is State.PAUSED and not held
+        self.apply(action)
+        news = self.told[told:]
+        assert len(news) <= 2
+        if news[:1] == ["barge_in"]:
+            assert before in HOLDS or before in ("agent.settled", "both.overruled", "both.early")
+        if "false_interruption" in news:
+            assert before in HOLDS
+        if others_pause and action not in COMMANDS:
+            assert self.controller.state is State.PAUSED, "it resumes only a pause of its own"
+        if self.policy.leaf in HOLDS:
+            held_how = self.controller.state is State.PAUSED if self.policy.mode == "pause" else self.gain == -15.0
+            assert held_how
+        elif self.policy.mode == "duck":
+            assert self.gain in (0.0, -15.0)
+            assert self.gain == 0.0 or self.fading  # a fade-out stays as soft as it was
+        assert self.gain == -self.policy.lowered_db
+
+    @property
+    def gain(self) -> float:
+        return self.controller.gain_db
+
+    def fade(self, fading: bool) -> None:
+        self.fading = fading
+
+    def key(self) -> Configuration:
+        playing, policy, now = self.controller.playing, self.policy, self.clock.now
+        times = (policy._onset, policy._began, policy._ended)
+        return Configuration(
+            policy.leaf,
+            self.controller.leaf,
+            self.controller.buffered,
+            bool(playing and playing.played),
+            all(clip.utterance.interruptible for clip in self.controller._playout.timeline.clips),
+            min((when - now for when in self.clock.waiting), default=None),
+            tuple(max(now - time, 0) if now - time < 3 * TICK else 3 * TICK for time in times),
+            self.gain,
+        )
+
+
+@pytest.fixture(scope="module", params=["pause", "duck"])
+def found(request: pytest.FixtureRequest) -> tuple[ChartCoverage, Exploration[Configuration, str]]:
+    with ChartCoverage(BARGE_IN) as coverage:
+        explored = explore(
+            lambda: Conversation(request.param),
+            Conversation.actions,
+            Conversation.apply,
+            Conversation.key,
+            visit=Conversation.visit,
+            limit=30_000,
+        )
+    return coverage, explored
+
+
+def test_every_cell_is_asked_and_none_that_is_impossible(
+    found: tuple[ChartCoverage, Exploration[Configuration, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    coverage, explored = found
+    with capsys.disabled():
+        print(f"\n{len(explored.paths)} configurations")
+    untouched = coverage.untouched
+    if "overruled" in {event for _, event in untouched}:  # nobody can resume what is not paused
+        untouched = [(leaf, event) for leaf, event in untouched if "overruled" not in (event, leaf.partition(".")[2])]
+    assert untouched == []
+    assert not [cell for cell in coverage.touched if BARGE_IN.cells[cell[0]][cell[1]] == IMPOSSIBLE]
+    assert MACHINE.chart is BARGE_IN
+
+
+def test_waiting_decides_every_suspicion(found: tuple[ChartCoverage, Exploration[Configuration, str]]) -> None:
+    _, explored = found
+    for configuration in explored.paths:
+        if configuration.leaf in HOLDS:
+            *_, rest = explored.run(configuration, "wait")
+            assert rest.leaf not in HOLDS, configuration

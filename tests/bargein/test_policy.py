@@ -1,0 +1,612 @@
+"""Barge-in: what a cough, a "mm-hm" and a sentence do to the agent's speech, exact in time and in samples."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from playback import AudioFormat, Fades, PlaybackController, State, Utterance
+from playback.bargein import BARGE_IN, BargedIn, BargeIn, BargeInSuspected, FalseInterruption
+from playback.bargein.backchannels import words_of
+from playback.bargein.chart import MACHINE
+from playback.events import Event, Resumed
+from statecharts import IGNORED, IMPOSSIBLE, STAYS
+
+RATE = 8_000
+FRAME = 160
+
+GOLDEN = """
+| leaf | speech_started | speech_ended | words | backchannel | agent_sounds | agent_rests | overruled | settled | lasted | expired |
+|---|---|---|---|---|---|---|---|---|---|---|
+| idle | user | . | . | . | agent.early | x | x | x | x | x |
+| agent.early | both.early | . | . | . | x | idle | x | agent.settled | x | x |
+| agent.settled | suspected.speaking | . | idle | . | x | idle | x | x | x | x |
+| user | . | idle | . | . | both.early | x | x | x | x | x |
+| both.early | . | agent.early | . | . | x | user | x | suspected.speaking | x | x |
+| both.overruled | . | agent.settled | user | . | x | user | x | x | x | x |
+| suspected.speaking | . | suspected.silent | user | . | x | user | both.overruled | x | user | x |
+| suspected.silent | suspected.speaking | . | idle | agent.settled | x | idle | agent.settled | x | x | agent.settled |
+"""  # noqa: E501
+
+
+class Clock:
+    """Time that passes when it is told to; calls back exactly when it was asked to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._calls: list[tuple[float, int, dict[str, Any]]] = []
+        self._numbers = itertools.count()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Any:
+        call = {"callback": callback, "cancelled": False}
+        heapq.heappush(self._calls, (when, next(self._numbers), call))
+
+        class Handle:
+            def cancel(self) -> None:
+                call["cancelled"] = True
+
+        return Handle()
+
+    @property
+    def waiting(self) -> list[float]:
+        """When it is going to call back."""
+        return sorted(when for when, _, call in self._calls if not call["cancelled"])
+
+    def advance_to(self, when: float) -> None:
+        while self._calls and self._calls[0][0] <= when:
+            due, _, call = heapq.heappop(self._calls)
+            if not call["cancelled"]:
+                self.now = due
+                call["callback"]()
+        self.now = when
+
+
+class Talk:
+    """An agent and a user, on one clock: each frame that is read takes its time."""
+
+    def __init__(self, *, seconds: float = 4.0, fades: Fades | None = None, **options: Any) -> None:
+        self.clock = Clock()
+        self.controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0))
+        self.policy = BargeIn(self.controller, timer=self.clock, **options)
+        self.told: list[Event] = []
+        for name in ("barge_in_suspected", "barge_in", "false_interruption"):
+            self.policy.on(name, lambda event: self.told.append(replace(event, seconds=round(event.seconds, 6))))
+        self.resumed: list[Resumed] = []
+        self.controller.on("resumed", self.resumed.append)
+        self.utterance = self.say(seconds)
+
+    def say(self, seconds: float, **options: Any) -> Utterance:
+        utterance = self.controller.utterance(**options)
+        utterance.push(np.arange(round(seconds * RATE)).astype(np.int16) | 1)
+        utterance.end()
+        return utterance
+
+    def until(self, when: float) -> list[int]:
+        """Read what is heard until then, and let the time pass."""
+        heard: list[int] = []
+        while self.clock.now + FRAME / RATE <= when + 1e-9:
+            heard += self.controller.read(FRAME)[:, 0].tolist()
+            self.clock.advance_to(round(self.clock.now + FRAME / RATE, 6))
+        return heard
+
+    @property
+    def state(self) -> str:
+        return self.controller.state
+
+    def names(self) -> list[str]:
+        """What was told so far; and forget it."""
+        names = [event.name for event in self.told]
+        self.told.clear()
+        return names
+
+
+def golden() -> dict[str, dict[str, str]]:
+    header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in GOLDEN.strip().splitlines())
+    return {leaf: dict(zip(header[1:], row, strict=True)) for leaf, *row in rows}
+
+
+def test_the_table_is_the_golden_matrix() -> None:
+    assert {leaf: dict(row) for leaf, row in BARGE_IN.cells.items()} == golden()
+    assert BARGE_IN.initial == "idle"
+    assert BARGE_IN.commands == ("speech_started", "speech_ended", "words", "backchannel")
+
+
+def test_the_built_machine_is_the_table() -> None:
+    for leaf, row in golden().items():
+        for event, cell in row.items():
+            session = MACHINE.session()
+            session.leaf = leaf
+            if cell != IMPOSSIBLE:
+                assert MACHINE.fire(session, event) is (cell != IGNORED)
+                assert session.leaf == (leaf if cell in (STAYS, IGNORED) else cell)
+
+
+def test_every_suspicion_is_told_and_every_way_out_of_it() -> None:
+    assert dict(BARGE_IN.outputs) == {
+        ("agent.settled", "speech_started"): ("barge_in_suspected",),
+        ("both.early", "settled"): ("barge_in_suspected",),
+        ("agent.settled", "words"): ("barge_in",),
+        ("both.overruled", "words"): ("barge_in",),
+        ("suspected.speaking", "words"): ("barge_in",),
+        ("suspected.silent", "words"): ("barge_in",),
+        ("suspected.speaking", "lasted"): ("barge_in",),
+        ("suspected.silent", "backchannel"): ("false_interruption",),
+        ("suspected.silent", "expired"): ("false_interruption",),
+    }
+
+
+def test_a_cough_pauses_and_the_agent_goes_on() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert talk.state == "paused"
+    assert not any(talk.until(1.2))
+    talk.policy.speech_ended()
+    assert talk.policy.leaf == "suspected.silent"
+    assert talk.clock.waiting == [1.2 + 0.6]
+    talk.until(1.8)
+    assert talk.state == "speaking"
+    assert talk.until(1.82)[0] == RATE + 1  # the very next sample
+    assert talk.told == [BargeInSuspected(RATE, 0.0), FalseInterruption(round(1.8 * RATE), 0.8)]
+    assert talk.policy.leaf == "agent.settled"
+    assert not talk.clock.waiting
+
+
+def test_speech_that_lasts_interrupts() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.68)
+    assert talk.state == "paused"
+    talk.until(1.7)
+    assert talk.told[-1] == BargedIn(round(1.7 * RATE), 0.7, None)
+    assert talk.state == "interrupted"
+    assert talk.utterance.report is not None
+    assert talk.utterance.report.played == RATE
+    assert talk.policy.leaf == "user"
+    talk.policy.speech_ended()
+    assert talk.policy.leaf == "idle"
+    assert not talk.clock.waiting
+
+
+def test_each_stretch_of_speech_counts_by_itself() -> None:
+    talk = Talk(seconds=9)
+    talk.until(1.0)
+    for start in (1.0, 2.0, 3.0):
+        talk.policy.speech_started()
+        talk.until(start + 0.5)
+        talk.policy.speech_ended()
+        talk.until(start + 1.0)  # less than it takes to be over
+    assert talk.names() == ["barge_in_suspected"]
+    talk.until(4.1)
+    assert talk.names() == ["false_interruption"]
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_enough_words_interrupt_at_once(final: bool) -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.2)
+    talk.policy.transcript("Wait", final=final)
+    assert talk.state == "paused"
+    talk.policy.transcript("Wait a", final=final)
+    assert talk.told[-1] == BargedIn(round(1.2 * RATE), 0.2, "Wait a")
+    assert talk.state == "interrupted"
+
+
+def test_words_after_the_speech_still_interrupt() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.3)
+    talk.policy.speech_ended()
+    talk.until(1.5)
+    talk.policy.transcript("no no")
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+    assert talk.policy.leaf == "idle"
+
+
+def test_words_alone_will_do_where_nothing_else_hears_the_user() -> None:
+    talk = Talk()
+    talk.until(0.4)
+    talk.policy.transcript("old words of the user's own turn")
+    assert talk.names() == []
+    talk.until(1.0)
+    talk.policy.transcript("stop that")
+    assert talk.told == [BargedIn(RATE, 0.0, "stop that")]
+
+
+@pytest.mark.parametrize("text", ["Mm-hm.", "Yes", "uh huh, right", "OK! I see", "MMHM yeah yeah"])
+def test_a_backchannel_lets_the_agent_go_on_at_once(text: str) -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.3)
+    talk.policy.transcript(text, final=True)
+    talk.policy.speech_ended()
+    talk.policy.transcript(text, final=False)
+    assert talk.names() == ["barge_in_suspected"]
+    talk.policy.transcript(text, final=True)
+    assert talk.names() == ["false_interruption"]
+    assert talk.state == "speaking"
+
+
+@pytest.mark.parametrize("text", ["yes but", "see I", "hm no", "okay okay stop"])
+def test_more_than_a_backchannel_is_meant(text: str) -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript(text, final=False)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+@pytest.mark.parametrize("text", ["oh I", "yeah uh", "okay, go", "mm"])
+def test_what_may_become_a_backchannel_is_waited_for(text: str) -> None:
+    talk = Talk(min_words=1)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript(text, final=False)
+    assert talk.names() == ["barge_in_suspected"]
+    talk.policy.transcript(f"{text} no", final=False)
+    assert talk.names() == ["barge_in"]
+
+
+def test_what_has_not_become_a_backchannel_is_none() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("oh I", final=True)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+def test_backchannels_may_begin_like_others() -> None:
+    talk = Talk(backchannels=["a b", "a", "b c"])
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("A b c, a!", final=False)
+    assert talk.names() == ["barge_in_suspected"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Mm-hm, don't!", ["mm", "hm", "don't"]),
+        ("That’s 'it'.", ["that's", "it"]),
+        ("रुको हाँ", ["रुको", "हाँ"]),
+        ("หยุด", ["หยุด"]),
+        ("u\u0308ber a_b", ["über", "a", "b"]),
+        ("❤\ufe0f ... ' -", []),
+    ],
+)
+def test_words_are_told_apart_in_any_script(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
+def test_backchannels_are_the_user_s_to_choose() -> None:
+    talk = Talk(backchannels=["jawohl", "ach so"], min_words=1)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("Ach so, jawohl!", final=False)
+    assert talk.names() == ["barge_in_suspected"]
+    talk.policy.transcript("yes", final=False)
+    assert talk.names() == ["barge_in"]
+
+
+def test_it_goes_on_at_the_beginning_of_the_word_that_was_cut() -> None:
+    talk = Talk(seconds=0.01)
+    utterance = talk.controller.utterance(text="one two three")
+    utterance.push(np.arange(4 * RATE).astype(np.int16) | 1)
+    utterance.mark("one", at=0.1, until=0.9)
+    utterance.mark("two", at=1.2, until=2.0)
+    utterance.mark("three", at=2.2)
+    utterance.mark(object(), at=2.3)  # no word
+    utterance.end()
+    for pause, rewound in ((1.0, 0.0), (1.6, 0.4), (3.0, 0.8)):
+        while utterance.played < pause * RATE:
+            talk.until(talk.clock.now + 0.02)
+        over = (utterance.played - pause * RATE) / RATE
+        talk.policy.speech_started()
+        talk.policy.speech_ended()
+        talk.until(talk.clock.now + 0.62)
+        assert talk.resumed[-1].rewound / RATE == pytest.approx(rewound + over if rewound else 0, abs=1e-6)
+    assert talk.names() == ["barge_in_suspected", "false_interruption"] * 3
+
+
+def test_without_rewind_it_goes_on_where_it_was() -> None:
+    talk = Talk(rewind=False)
+    talk.utterance.mark("word", at=0.5)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.speech_ended()
+    talk.until(1.6)
+    assert [event.rewound for event in talk.resumed] == [0]
+
+
+def test_the_first_moments_are_ignored_unless_the_speech_lasts() -> None:
+    talk = Talk(min_seconds=2.0)
+    talk.until(0.1)
+    talk.policy.speech_started()
+    assert talk.policy.leaf == "both.early"
+    talk.until(0.3)
+    talk.policy.speech_ended()  # it was the agent's own voice
+    assert talk.policy.leaf == "agent.early"
+    talk.until(0.4)
+    talk.policy.speech_started()
+    talk.policy.transcript("more words than enough")
+    talk.until(0.48)
+    assert talk.names() == []
+    talk.until(0.52)  # its first sample was read at 0 s, so that is when it began
+    assert talk.told == [BargeInSuspected(round(0.5 * RATE), 0.1)]
+
+
+def test_the_guard_begins_anew_with_each_turn() -> None:
+    talk = Talk(seconds=1.0)
+    talk.until(2.0)
+    assert talk.policy.leaf == "idle"
+    talk.say(1.0)
+    talk.until(2.1)
+    assert talk.policy.leaf == "agent.early"
+    talk.policy.speech_started()
+    assert talk.names() == []
+
+
+def test_a_following_utterance_is_the_same_turn() -> None:
+    talk = Talk(seconds=1.0)
+    talk.say(1.0)
+    talk.until(1.02)
+    assert talk.policy.leaf == "agent.settled"
+    talk.policy.speech_started()
+    assert talk.policy.leaf == "suspected.speaking"
+
+
+def test_who_speaks_already_is_not_interrupted_by_the_agent_for_long() -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert talk.policy.leaf == "user"
+    talk.until(3.0)
+    talk.say(4.0)
+    talk.until(3.48)
+    assert talk.policy.leaf == "both.early"
+    talk.until(3.5)
+    assert talk.names() == ["barge_in_suspected"]
+    talk.until(3.7)  # the two spoke at once for 0.7 s
+    assert talk.names() == ["barge_in"]
+
+
+def test_ducking_goes_on_softer() -> None:
+    talk = Talk(mode="duck", fades=Fades(0.06, 0, 0))
+    talk.controller.gain_db = -3.0
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert (talk.controller.gain_db, talk.state) == (-18.0, "speaking")
+    talk.until(1.3)
+    talk.policy.speech_ended()
+    talk.until(1.9)
+    assert talk.names() == ["barge_in_suspected", "false_interruption"]
+    assert talk.controller.gain_db == -3.0
+    talk.policy.speech_started()
+    talk.until(2.58)
+    talk.controller.gain_db -= 1.0  # somebody else's change stays
+    talk.until(2.6)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+    assert talk.controller.gain_db == -19.0  # to the end of the fade-out
+    talk.until(2.7)
+    assert talk.controller.gain_db == -4.0
+
+
+def test_a_fade_out_of_the_ducked_agent_does_not_swell() -> None:
+    talk = Talk(mode="duck", fades=Fades(0.06, 0, 0))
+    talk.until(1.0)
+    talk.policy.speech_started()
+    loudest = max(talk.until(1.5)[RATE // 4 :])
+    talk.controller.interrupt()
+    assert (talk.policy.leaf, talk.controller.gain_db, talk.policy.lowered_db) == ("user", -15.0, 15.0)
+    assert max(talk.until(1.6)) <= loudest
+    assert (talk.controller.gain_db, talk.policy.lowered_db) == (0.0, 0.0)
+
+
+def test_a_ducked_agent_that_comes_to_its_end_is_loud_again() -> None:
+    talk = Talk(seconds=1.1, mode="duck", min_seconds=3.0)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.2)
+    assert (talk.policy.leaf, talk.controller.gain_db) == ("user", 0.0)
+    assert talk.names() == ["barge_in_suspected"]
+
+
+def test_what_may_not_be_interrupted_is_left_alone() -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(1.0)
+    talk.say(2.0, interruptible=False)
+    talk.say(2.0)
+    talk.until(2.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("stop it now")
+    talk.until(2.9)
+    assert (talk.policy.leaf, talk.state, talk.names()) == ("user", "speaking", [])
+    talk.until(3.1)  # the next one may be
+    assert talk.policy.leaf == "both.early"
+
+
+def test_a_pause_of_somebody_else_s_is_not_resumed() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.controller.pause()
+    talk.policy.speech_started()
+    talk.policy.speech_ended()
+    talk.until(3.0)
+    assert (talk.state, talk.names()) == ("paused", [])
+    talk.controller.resume()
+    assert talk.policy.leaf == "agent.early"
+
+
+def test_who_resumes_against_the_policy_has_the_last_word() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.controller.resume()
+    assert talk.policy.leaf == "both.overruled"
+    talk.until(3.0)
+    assert (talk.state, talk.names()) == ("speaking", ["barge_in_suspected"])
+    talk.policy.transcript("I said stop")
+    assert talk.names() == ["barge_in"]
+
+
+@pytest.mark.parametrize("command", ["interrupt", "close"])
+def test_what_ends_the_speech_ends_the_suspicion(command: str) -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    getattr(talk.controller, command)()
+    talk.until(3.0)
+    assert (talk.policy.leaf, talk.names()) == ("user", ["barge_in_suspected"])
+    assert not talk.clock.waiting
+
+
+def test_a_cancelled_utterance_leaves_no_pause_behind() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    following = talk.say(1.0)
+    talk.policy.speech_started()
+    talk.utterance.cancel()
+    assert talk.policy.leaf == "user"
+    talk.until(1.1)
+    assert following.played
+    assert talk.policy.leaf == "both.early"
+
+
+def test_a_lock_comes_with_the_interrupt_if_it_is_asked_for() -> None:
+    talk = Talk(lock=True)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.7)
+    assert talk.controller.input_locked
+
+
+def test_listeners_see_what_was_done() -> None:
+    talk = Talk()
+    seen: list[State] = []
+    talk.policy.on("barge_in_suspected", lambda _: seen.append(talk.controller.state))
+    talk.policy.on("barge_in", lambda _: seen.append(talk.controller.state))
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.until(1.7)
+    assert seen == [State.PAUSED, State.INTERRUPTED]
+
+
+def test_a_listener_may_call_the_policy_back() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.controller.once("paused", lambda _: talk.policy.speech_ended())
+    talk.policy.speech_started()
+    assert (talk.policy.leaf, talk.clock.waiting) == ("suspected.silent", [1.6])
+    talk.until(1.2)
+    talk.policy.speech_started()
+    assert talk.clock.waiting == [1.9]  # what was waited for before does not come any more
+    talk.until(2.0)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+def test_events_come_in_their_order_whoever_calls_back() -> None:
+    talk = Talk(false_after_seconds=0.0)
+    talk.until(1.0)
+    talk.controller.once("paused", lambda _: talk.policy.speech_ended())
+    talk.policy.speech_started()
+    assert (talk.names(), talk.state) == (["barge_in_suspected", "false_interruption"], "speaking")
+
+
+def test_what_a_listener_raises_is_an_error_of_the_controller_s() -> None:
+    talk = Talk()
+    errors: list[Any] = []
+    talk.controller.on("error", errors.append)
+
+    def fails(_: Event) -> None:
+        raise LookupError("no such listener")
+
+    talk.policy.on("barge_in_suspected", fails)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert talk.names() == ["barge_in_suspected"]
+    assert [(type(error.exception), error.position) for error in errors] == [(LookupError, RATE)]
+    assert "fails of 'barge_in_suspected'" in errors[0].source
+
+
+@pytest.mark.parametrize("event", ["first_audio_byte", "state_changed"])
+def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: str) -> None:
+    clock = Clock()
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    policies: list[BargeIn] = []
+    controller.on(event, lambda _: policies[0].stop())
+    policy = BargeIn(controller, timer=clock)
+    policies.append(policy)
+    controller.push(np.ones(4 * RATE, np.int16))
+    controller.read(FRAME)
+    assert (policy.leaf, clock.waiting) == ("idle", [])
+    clock.advance_to(1.0)
+    policy.speech_started()
+    assert controller.state is State.SPEAKING
+
+
+def test_a_policy_that_is_stopped_leaves_the_controller_alone() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.stop()
+    assert talk.state == "speaking"
+    talk.policy.stop()
+    talk.policy.speech_started()
+    talk.until(3.0)
+    assert talk.state == "speaking"
+    assert not talk.clock.waiting
+    assert talk.names() == ["barge_in_suspected"]
+
+
+async def test_the_running_loop_is_its_clock() -> None:
+    controller = PlaybackController(AudioFormat(RATE))
+    policy = BargeIn(controller, guard_seconds=0, min_seconds=0, false_after_seconds=0)
+    controller.push(np.full(4 * FRAME, 1000, np.int16))
+    controller.read(FRAME)
+    policy.speech_started()
+    assert controller.state is State.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mode": "shout"}, ValueError, "mode is 'shout', expected 'pause' or 'duck'"),
+        ({"min_seconds": -1}, ValueError, "min_seconds is -1"),
+        ({"false_after_seconds": float("nan")}, ValueError, "false_after_seconds is nan"),
+        ({"guard_seconds": "1"}, TypeError, "guard_seconds is '1'"),
+        ({"min_words": 0}, ValueError, "min_words is 0, expected 1 or more"),
+        ({"min_words": 1.5}, TypeError, r"min_words is 1\.5"),
+        ({"duck_db": -3}, ValueError, "duck_db is -3"),
+        ({"backchannels": "yes"}, TypeError, "backchannels is 'yes', expected several strings"),
+        ({"backchannels": ["yes", 1]}, TypeError, "one of backchannels is 1, expected str"),
+    ],
+)
+def test_a_mistake_is_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        BargeIn(PlaybackController(), timer=Clock(), **options)
+
+
+def test_no_loop_and_no_timer_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        BargeIn(PlaybackController())
+    with pytest.raises(TypeError, match="controller is None"):
+        BargeIn(None, timer=Clock())  # type: ignore[arg-type]
+    policy = BargeIn(PlaybackController(), timer=Clock())
+    with pytest.raises(TypeError, match="text is None"):
+        policy.transcript(None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no event 'paused', expected one of barge_in"):
+        policy.on("paused", print)

@@ -1,0 +1,284 @@
+"""The real controller and its model, told the same, and compared in all that anybody can see."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from playback import AudioFormat, BufferFull, Fades, PlaybackController, Utterance
+from playback.events import EVENTS, Event
+from tests.core.model import Full, Line, Model, Settings, Told
+
+RATE: Final = 8_000
+
+
+@dataclass(eq=False)
+class Producer:
+    """Who pushes one utterance: consecutive samples, cut into pushes at any byte."""
+
+    line: Line | None = None
+    half: bytes = b""
+    """The second byte of a sample of which the first was pushed."""
+
+
+@dataclass(eq=False)
+class Part:
+    """One handle, on both sides."""
+
+    utterance: Utterance
+    line: Line
+    producer: Producer
+
+
+class Duet:
+    """A controller and its model. Each method does one thing to both, and compares what came of it.
+
+    Args:
+        settings: what both are made with.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.model: Final = Model(settings)
+        self.controller: Final = PlaybackController(
+            AudioFormat(RATE),
+            fades=Fades(settings.interrupt_fade / RATE, settings.pause_ramp / RATE, settings.resume_ramp / RATE),
+            cushion_seconds=settings.cushion / RATE,
+            high_water_seconds=settings.maximum / RATE,
+            max_buffered_seconds=settings.maximum / RATE,
+            history_seconds=settings.history / RATE,
+            starve_seconds=None if settings.starve is None else settings.starve / RATE,
+        )
+        self.parts: Final[list[Part]] = []
+        self.told: Final[list[Event]] = []
+        for name in EVENTS:
+            self.controller.on(name, self.told.append)
+        self._own = Producer()
+        self._value = 0
+        self._names = 0
+        self._finished: Final[set[str]] = set()
+        self._last: Final[set[str]] = set()
+
+    # Producers
+
+    def make(self, *, interruptible: bool = True) -> Part:
+        self._names += 1
+        name = f"handle-{self._names}"
+        utterance = self.controller.utterance(id=name, interruptible=interruptible)
+        part = Part(utterance, self.model.utterance(name, interruptible), Producer())
+        self.parts.append(part)
+        self.compare()
+        return part
+
+    def push(self, part: Part, length: int, *, odd: bool = False, kind: str = "bytes") -> None:
+        data, half = self._take(part.producer, length, odd, kind)
+        try:
+            expected = self.model.push(part.line, data, whole=kind in ("array", "column"))
+        except Full:
+            with pytest.raises(BufferFull):
+                part.utterance.push(_of_kind(data, kind))
+        else:
+            assert part.utterance.push(_of_kind(data, kind)) == expected
+            part.producer.half = half
+        self.compare()
+
+    def push_own(self, length: int, *, odd: bool = False, kind: str = "bytes") -> None:
+        if self.model.own is not self._own.line or self.model.own is None or self.model.own.ended:
+            self._own = Producer()
+        data, half = self._take(self._own, length, odd, kind)
+        try:
+            expected = self.model.push_own(data, whole=kind in ("array", "column"))
+        except Full:
+            with pytest.raises(BufferFull):
+                self.controller.push(_of_kind(data, kind))
+        else:
+            assert self.controller.push(_of_kind(data, kind)) == expected
+            self._own.half = half
+        self._own.line = self.model.own
+        self.compare()
+
+    def end_own(self) -> None:
+        assert self.controller.end() is self.model.end_own()
+        self.compare()
+
+    def end(self, part: Part) -> None:
+        assert part.utterance.end() is self.model.end(part.line)
+        self.compare()
+
+    def cancel(self, part: Part) -> None:
+        assert part.utterance.cancel() is self.model.cancel(part.line)
+        self.compare()
+
+    def mark(self, part: Part, at: int | None, length: int | None) -> None:
+        payload = f"word-{len(part.line.words)}"
+        until = None if length is None else (part.line.accepted if at is None else at) + length
+        marked = part.utterance.mark(
+            payload,
+            at=None if at is None else at / RATE,
+            until=None if until is None else until / RATE,
+        )
+        assert marked is self.model.mark(part.line, payload, at, until)
+        self.compare()
+
+    def forget(self, number: int) -> None:
+        """Drop the last reference to a handle that nothing was pushed to; it is named by its place among the parts."""
+        self.model.forget(self.parts.pop(number).line)
+        self.told.clear()
+        gc.collect(0)
+        self.compare()
+
+    # Commands
+
+    def pause(self) -> None:
+        assert self.controller.pause() is self.model.pause()
+        self.compare()
+
+    def resume(self, rewind: int = 0) -> None:
+        resumed = self.controller.resume(rewind / RATE)
+        rewound = next((getattr(event, "rewound", 0) for event in self.told if event.name == "resumed"), 0)
+        assert resumed is self.model.resume(rewind, rewound)
+        self.compare()
+
+    def interrupt(self, *, lock: bool = False, force: bool = False) -> None:
+        assert self.controller.interrupt(lock=lock, force=force) is self.model.interrupt(lock, force)
+        self.compare()
+
+    def lock(self) -> None:
+        assert self.controller.lock() is self.model.lock()
+        self.compare()
+
+    def unlock(self) -> None:
+        assert self.controller.unlock() is self.model.unlock()
+        self.compare()
+
+    def close(self) -> None:
+        assert self.controller.close() is self.model.close()
+        self.compare()
+
+    # The reader
+
+    def read(self, samples: int) -> NDArray[np.int16]:
+        start = self.model.position
+        expected = self.model.read(samples)
+        frame = self.controller.read(samples)
+        assert frame.shape == (samples, 1)
+        heard = [
+            None if known is None else sample for sample, known in zip(frame[:, 0].tolist(), expected, strict=True)
+        ]
+        assert heard == expected
+        self.compare(start)
+        return frame
+
+    # What must be true
+
+    def compare(self, start: int | None = None) -> None:
+        """Compare what listeners were told with what the model tells, and all that can be asked for.
+
+        Args:
+            start: where the read began, if this follows one.
+        """
+        told = [_told(event) for event in self.told]
+        silenced = [event for event in self.told if event.name == "silenced"]
+        for event in self.told:
+            if event.name == "underrun":  # told when the read is over; it happened within it
+                assert start is not None
+                assert start <= event.position <= self.controller.position
+        self.told.clear()
+        # What fades out ends in its own time, whatever an utterance that sounds above it does.
+        assert [event for event in told if event[0] != "silenced"] == self.model.told
+        assert [event.position for event in silenced] == [at for at in [self.model.silenced_at] if at is not None]
+        for name, _, who, extra in told:
+            assert who is not None or name not in ("utterance_finished", "last_audio_byte")
+            if name == "utterance_finished":
+                assert who not in self._finished
+                assert (extra[0] == "completed") == (who in self._last)
+                self._finished.add(str(who))
+            elif name == "last_audio_byte":
+                assert who not in self._last
+                self._last.add(str(who))
+        self._compare_controller()
+        for part in self.parts:
+            _compare_utterance(part.utterance, part.line)
+
+    def _compare_controller(self) -> None:
+        controller, model = self.controller, self.model
+        assert controller.leaf == model.leaf
+        assert controller.state.value == model.state
+        assert controller.input_locked == model.refuses
+        assert controller.position == model.position
+        assert controller.buffered == model.buffered
+        stats = controller.stats
+        assert (stats.refusals, stats.refused_samples) == (model.refusals, model.refused_samples)
+        assert (stats.underruns, stats.underrun_samples) == (model.underruns, model.underrun_samples)
+
+    # Parts of the above
+
+    def _take(self, producer: Producer, length: int, odd: bool, kind: str) -> tuple[bytes, bytes]:
+        """The next bytes of a producer, and what it is left with halfway through a sample."""
+        values = [(self._value + number) % 32_000 + 1 for number in range(length + 1)]
+        self._value += length + 1
+        data = b"".join(value.to_bytes(2, "little") for value in values)
+        if kind in ("array", "column"):
+            return data[:-2], b""
+        data = producer.half + data
+        return (data[:-1], data[-1:]) if odd else (data[:-2], b"")
+
+
+def _compare_utterance(utterance: Utterance, line: Line) -> None:
+    assert (utterance.accepted, utterance.played) == (line.accepted, line.played)
+    assert (utterance.discarded, utterance.refused) == (line.discarded, line.refused)
+    assert utterance.ended == line.ended
+    outcome = utterance.report and utterance.report.outcome.value
+    assert outcome == line.outcome
+
+
+def _of_kind(data: bytes, kind: str) -> Any:
+    match kind:
+        case "bytearray":
+            return bytearray(data)
+        case "memoryview":
+            return memoryview(data)
+        case "array":
+            return np.frombuffer(data, np.int16)
+        case "column":
+            return np.frombuffer(data, np.int16).reshape(-1, 1)
+        case _:
+            return data
+
+
+def _told(event: Any) -> Told:
+    """An event as the model tells it."""
+    utterance = getattr(event, "utterance", None)
+    extra: Any = None
+    position: int | None = event.position
+    match event.name:
+        case "state_changed":
+            extra = event.old.value, event.new.value, event.old_leaf, event.new_leaf
+        case "utterance_finished":
+            report = event.report
+            assert utterance is None or report.id == utterance.id
+            extra = (
+                report.outcome.value,
+                report.accepted,
+                report.played,
+                report.discarded,
+                report.refused,
+                report.heard,
+            )
+        case "mark_reached":
+            extra = event.payload, event.at
+        case "resumed":
+            extra = event.rewound
+        case "interrupted":
+            extra = event.discarded
+        case "audio_refused":
+            extra = event.samples
+        case "error":
+            extra = repr(event.exception)
+        case "underrun":
+            position = None
+    return event.name, position, utterance and utterance.id, extra

@@ -1,0 +1,332 @@
+"""A tour of the chart: short sequences of actions that come by every cell, in many circumstances.
+
+Each is a context that leads to a leaf, then a probe, then a sequel that brings to light what the probe has left behind.
+A sequence is written in words:
+
+    ======================== ==============================================================
+    ``a16``                  push 16 samples to the handle ``a``, which is made when it is first named
+    ``A16``                  the same to one that is not interruptible
+    ``*16``                  push without a handle
+    ``a`` ``a.`` ``a!``      only make it · end it · cancel it
+    ``a@9``                  mark a word at the sample 9
+    ``read`` ``read5``       read 16 samples, or 5
+    ``resume`` ``resume8``   go on, or go on 8 samples earlier
+    ``interrupt`` ``drop``   drop all that is interruptible · drop all by force
+    ``hush``                 interrupt, and lock the input in the same step
+    ======================== ==============================================================
+
+and ``pause``, ``lock``, ``unlock``, ``close``. The controller does not play less than a read's worth of an open handle.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from statecharts import Chart
+from statecharts.machine import WATCHERS
+from tests.core.harness import Duet, Part
+from tests.core.model import Settings
+
+CONTEXTS: Final = {
+    "idle": (
+        "",
+        "read",
+        "a16 a. read",
+        "a20 read interrupt read read read",
+        "a20 read read a! read",
+        "pause resume",
+        "lock unlock",
+        "b",
+        "read a90 read interrupt pause resume",
+        "b read a90 read interrupt pause resume",
+    ),
+    "speaking.buffering": (
+        "read a10",
+        "a10",
+        "read a20 read read",
+        "read a20 read pause read resume",
+        "read a10 b40",
+        "read a10 b40 b.",
+        "read b. a10",
+        "read A10 b40",
+        "read a20 read read b40",
+        "read a16 read read b5",
+        "read a10 b. c5",
+        "read *10",
+        "read a20 a@9 read interrupt b10",
+    ),
+    "speaking.streaming": (
+        "read a16",
+        "read a40 read",
+        "read a90 read read",
+        "read a40 read a. b5",
+        "read a20 b40 read a.",
+        "read A90 read b40",
+        "read A20 A. b40 read",
+        "read a40 b5 read a.",
+        "read a40 b. c5 read",
+        "read *90 read",
+        "read a40 read a. read5 b40",
+        "read a90 read pause resume",
+        "read a90 b40 read a!",
+    ),
+    "speaking.draining": (
+        "read a40 read a.",
+        "read a5 a.",
+        "read a40 b40 a. b. read",
+        "read a40 read lock unlock",
+        "read a40 a. b. read",
+        "read A40 A. b40 b. read",
+        "read a20 a. b40 b. read",
+        "read a40 read pause a. resume",
+        "read a90 a. read a!",
+        "read a90 a. read lock a! unlock",
+    ),
+    "speaking.sealed": (
+        "read a40 read lock",
+        "read a10 lock",
+        "read a40 read a. lock",
+        "read a20 b40 read lock",
+        "read A40 b40 read lock",
+        "read a40 b lock",
+        "read a40 read pause lock resume",
+        "read a40 b. c5 read lock",
+        "read a90 read lock a!",
+    ),
+    "paused.empty": (
+        "pause",
+        "pause read",
+        "read a90 read interrupt pause",
+        "read a90 read interrupt pause read",
+        "pause b",
+        "read a90 read interrupt pause resume pause",
+    ),
+    "paused.held": (
+        "pause a10",
+        "pause a40",
+        "read a10 pause",
+        "read a90 read pause",
+        "read a90 read pause read",
+        "read a90 read pause read5 b40",
+        "read a90 read interrupt pause b40",
+        "read A90 read b40 pause",
+        "read a20 read read pause",
+        "read a40 a. read pause b5",
+        "read *90 read pause",
+        "read a10 b. c5 pause",
+        "read a90 b. c5 read pause",
+    ),
+    "paused.ended": (
+        "pause a10 a.",
+        "pause a10 a!",
+        "pause lock unlock",
+        "read a40 read a. pause",
+        "read a90 read a. pause read",
+        "read a90 read pause a.",
+        "read a90 read pause a!",
+        "read a90 a. read a! pause",
+        "read a90 read pause lock unlock",
+        "read A90 A. b40 b. read pause",
+    ),
+    "paused.sealed": (
+        "pause lock",
+        "lock pause",
+        "pause a40 lock",
+        "read a90 read pause lock",
+        "read a90 read lock pause",
+        "read a90 read lock pause read",
+        "read A90 b40 read lock pause",
+        "read a90 read hush pause",
+        "read a90 read pause a! lock",
+    ),
+    "interrupted.fading": (
+        "read a90 read interrupt",
+        "read a90 read interrupt b",
+        "read a90 read pause interrupt",
+        "read a90 read pause read interrupt",
+        "read a90 read pause a! interrupt",
+        "read a10 interrupt",
+        "read A90 read drop",
+        "read a90 a. read interrupt",
+        "read a90 read lock interrupt unlock",
+    ),
+    "interrupted.sealed": (
+        "read a90 read hush",
+        "read a90 read interrupt lock",
+        "read a90 read lock interrupt",
+        "read a90 read lock pause interrupt",
+        "pause lock interrupt",
+        "read a10 hush",
+    ),
+    "input_locked": (
+        "lock",
+        "hush",
+        "b lock",
+        "read a16 a. lock read",
+        "read a90 read hush read read",
+        "read a90 read interrupt pause resume lock",
+    ),
+    "closed": (
+        "close",
+        "b close",
+        "read a90 read close",
+        "read a90 read pause close",
+        "lock close",
+    ),
+}
+"""For each leaf of the chart, how it is come by."""
+
+PROBES: Final = (
+    "read",
+    "read5",
+    "read40",
+    "pause",
+    "resume",
+    "interrupt",
+    "hush",
+    "drop",
+    "lock",
+    "unlock",
+    "close",
+    "a9",
+    "a30",
+    "a.",
+    "a!",
+    "b30",
+    "b.",
+    "b!",
+    "c",
+    "c9",
+    "c30",
+    "c.",
+    "c30 c.",
+    "c!",
+    "*9",
+    "*30",
+    "*.",
+    "resume8",
+    "a@3",
+    "b40 a.",
+    "b40 a!",
+)
+"""What is done there: every command, and every way in which a producer can be in the middle of something."""
+
+SEQUELS: Final = (
+    "read read resume read unlock d40 read pause resume d. read",
+    "a16 pause read resume8 read unlock read e16 e. read close read",
+    "lock a9 read unlock a. c40 interrupt read resume d30 read",
+)
+
+SETTINGS: Final = {
+    "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5),
+    "cuts": Settings(),
+    "cushion": Settings(cushion=24, interrupt_fade=1),
+    "starving": Settings(cushion=12, starve=48, maximum=200, history=20),
+}
+"""Those without fades can be compared to the sample; those with them have tails that sound on."""
+
+_WORD: Final = re.compile(r"(?P<handle>[a-eA-E*])(?P<does>[.!@]?)(?P<many>\d*)|(?P<command>[a-z]+?)(?P<number>\d*)")
+
+
+class Stop(NamedTuple):
+    """One sequence, and in which of the :data:`SETTINGS` it is walked."""
+
+    sequence: str
+    settings: str
+
+
+def itinerary(leaves: Iterable[str] = tuple(CONTEXTS)) -> list[Stop]:
+    """Every probe in every context of these leaves, with fades and without; sequels and other settings take turns."""
+    stops = []
+    sequels = itertools.cycle(SEQUELS)
+    others = itertools.cycle(name for name in SETTINGS if name != "fades")
+    for context, probe in itertools.product((context for leaf in leaves for context in CONTEXTS[leaf]), PROBES):
+        stops.append(Stop(f"{context} {probe} {next(sequels)}", next(others)))
+        stops.append(Stop(f"{context} {probe} {next(sequels)}", "fades"))
+    return stops
+
+
+@functools.cache
+def asked() -> frozenset[tuple[str, str]]:
+    """The cells that a third of the tour asks; it leaves none out that the whole tour asks."""
+    cells: set[tuple[str, str]] = set()
+
+    def watch(_: Chart, leaf: str, event: str) -> None:
+        cells.add((leaf, event))
+
+    WATCHERS.add(watch)
+    try:
+        for stop in itinerary():
+            if stop.settings == "cuts":
+                walk(stop)
+    finally:
+        WATCHERS.remove(watch)
+    return frozenset(cells)
+
+
+def walk(stop: Stop) -> Duet:
+    """Take one sequence of actions, and compare the controller with the model after each.
+
+    Raises:
+        AssertionError: they differ; this and any other exception has a note that says where.
+    """
+    duet = Duet(SETTINGS[stop.settings])
+    parts: dict[str, Part] = {}
+    for number, word in enumerate(stop.sequence.split(), start=1):
+        try:
+            _take(duet, parts, word)
+        except Exception as error:
+            error.add_note(f"at word {number}, {word!r}, of {stop}")
+            raise
+    return duet
+
+
+def _take(duet: Duet, parts: dict[str, Part], word: str) -> None:
+    """Do what one word says."""
+    match = _WORD.fullmatch(word)
+    if match is None:
+        raise ValueError(f"{word!r} is no action")
+    name, does, many, command, number = match.groups()
+    if name is None:
+        _command(duet, command, number)
+    elif name == "*":
+        if does:
+            duet.end_own()
+        else:
+            duet.push_own(int(many))
+    else:
+        part = parts.get(name.lower())
+        if part is None:
+            part = parts[name.lower()] = duet.make(interruptible=name.islower())
+        match does:
+            case ".":
+                duet.end(part)
+            case "!":
+                duet.cancel(part)
+            case "@":
+                duet.mark(part, int(many), None)
+            case _ if many:
+                duet.push(part, int(many))
+
+
+def _command(duet: Duet, command: str, number: str) -> None:
+    match command:
+        case "read":
+            duet.read(int(number or 16))
+        case "resume":
+            duet.resume(int(number or 0))
+        case "hush":
+            duet.interrupt(lock=True)
+        case "drop":
+            duet.interrupt(force=True)
+        case "pause" | "lock" | "unlock" | "close":
+            plain: Callable[[], None] = getattr(duet, command)
+            plain()
+        case "interrupt":
+            duet.interrupt()
+        case _:
+            raise ValueError(f"{command!r} is no action")

@@ -1,0 +1,323 @@
+"""All commands in any order, against the model: the exact samples, states, events and counts of every step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from numpy.typing import NDArray
+
+from playback import AudioFormat, Fades, PlaybackController, Utterance
+from playback.sinks import CallbackSink, Chunk
+from tests.core.harness import RATE, Duet, Part
+from tests.core.model import Settings
+
+KINDS: Final = ("bytes", "bytes", "bytes", "bytearray", "memoryview", "array", "column")
+
+which = st.integers(0, 50)
+lengths = st.one_of(st.sampled_from([0, 1, 16, 16, 16, 32]), st.integers(0, 60))
+read_sizes = st.sampled_from([0, 1, 5, 7, 16, 16, 16, 16, 16, 40])
+positions = st.one_of(st.none(), st.integers(0, 90))
+rarely = st.integers(0, 24).map(lambda number: number == 7)
+seldom = st.integers(0, 4).map(lambda number: number == 3)
+settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
+settings_of_limits = st.builds(
+    Settings,
+    cushion=st.sampled_from([1, 12, 16, 40]),
+    maximum=st.sampled_from([1_000_000, 90]),
+    starve=st.sampled_from([None, 48, 90]),
+)
+settings_of_fades = st.builds(
+    Settings,
+    cushion=st.sampled_from([0, 0, 12]),
+    interrupt_fade=st.sampled_from([1, 10, 24, 100]),
+    pause_ramp=st.sampled_from([0, 3, 20]),
+    resume_ramp=st.sampled_from([0, 3, 20]),
+)
+
+
+class Playouts(RuleBasedStateMachine):
+    """A controller and its model, told the same."""
+
+    settings: ClassVar[st.SearchStrategy[Settings]]
+
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        self.duet = Duet(data.draw(self.settings))
+        self.equip()
+
+    def equip(self) -> None:
+        """Add whatever must make no difference."""
+
+    # Producers
+
+    @precondition(lambda self: len(self.duet.parts) < 30)
+    @rule(interruptible=st.sampled_from([True, True, True, False]), data=st.data())
+    def make(self, interruptible: bool, data: st.DataObject) -> None:
+        part = self.duet.make(interruptible=interruptible)
+        if data.draw(st.booleans()):
+            self.duet.push(part, 16)
+
+    @precondition(lambda self: self.duet.parts)
+    @rule(which=which, length=lengths, odd=seldom, kind=st.sampled_from(KINDS))
+    def push(self, which: int, length: int, odd: bool, kind: str) -> None:
+        self.duet.push(self.pick(which), length, odd=odd, kind=kind)
+
+    @rule(length=lengths, odd=seldom, kind=st.sampled_from(KINDS))
+    def push_without_a_handle(self, length: int, odd: bool, kind: str) -> None:
+        self.duet.push_own(length, odd=odd, kind=kind)
+
+    @precondition(lambda self: self.duet.model.own)
+    @rule()
+    def end_without_a_handle(self) -> None:
+        self.duet.end_own()
+
+    @precondition(lambda self: self.duet.parts)
+    @rule(which=which)
+    def end(self, which: int) -> None:
+        self.duet.end(self.pick(which))
+
+    @precondition(lambda self: self.duet.parts)
+    @rule(which=which)
+    def cancel(self, which: int) -> None:
+        self.duet.cancel(self.pick(which))
+
+    @precondition(lambda self: self.duet.parts)
+    @rule(which=which, at=positions, length=st.one_of(st.none(), st.integers(1, 30)))
+    def mark(self, which: int, at: int | None, length: int | None) -> None:
+        self.duet.mark(self.pick(which), at, length)
+
+    @precondition(lambda self: self.duet.model.placeless)
+    @rule(which=which)
+    def forget(self, which: int) -> None:
+        """A handle that is dropped before its first push leaves no trace."""
+        parts, placeless = self.duet.parts, self.duet.model.placeless
+        candidates = [number for number in range(len(parts)) if parts[number].line in placeless]
+        if candidates:
+            self.duet.forget(candidates[which % len(candidates)])
+
+    # Commands
+
+    @rule()
+    def pause(self) -> None:
+        self.duet.pause()
+
+    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)))
+    def resume(self, rewind: int) -> None:
+        self.duet.resume(rewind)
+
+    @rule(lock=seldom, force=st.booleans())
+    def interrupt(self, lock: bool, force: bool) -> None:
+        self.duet.interrupt(lock=lock, force=force)
+
+    @rule(really=seldom)
+    def lock(self, really: bool) -> None:
+        if really:
+            self.duet.lock()
+
+    @rule(really=st.booleans())
+    def unlock(self, really: bool) -> None:
+        if really or self.duet.controller.input_locked:
+            self.duet.unlock()
+
+    @rule(really=rarely)
+    def close(self, really: bool) -> None:
+        if really:
+            self.duet.close()
+
+    # The reader
+
+    @rule(samples=read_sizes, times=st.integers(1, 4))
+    def read(self, samples: int, times: int) -> None:
+        for _ in range(times):
+            self.has_read(self.duet.read(samples))
+
+    def has_read(self, frame: NDArray[np.int16]) -> None:
+        """See a frame that was right."""
+
+    @rule(pushes=st.integers(1, 5), ended=st.booleans(), reads=st.integers(1, 4))
+    def talk(self, pushes: int, ended: bool, reads: int) -> None:
+        """Speech that sounds: what most of the other commands are about."""
+        if len(self.duet.parts) < 30:
+            self.duet.make()
+        for _ in range(pushes):
+            self.push(-1, 16, False, "bytes")
+        if ended:
+            self.end(45)
+        self.read(16, reads)
+
+    def pick(self, which: int) -> Part:
+        """One of the handles; mostly one that is not finished, and often the newest."""
+        alive = [part for part in self.duet.parts if part.line.outcome is None]
+        choice = self.duet.parts if which > 45 or not alive else alive
+        return choice[-1] if which < 0 else choice[which % len(choice)]
+
+
+class Cuts(Playouts):
+    """No fades: every cut is exact to the sample."""
+
+    settings = settings_of_cuts
+
+
+class Limits(Playouts):
+    """No fades, but a cushion, a maximum, and producers that are given up."""
+
+    settings = settings_of_limits
+
+
+class Faded(Playouts):
+    """Fades: exact wherever nothing fades, and silent where nothing may sound."""
+
+    settings = settings_of_fades
+
+
+class Staged(Cuts):
+    """With background that is silent and sinks that only listen, nothing is any different."""
+
+    def equip(self) -> None:
+        self.pushed: list[Chunk] = []
+        self.played: list[Chunk] = []
+        self.duet.controller.background.add(np.zeros(7, np.int16), gain_db=0)
+        self.duet.controller.sinks.add(CallbackSink(self.pushed.append), when="pushed")
+        self.duet.controller.sinks.add(CallbackSink(self.played.append), when="played")
+
+    def has_read(self, frame: NDArray[np.int16]) -> None:
+        if not len(frame) or self.duet.controller.state == "closed":
+            return
+        chunk = self.played.pop()
+        assert not self.played
+        assert chunk.position == self.duet.controller.position - len(frame)
+        assert np.array_equal(chunk.audio, frame)
+
+    @invariant()
+    def what_was_accepted_was_heard_ahead(self) -> None:
+        accepted: Counter[Utterance | None] = Counter()
+        for chunk in self.pushed if self.duet.parts else ():
+            assert chunk.offset == accepted[chunk.utterance]
+            accepted[chunk.utterance] += len(chunk.audio)
+        for part in self.duet.parts:
+            assert accepted[part.utterance] == part.utterance.accepted
+
+
+@pytest.mark.parametrize("machine", [Cuts, Limits, Faded, Staged])
+def test_any_order_of_commands(machine: type[Playouts]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=250,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+# What the machines can't reach, or have found: each as short as it can be.
+
+
+def _samples(first: int, count: int) -> bytes:
+    return np.arange(first, first + count, dtype=np.int16).tobytes()
+
+
+def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), history_seconds=0)
+    begun: list[Any] = []
+    controller.on("first_audio_byte", begun.append)
+    controller.read(16)
+    leading, following = controller.utterance(id="leading"), controller.utterance(id="following")
+    leading.push(_samples(1, 32))
+    leading.end()
+    following.push(_samples(101, 32))
+    for _ in range(3):
+        controller.read(16)
+    assert [(event.utterance.id, event.position) for event in begun] == [("leading", 16), ("following", 48)]
+
+
+@pytest.mark.timeout(5)
+def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), starve_seconds=10 / RATE)
+    controller.read(10)
+    dry, following = controller.utterance(), controller.utterance()
+    dry.push(_samples(1, 10))
+    following.push(_samples(101, 40))
+    assert controller.read(10)[:, 0].tolist() == list(range(1, 11))
+    assert not controller.read(10).any()
+    assert dry.ended
+    assert controller.read(10)[:, 0].tolist() == list(range(101, 111))
+
+
+def test_an_utterance_starves_whatever_becomes_of_others() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), starve_seconds=20 / RATE)
+    controller.read(10)
+    dry, other = controller.utterance(), controller.utterance()
+    dry.push(_samples(1, 5))
+    controller.read(10)
+    other.cancel()
+    controller.read(10)
+    assert dry.ended
+
+
+def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), starve_seconds=90 / RATE)
+    controller.read(40)
+    utterance = controller.utterance()
+    utterance.push(_samples(1, 16))
+    controller.read(40)
+    controller.read(40)
+    for _ in range(3):
+        assert controller.read(5).all()
+    controller.read(16)
+    assert not utterance.ended
+
+
+def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    utterance = controller.utterance()
+    stream = _samples(1, 4)
+    utterance.push(stream[:1])
+    controller.lock()
+    utterance.push(stream[1:4])
+    controller.unlock()
+    utterance.push(stream[4:])
+    utterance.end()
+    assert controller.read(3)[:, 0].tolist() == [3, 4, 0]
+
+
+def test_words_that_begin_together_at_the_start_are_heard_with_the_first_sample() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller.read(5)
+    utterance = controller.utterance()
+    utterance.push(_samples(1, 20))
+    for word in ("one", "two"):
+        utterance.mark(word, at=0)
+    controller.read(5)
+    controller.interrupt()
+    assert utterance.report
+    assert utterance.report.heard == "one"
+
+
+def test_an_underrun_is_told_where_the_silence_begins() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    underruns: list[Any] = []
+    controller.on("underrun", underruns.append)
+    controller.read(10)
+    first, second = controller.utterance(), controller.utterance()
+    first.push(_samples(1, 14))
+    first.end()
+    second.push(_samples(101, 3))
+    controller.read(10)
+    controller.read(10)
+    assert [event.position for event in underruns] == [24]

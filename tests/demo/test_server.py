@@ -1,0 +1,98 @@
+"""The demo's server as a program: it says where it is, and ends cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from unittest.mock import patch
+
+import httpx
+import pytest
+
+from playback.demo import server
+from playback.demo.settings import LOOPBACK
+from tests.demo.page import Page, loopback
+
+PROGRAM = "import sys; from playback.demo.server import run; sys.exit(run(port=0, open_browser=False))"
+
+
+async def test_it_ends_cleanly_on_an_interrupt_with_a_session_under_way() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        line = (await process.stdout.readline()).decode()
+        address = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert address, line
+        with loopback():
+            async with httpx.AsyncClient(base_url=address[0]) as client:
+                one = Page(client)
+                assert (await one.offer()).status_code == 201
+                await one.close()
+        process.send_signal(signal.SIGINT)
+        out, error = await process.communicate()
+    assert (process.returncode, out, error) == (0, b"", b"")
+
+
+def test_it_ends_cleanly_on_an_interrupt_before_it_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "create_app", interrupted)
+    assert server.run(port=0, open_browser=False) == 0
+    assert "the demo is at http://127.0.0.1:" in capsys.readouterr().out
+
+
+def test_an_address_that_cannot_be_had_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert server.run(port=port) == 1
+    assert re.match(rf"playback: error: 127.0.0.1:{port} can't be had: Address already in use", capsys.readouterr().err)
+    assert server.run("no.such.host.invalid", 0) == 1
+    assert server.run(port=70_000) == 1
+
+
+@pytest.mark.parametrize(("display", "opened"), [("", False), (":0", True)])
+def test_a_browser_is_opened_only_where_it_is_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], display: str, opened: bool
+) -> None:
+    addresses: list[str] = []
+    seen = threading.Event()
+
+    def show(address: str) -> None:
+        addresses.append(address)
+        seen.set()
+
+    def interrupted(self: object, sockets: object) -> None:
+        if opened:
+            seen.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(webbrowser, "open", show)
+    monkeypatch.setattr("uvicorn.Server.run", interrupted)
+    assert server.run(port=0) == 0
+    assert bool(addresses) is opened
+    assert all(address in capsys.readouterr().out for address in addresses)
+
+
+def test_who_serves_everybody_is_told_so_and_goes_by_all_names() -> None:
+    assert server._names("::1").count("::1") == 2
+    assert {"localhost", socket.gethostname()} <= set(server._names("0.0.0.0"))
+    assert server._shown("::1") == "[::1]"
+    assert server._shown("0.0.0.0") == "localhost"
+    with (
+        patch("socket.getaddrinfo", side_effect=socket.gaierror("it knows no such name")),
+        patch.object(server, "get_host_addresses", return_value=["192.0.2.7", "2001:db8::7"]),
+    ):
+        assert server._names("::") == (*LOOPBACK, socket.gethostname(), "192.0.2.7", "2001:db8::7")

@@ -1,0 +1,149 @@
+"""Who judges the mutants of the chart can be trusted: what is bad is caught, what is as good survives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mutants.findings import Findings
+from mutants.judge import HUNG, REFUSED, SURVIVED, TOUR, Survey, Verdict, Walked
+from mutants.reasons import REASONS, Reason
+from mutants.source import SETTLING, Mutant, Source
+from mutants.workers import KILLED, answers
+from playback.chart import PLAYBACK
+from playback.chart import SETTLING as ORDER
+
+JUDGED = """
+import json
+from mutants.__main__ import prepare, survey_all
+from mutants.judge import judge
+from mutants.source import Mutant, Source
+from mutants.workers import answers
+
+prepare()
+source = Source()
+surveyed = survey_all(["speaking.streaming"], workers=2)
+tasks = [None, *(Mutant(*fields) for fields in json.loads(input()))]
+judged = answers(tasks, lambda mutant: judge(source, surveyed, mutant, ()), workers=2, limit_seconds=60)
+print(json.dumps([(task, answer) for task, answer in judged]))
+"""
+
+ORDERED = " ".join(ORDER)
+BAD = Mutant("speaking.streaming", "pause", "paused.held", "idle")
+ENDLESS = Mutant("speaking.draining", "drained", "idle", "=")
+AS_GOOD = Mutant("speaking.draining", "end", ".", "=")
+AS_GOOD_AN_ORDER = Mutant(SETTLING, "order", ORDERED, "drained underrun boundary ready")
+BEYOND = Mutant("closed", "close", ".", "idle")
+
+
+def judged(*mutants: Mutant) -> dict[Mutant | None, Any]:
+    """What becomes of mutants in processes that have not imported the chart, as this one has."""
+    command = [sys.executable, "-c", JUDGED]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(command, input=json.dumps(mutants), capture_output=True, text=True, check=False, cwd=root)
+    assert not ran.returncode, ran.stderr
+    return {task and Mutant(*task): answer for task, answer in json.loads(ran.stdout)}
+
+
+def test_what_is_bad_is_caught_and_what_is_as_good_survives() -> None:
+    verdicts = judged(BAD, ENDLESS, AS_GOOD, AS_GOOD_AN_ORDER)
+    what, where = verdicts[BAD]
+    assert what == TOUR
+    assert "pause" in where
+    assert verdicts[ENDLESS] == KILLED
+    assert verdicts[AS_GOOD][0] == verdicts[AS_GOOD_AN_ORDER][0] == SURVIVED
+    assert verdicts[None][0] == SURVIVED  # the chart as it is
+
+
+def test_mutants_are_everything_else_that_a_cell_can_say() -> None:
+    source = Source()
+    mutants = list(source.mutants_of(("idle", "pause")))
+    others = {*PLAYBACK.leaves, "=", ".", "R", "x"} - {"idle", "paused.empty"}
+    assert {mutant.becomes for mutant in mutants} == others
+    assert {(*mutant.cell, mutant.was) for mutant in mutants} == {("idle", "pause", "paused.empty")}
+    assert len({mutant.becomes for mutant in source.orders()} - {ORDERED}) == 23
+
+
+@pytest.mark.parametrize("mutant", [None, BAD, AS_GOOD_AN_ORDER])
+def test_only_what_is_changed_is_different(mutant: Mutant | None) -> None:
+    source = Source()
+    assert source.chart.cells == PLAYBACK.cells
+    names: dict[str, Any] = {"__name__": "changed"}
+    exec(source.code(mutant), names)
+    cells = {leaf: dict(row) for leaf, row in PLAYBACK.cells.items()}
+    if mutant == BAD:
+        cells[BAD.leaf][BAD.event] = BAD.becomes
+    assert names["PLAYBACK"].cells == cells
+    assert names["SETTLING"] == (tuple(mutant.becomes.split()) if mutant == AS_GOOD_AN_ORDER and mutant else ORDER)
+
+
+def test_a_chart_that_was_imported_can_not_be_changed() -> None:
+    with pytest.raises(RuntimeError, match="imported already"):
+        Source().install(BAD)
+
+
+def test_a_sequence_that_can_not_go_another_way_is_left_out() -> None:
+    near = Walked("pause", "cuts", frozenset({("speaking.streaming", "pause")}))
+    far = Walked("close", "cuts", frozenset({("idle", "close")}))
+    known = Survey([far, near], {"PAUSED": ["paused.held"]})
+    assert known.cells == [("idle", "close"), ("speaking.streaming", "pause")]
+    assert known.route(BAD, {"PAUSED": ["paused.held"]}) == [near]
+    assert known.route(BAD, {"PAUSED": []}) == [near, far]
+    assert known.route(None, {}) == [far, near]
+
+
+def findings(*verdicts: tuple[Mutant, Verdict], reasons: tuple[Reason, ...] = (), whole: bool = False) -> Findings:
+    return Findings(verdicts, reasons, whole=whole)
+
+
+def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
+    reason = Reason(("speaking.*",), "end", ".", ("=",), "Nobody asks.")
+    survives, caught = (AS_GOOD, (SURVIVED, "")), (BAD, (TOUR, "pause"))
+    assert findings(caught).problems() == []
+    assert findings(survives).problems() == [f"no reason why it survived: {AS_GOOD}"]
+    explained = findings(survives, caught, reasons=(reason,))
+    assert explained.problems() == []
+    assert explained.explained() == [(reason, [AS_GOOD])]
+    noticed = findings((AS_GOOD, (TOUR, "a.")), reasons=(reason,)).problems()
+    assert noticed == [f"it was expected to survive: {AS_GOOD}; noticed by a."]
+    stale = findings(caught, reasons=(reason,), whole=True).problems()
+    assert stale == [f"no survivor needs this reason: {reason}"]
+
+
+def test_enough_have_to_be_caught() -> None:
+    reason = Reason(("speaking.*",), "end", ".", ("=",), "Nobody asks.")
+    verdicts = [(BAD, (TOUR, "pause")), (ENDLESS, (HUNG, "")), (BEYOND, (REFUSED, "")), (AS_GOOD, (SURVIVED, ""))]
+    found = findings(*verdicts, reasons=(reason,), whole=True)
+    assert found.counts == {REFUSED: 1, TOUR: 1, "tests": 0, HUNG: 1, SURVIVED: 1}
+    assert found.problems() == ["only 75.0 % were caught, expected 95 % or more"]
+
+
+def test_no_reason_is_about_the_chart_as_it_is_or_about_nothing() -> None:
+    source = Source()
+    cells = [(leaf, event) for leaf in PLAYBACK.leaves for event in PLAYBACK.events]
+    mutants = [mutant for cell in cells for mutant in source.mutants_of(cell)] + list(source.orders())
+    for reason in REASONS:
+        assert any(map(reason.fits, mutants)), reason
+
+
+def test_work_that_raises_or_takes_too_long() -> None:
+    script = """
+from mutants.workers import answers
+import sys, time
+print(list(answers([9], lambda seconds: time.sleep(seconds), workers=1, limit_seconds=0.2)))
+list(answers([1], lambda number: number / 0, workers=1, limit_seconds=9))
+"""
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=root)
+    assert ran.stdout.strip() == str([(9, KILLED)])
+    assert "RuntimeError: 1: Traceback" in ran.stderr
+    assert "ZeroDivisionError" in ran.stderr
+
+
+def test_answers_come_as_they_are_ready() -> None:
+    assert list(answers([], lambda task: task, workers=2, limit_seconds=1)) == []
