@@ -30,8 +30,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m benchmarks.report --check
-	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" README.md
+	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" README.md playback/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
 		|| { echo "renew them with: make charts"; exit 1; };)
 
@@ -49,7 +50,7 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 	$(BIN)/python -m benchmarks.report
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
-	$(BIN)/cog -r README.md
+	$(BIN)/cog -r README.md playback/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --write docs/charts;)
 	cp docs/charts/playback-overview.svg playback/demo/page/chart-overview.svg
 	cp docs/charts/playback-detail.svg playback/demo/page/chart-detail.svg

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from mutants.source import MODULE, SETTLING, Cell, Mutant, Source
+from mutants.source import MODULE, ORDER, Cell, Mutant, Source
 from statecharts import ChartError
 
 QUICK_TESTS: Final = (
@@ -27,7 +27,7 @@ DEEP_TESTS: Final = ("tests/sinks/test_sinks.py", "tests/core/test_properties.py
 """Who judges what nobody has expected to survive: a minute's work."""
 
 ORDER_STEP: Final = 3
-"""An order of the facts is judged by every so many of the stops: any of them may go another way, so all take long."""
+"""An order of the internal events is judged by every so many of the stops: any may go another way, so all take long."""
 
 STOP_SECONDS: Final = 1.0
 """How much work one sequence of the tour may be before it goes on for ever; most are two milliseconds."""
@@ -82,7 +82,7 @@ class Survey(NamedTuple):
         """
         if mutant is None:
             return list(self.tour)
-        if mutant.leaf == SETTLING:
+        if mutant.leaf == ORDER:
             return list(self.tour[::ORDER_STEP])
         likely = [walked for walked in self.tour if mutant.cell in walked.asked]
         if lookups == self.lookups:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
-from mutants.source import SETTLING, Mutant
+from mutants.source import Mutant
 
 
 class Reason(NamedTuple):
@@ -38,12 +38,19 @@ class Reason(NamedTuple):
 
 REASONS: Final = (
     Reason(
-        ("idle", "input_locked", "interrupted.*", "paused.*", "speaking.draining", "speaking.sealed"),
+        ("*",),
+        "end",
+        "=",
+        (".", "R"),
+        "An end leads nowhere by itself, and nobody asks the chart whether it was taken: what `end()` returns is"
+        " whether the utterance was open, and what follows from it is `input_ended`.",
+    ),
+    Reason(
+        ("closed",),
         "end",
         ".",
         ("=", "R"),
-        "An end tells nothing and leads nowhere here, and nobody asks the chart whether it was taken: what `end()`"
-        " returns is whether the utterance was open.",
+        "After the close every utterance is finished at its first use, so no end is fired.",
     ),
     Reason(
         ("idle", "input_locked", "interrupted.*"),
@@ -59,36 +66,5 @@ REASONS: Final = (
         ".",
         ("=", "R"),
         "The same: only an interrupt that leaves its leaf is told, and after the close there is no handle to drop.",
-    ),
-    Reason(
-        ("interrupted.fading",),
-        "drained",
-        "idle",
-        ("speaking.draining",),
-        "Nothing is queued and no tail sounds, so the next fact is that speaking.draining is drained as well: it leads"
-        " to idle before anybody is told of a change.",
-    ),
-    Reason(
-        ("interrupted.sealed",),
-        "drained",
-        "input_locked",
-        ("speaking.sealed",),
-        "The same with the input locked: speaking.sealed is drained at once.",
-    ),
-    Reason(
-        ("paused.empty",),
-        "interrupt",
-        "idle",
-        ("speaking.draining",),
-        "The same: nothing is queued in this leaf, and an interrupt in a pause ends every tail, so speaking.draining is"
-        " drained at once.",
-    ),
-    Reason(
-        (SETTLING,),
-        "order",
-        "boundary ready underrun drained",
-        ("*boundary*ready*",),
-        "Only a boundary and `ready` can be true together: `ready`, `underrun` and `drained` are looked for in"
-        " different leaves, `underrun` needs a head that is open, and `drained` needs that there is none.",
     ),
 )

@@ -17,15 +17,15 @@ from statecharts.chart import VERDICTS, Chart
 
 MODULE: Final = "playback.chart"
 
-SETTLING: Final = "SETTLING"
-"""Stands for the leaf where a mutant is not about a cell but about the order of the facts."""
+ORDER: Final = "INTERNAL"
+"""Stands for the leaf where a mutant is not about a cell but about the order of the internal events."""
 
 Cell = tuple[str, str]
 """A leaf and an event."""
 
 
 class Mutant(NamedTuple):
-    """One cell that is made wrong, or all facts in another order."""
+    """One cell that is made wrong, or two internal events that have changed places."""
 
     leaf: str
     event: str
@@ -42,7 +42,7 @@ class Mutant(NamedTuple):
 
 
 class Source:
-    """The source of the chart, with its table and its order of settling.
+    """The source of the chart, with its table and its order of internal events.
 
     Args:
         path: the file; the installed package's own unless given.
@@ -52,8 +52,8 @@ class Source:
         self.path: Final = path or _path()
         self._tree: Final = ast.parse(self.path.read_text(encoding="utf-8"))
         self._table: Final[str] = self._constant("TABLE")
-        self.settling: Final[tuple[str, ...]] = self._constant("SETTLING")
-        self.chart: Final = Chart.parse("playback", self._table, facts=self._constant("FACTS"))
+        self.internal: Final[tuple[str, ...]] = self._constant("INTERNAL")
+        self.chart: Final = Chart.parse("playback", self._table, internal=self.internal)
 
     def mutants_of(self, cell: Cell) -> Iterator[Mutant]:
         """Everything else that a cell can say."""
@@ -64,21 +64,22 @@ class Source:
                 yield Mutant(leaf, event, was, becomes)
 
     def orders(self) -> Iterator[Mutant]:
-        """Every other order of settling."""
-        for order in itertools.permutations(self.settling):
-            if order != self.settling:
-                yield Mutant(SETTLING, "order", " ".join(self.settling), " ".join(order))
+        """Every order of the internal events in which two have changed places."""
+        for one, other in itertools.combinations(self.internal, 2):
+            places = {one: other, other: one}
+            order = (places.get(event, event) for event in self.internal)
+            yield Mutant(ORDER, "order", " ".join(self.internal), " ".join(order))
 
     def code(self, mutant: Mutant | None) -> CodeType:
         """The module's code with one mutant in it; as it is, without one."""
-        if mutant is not None and mutant.leaf == SETTLING:
-            self._assignment("SETTLING").value = _literal(tuple(mutant.becomes.split()))
+        if mutant is not None and mutant.leaf == ORDER:
+            self._assignment("INTERNAL").value = _literal(tuple(mutant.becomes.split()))
         elif mutant is not None:
             cells = {leaf: dict(row) for leaf, row in self.chart.cells.items()}
             cells[mutant.leaf][mutant.event] = mutant.becomes
             self._assignment("TABLE").value = _literal(_table(self.chart.events, cells))
         code = compile(self._tree, str(self.path), "exec")
-        self._assignment("SETTLING").value = _literal(self.settling)
+        self._assignment("INTERNAL").value = _literal(self.internal)
         self._assignment("TABLE").value = _literal(self._table)
         return code
 

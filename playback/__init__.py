@@ -4,8 +4,7 @@ from playback.audio.formats import AudioFormat, FormatError
 from playback.audio.ramps import Fades
 from playback.chart import PLAYBACK, State
 from playback.controller import PlaybackController
-from playback.core.queue import BufferFull
-from playback.core.transitions import Stats
+from playback.core.limits import BufferFull, Stats
 from playback.report import Outcome, UtteranceReport
 from playback.utterance import Utterance
 from statecharts import ChartError

@@ -67,7 +67,7 @@ def check_decibels(name: str, value: object) -> None:
         raise TypeError(f"{name} is {value!r}, expected a number of dB")
 
 
-def check_event(name: object, events: Mapping[str, object]) -> str:
+def check_event(name: object, events: Mapping[Any, object]) -> str:
     """The name, if it is one of these events.
 
     Raises:

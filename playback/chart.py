@@ -1,7 +1,16 @@
 """PLAYBACK: the table that decides every buffer transition, and what follows from it.
 
-A user sees a :class:`State`; a leaf is the detail. There is no guard and no flag beside the table: what may happen next
-depends on the leaf alone.
+Theory of operation. A leaf is where a playout stands in detail; its name begins with the :class:`State` that users see.
+The leaf alone decides what an event does: there is no guard and no flag beside the table. Two kinds of events exist:
+
+* Commands come from the application: from producers (``push``, ``end``) and from whoever steers (``pause``, ``resume``,
+  ``interrupt``, ``drop_waiting``, ``lock``, ``unlock``, ``close``).
+* Internal events are functions of the buffer, the playhead and the last read. After each command and each read they are
+  evaluated in the order of :data:`INTERNAL`; the first one that is true and that the leaf takes is fired, and the
+  evaluation begins anew, until none is true. :mod:`playback.core.transitions` has the functions, and nothing else that
+  decides.
+
+Not in the table, because nothing depends on it: how loud a ramp is just now, and which samples a buffer holds.
 """
 
 from __future__ import annotations
@@ -12,62 +21,72 @@ from typing import Final
 
 from statecharts import REFUSED, STAYS, Chart, ChartMachine, state_of
 
-# =  stays        .  ignored        R  the audio is refused, counted and told        x  impossible
+# =  stays        .  ignored        R  the audio is refused, counted and reported        x  impossible
 TABLE: Final = """
-                     push                end                ready               underrun            boundary  drained       pause         resume              interrupt           lock                unlock              close
-idle                 speaking.buffering  .                  x                   x                   =         x             paused.empty  .                   =                   input_locked        .                   closed
-speaking.buffering   =                   speaking.draining  speaking.streaming  x                   =         x             paused.held   .                   interrupted.fading  speaking.sealed     .                   closed
-speaking.streaming   =                   speaking.draining  x                   speaking.buffering  =         x             paused.held   .                   interrupted.fading  speaking.sealed     .                   closed
-speaking.draining    speaking.streaming  .                  x                   x                   =         idle          paused.ended  .                   interrupted.fading  speaking.sealed     .                   closed
-speaking.sealed      R                   .                  x                   x                   =         input_locked  paused.sealed .                   interrupted.sealed  .                   speaking.draining   closed
-paused.empty         paused.held         .                  x                   x                   =         x             .             idle                idle                paused.sealed       .                   closed
-paused.held          =                   paused.ended       x                   x                   =         x             .             speaking.buffering  interrupted.fading  paused.sealed       .                   closed
-paused.ended         paused.held         .                  x                   x                   =         x             .             speaking.draining   interrupted.fading  paused.sealed       .                   closed
-paused.sealed        R                   .                  x                   x                   =         x             .             speaking.sealed     interrupted.sealed  .                   paused.ended        closed
-interrupted.fading   speaking.buffering  .                  x                   x                   =         idle          paused.empty  .                   =                   interrupted.sealed  .                   closed
-interrupted.sealed   R                   .                  x                   x                   =         input_locked  paused.sealed .                   =                   .                   interrupted.fading  closed
-input_locked         R                   .                  x                   x                   =         x             paused.sealed .                   =                   .                   idle                closed
-closed               R                   .                  .                   .                   .         .             .             .                   .                   .                   .                   .
+                     push                end  input_ended        ready               underrun            completed  cut_short  drained       faded         pause         resume              interrupt           drop_waiting  lock                unlock              close
+idle                 speaking.buffering  =    x                  x                   x                   =          =          x             x             paused.empty  .                   =                   x             input_locked        .                   closed
+speaking.buffering   =                   =    speaking.draining  speaking.streaming  x                   =          =          x             x             paused.held   .                   interrupted.fading  =             speaking.sealed     .                   closed
+speaking.streaming   =                   =    speaking.draining  x                   speaking.buffering  =          =          x             x             paused.held   .                   interrupted.fading  =             speaking.sealed     .                   closed
+speaking.draining    speaking.streaming  =    x                  x                   x                   =          =          idle          x             paused.ended  .                   interrupted.fading  =             speaking.sealed     .                   closed
+speaking.sealed      R                   =    x                  x                   x                   =          =          input_locked  x             paused.sealed .                   interrupted.sealed  =             .                   speaking.draining   closed
+paused.empty         paused.held         =    x                  x                   x                   =          =          x             x             .             idle                idle                x             paused.sealed       .                   closed
+paused.held          =                   =    paused.ended       x                   x                   =          =          x             x             .             speaking.buffering  interrupted.fading  =             paused.sealed       .                   closed
+paused.ended         paused.held         =    x                  x                   x                   =          =          x             x             .             speaking.draining   interrupted.fading  =             paused.sealed       .                   closed
+paused.sealed        R                   =    x                  x                   x                   =          =          x             x             .             speaking.sealed     interrupted.sealed  =             .                   paused.ended        closed
+interrupted.fading   speaking.buffering  =    x                  x                   x                   =          =          x             idle          paused.empty  .                   =                   x             interrupted.sealed  .                   closed
+interrupted.sealed   R                   =    x                  x                   x                   =          =          x             input_locked  paused.sealed .                   =                   x             .                   interrupted.fading  closed
+input_locked         R                   =    x                  x                   x                   =          =          x             x             paused.sealed .                   =                   x             .                   idle                closed
+closed               R                   .    .                  .                   .                   .          .          .             .             .             .                   .                   .             .                   .                   .
 """  # noqa: E501 - a table is read by its columns
 
-FACTS: Final = ("ready", "underrun", "boundary", "drained")
-"""What the buffer reports: enough is there to start · an open utterance ran dry · an utterance's last sample was handed
-out · nothing is left to play. All other events are commands of the application."""
+INTERNAL: Final = ("input_ended", "completed", "cut_short", "ready", "underrun", "drained", "faded")
+"""The internal events, in the order in which they are evaluated.
 
-SETTLING: Final = ("boundary", "ready", "underrun", "drained")
-"""In which order the facts are looked at, when more than one may have become true."""
+=============== =====================================================================================================
+``input_ended`` nothing in the queue is open
+``completed``   all of the head was handed out, and its producer ended it
+``cut_short``   all of the head was handed out that there is, but a lock ended it, or audio of it was refused
+``ready``       the head has ended, or holds the prebuffer and at least one read's worth
+``underrun``    the last read found less than it asked for in the head, which is open and was not ready since
+``drained``     the queue is empty and no tail of anything sounds
+``faded``       after an interrupt: no tail is left, and at least one sample was read since
+=============== =====================================================================================================
+"""
+
+CLOSED: Final = "closed"
+"""The final leaf."""
 
 MOVES: Final = "moves"
 
-TOLD: Final = {
+EMITS: Final = {
     ("push", REFUSED): ("audio_refused",),
-    # `last_audio_byte` is left out for an utterance that was cut short: it was not heard to its end.
-    ("boundary", STAYS): ("last_audio_byte", "utterance_finished"),
+    ("completed", STAYS): ("last_audio_byte", "utterance_finished"),
+    ("cut_short", STAYS): ("utterance_finished",),
     ("underrun", MOVES): ("underrun",),
     ("pause", MOVES): ("paused",),
     ("resume", MOVES): ("resumed",),
-    # An interrupt and a close tell `utterance_finished` for each utterance that they end, before this.
+    # An interrupt, a drop and a close emit `utterance_finished` for each utterance that they end, before this.
     ("interrupt", MOVES): ("interrupted",),
     ("lock", MOVES): ("input_locked",),
     ("unlock", MOVES): ("input_unlocked",),
     ("close", MOVES): ("closed",),
 }
-"""What listeners are told of a chart event, by what its cell does. The rest they hear from the buffer itself, at the
-exact sample: `first_audio_byte`, `mark_reached`, `silenced`; `state_changed` sums up every step from rest to rest."""
+"""What an edge emits, by its event and by what its cell does. The buffer itself emits the rest, at the exact sample:
+``first_audio_byte``, ``mark_reached``, ``silenced``; ``state_changed`` sums up every step."""
 
 
 def _with_outputs(chart: Chart) -> Chart:
-    """The chart with what each edge tells, by (leaf, event)."""
-    told = {}
+    """The chart with what each edge emits, by (leaf, event)."""
+    outputs = {}
     for edge in chart.edges():
         cell = chart.cells[edge.source][edge.event]
-        names = TOLD.get((edge.event, cell if cell in (STAYS, REFUSED) else MOVES))
+        names = EMITS.get((edge.event, cell if cell in (STAYS, REFUSED) else MOVES))
         if names:
-            told[edge.source, edge.event] = names
-    return replace(chart, outputs=told)
+            outputs[edge.source, edge.event] = names
+    return replace(chart, outputs=outputs)
 
 
-PLAYBACK: Final = _with_outputs(Chart.parse("playback", TABLE, facts=FACTS))
+PLAYBACK: Final = _with_outputs(Chart.parse("playback", TABLE, internal=INTERNAL))
 """The chart of one playout."""
 
 MACHINE: Final = ChartMachine(PLAYBACK)
@@ -88,7 +107,12 @@ class State(StrEnum):
 STATE_OF: Final = {leaf: State(state_of(leaf)) for leaf in PLAYBACK.leaves}
 """The visible state of each leaf."""
 
-# What the controller looks up where an edge would cost too much. All of it follows from the table.
+# What the core looks up where an edge would cost too much. All of it follows from the table.
+
+INTERNAL_OF: Final = {
+    leaf: tuple(event for event in INTERNAL if leaf in PLAYBACK.leaves_taking(event)) for leaf in PLAYBACK.leaves
+}
+"""The internal events that each leaf takes, in the order in which they are evaluated."""
 
 PAUSED: Final = PLAYBACK.leaves_taking("resume")
 """The leaves in which a pause holds audio back."""
@@ -96,23 +120,14 @@ PAUSED: Final = PLAYBACK.leaves_taking("resume")
 REFUSES: Final = PLAYBACK.leaves_where("push", REFUSED)
 """The leaves that turn audio away."""
 
-TAKES: Final = PLAYBACK.leaves_where("push", STAYS)
-"""The leaves in which a push is no edge."""
-
 WAITS: Final = PLAYBACK.leaves_taking("ready")
 """The leaves in which the head waits for enough audio to start."""
 
-FLOWS: Final = TAKES - WAITS
+FLOWS: Final = PLAYBACK.leaves_where("push", STAYS) - WAITS
 """The leaves in which a push changes nothing but what is buffered."""
 
 RUNS_DRY: Final = PLAYBACK.leaves_taking("underrun")
-"""The leaves in which an open head may run dry."""
+"""The leaves in which an open head may run out of audio."""
 
-DRAINS: Final = PLAYBACK.leaves_taking("drained")
-"""The leaves that are left when nothing is left to play."""
-
-FADES: Final = frozenset(leaf for leaf in DRAINS if STATE_OF[leaf] is State.INTERRUPTED)
-"""Of these, the leaves after an interrupt: they are left only inside a read, so that the interrupt is always seen."""
-
-SOUNDS: Final = (RUNS_DRY | DRAINS) - FADES
+SOUNDS: Final = RUNS_DRY | PLAYBACK.leaves_taking("drained")
 """The leaves in which a read hands out speech."""

@@ -24,6 +24,7 @@ from playback.say.call import RECEIVED_RATE, Cue, Session, parse_cue
 from playback.say.console import perform, tell
 from playback.speech import SpeechError, check_voice
 from playback.tracing.records import TraceError
+from playback.tracing.replay import replay
 from playback.tracing.trace import Trace
 from statecharts import diagrams
 
@@ -156,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
-    replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what controller.trace() or --trace has saved")
+    replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
     _add_chart(replay)
     return parser
 
@@ -190,7 +191,7 @@ def _replay(options: argparse.Namespace) -> int:
         GraphvizError: the picture can't be drawn.
     """
     trace = Trace.load(options.trace)
-    differences = trace.differences(trace.replay())
+    differences = trace.differences(replay(trace))
     calls = sum(call.times for call in trace.calls)
     lines = [f"{options.trace}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
     lines += ["the replay differs:", *differences] if differences else ["the replay is the same"]

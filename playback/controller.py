@@ -7,7 +7,7 @@ import operator
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,15 @@ from playback.audio.ramps import Fades
 from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
 from playback.core.emitter import EventStream, Listener
+from playback.core.limits import Limits, Stats
+from playback.core.observer import Observer
 from playback.core.playout import Playout
-from playback.core.transitions import Limits, Stats
+from playback.events import Closed, EventName
+from playback.output_chain import OutputChain
 from playback.sinks.sinks import Sinks
+from playback.subscribing import Subscribe
 from playback.threads import ThreadsafeProducer
-from playback.tracing.trace import Trace
 from playback.utterance import Utterance
-
-L = TypeVar("L", bound=Listener)
 
 
 class PlaybackController:
@@ -44,18 +45,18 @@ class PlaybackController:
 
     Args:
         format: what is handed out.
-        input_format: what bare bytes and arrays are taken for; the output format unless told.
+        input_format: what bare bytes and arrays are taken for; defaults to the output format.
         fades: how long each change takes.
-        cushion_seconds: what an utterance that has not ended must have buffered to start, or to go on after it ran dry.
+        prebuffer_seconds: what an open utterance must have buffered to start, or to go on after an underrun.
         high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
         max_buffered_seconds: what may be buffered at all.
         history_seconds: how much of the playing utterance is kept for a rewind.
-        starve_seconds: an utterance that has not ended and stays dry so long, in samples read, is ended; None waits
-            for ever.
+        input_timeout_seconds: an open utterance that has nothing to play for so long, in samples read, is ended; None
+            waits for ever.
 
     Raises:
         TypeError: an argument of another type, such as a bare rate for a format.
-        ValueError: a time that is negative or not finite, or not cushion ≤ high water ≤ maximum.
+        ValueError: a time that is negative or not finite, or not prebuffer ≤ high water ≤ maximum.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class PlaybackController:
         *,
         input_format: AudioFormat | None = None,
         fades: Fades = Fades(),  # noqa: B008 - it is immutable
-        cushion_seconds: float = 0.0,
+        prebuffer_seconds: float = 0.0,
         high_water_seconds: float = 10.0,
         max_buffered_seconds: float = 600.0,
         history_seconds: float = 2.0,
-        starve_seconds: float | None = None,
+        input_timeout_seconds: float | None = None,
     ) -> None:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
@@ -76,12 +77,16 @@ class PlaybackController:
         self.format: Final = format
         """What is handed out."""
         self.input_format: Final = input_format or format
-        """What bare bytes and arrays are taken for, unless an utterance tells otherwise."""
+        """What bare bytes and arrays are taken for, unless an utterance has a format of its own."""
 
-        limits = Limits.of_seconds(
-            format, cushion_seconds, high_water_seconds, max_buffered_seconds, history_seconds, starve_seconds
+        self.limits: Final = Limits.of_seconds(
+            format, prebuffer_seconds, high_water_seconds, max_buffered_seconds, history_seconds, input_timeout_seconds
         )
-        self._playout: Final = Playout(format, limits, fades)
+        """How much is buffered, in samples at the output rate."""
+        self._playout: Final = Playout(format, self.limits, fades)
+        self._transitions: Final = self._playout.transitions
+        self._emitter: Final = self._transitions.emitter
+        self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)
         self._own: Utterance | None = None
         self._width: Final = format.frame_bytes
@@ -92,38 +97,48 @@ class PlaybackController:
     @property
     def state(self) -> State:
         """Where playback stands."""
-        return STATE_OF[self._playout.session.leaf]
+        return STATE_OF[self._playout.leaf]
 
     @property
     def leaf(self) -> str:
         """The detail of :attr:`state`: a leaf of :data:`playback.chart.PLAYBACK`."""
-        return self._playout.session.leaf
+        return self._playout.leaf
 
     @property
     def input_locked(self) -> bool:
         """Whether every push is refused."""
-        return self._playout.session.leaf in REFUSES
+        return self._playout.leaf in REFUSES
 
     @property
     def position(self) -> int:
         """Samples read so far; the clock of all events."""
-        return self._playout.playhead.position
+        return self._transitions.playhead.position
 
     @property
     def buffered(self) -> int:
         """Samples that were accepted and are neither played nor discarded."""
-        return self._playout.timeline.buffered
+        return self._transitions.queue.buffered
 
     @property
     def playing(self) -> Utterance | None:
         """The utterance that sounds, or will in the next read; also while it is paused or has run dry."""
-        head = self._playout.timeline.head
-        return head.utterance if head is not None and (head.played or self.leaf in SOUNDS) else None
+        head = self._transitions.queue.head
+        return head if head is not None and (head.played or self.leaf in SOUNDS) else None
+
+    @property
+    def fades(self) -> Fades:
+        """How long each change takes."""
+        return self._transitions.playhead.fades
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it stands as if it had just been made."""
+        return self._transitions.is_unused
 
     @property
     def stats(self) -> Stats:
         """A copy of the counters."""
-        return replace(self._playout.stats)
+        return replace(self._transitions.stats)
 
     @property
     def gain_db(self) -> float:
@@ -132,21 +147,21 @@ class PlaybackController:
         Raises:
             ValueError: not a number, or more than 60 dB. Minus infinity is silence.
         """
-        return self._playout.playhead.gain_db
+        return self._transitions.playhead.gain_db
 
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
-        self._playout.set_gain(gain_db)
+        self._playout.output.set_gain(gain_db)
 
     @property
     def background(self) -> Background:
         """What sounds beneath the speech."""
-        return self._playout.staged().background
+        return self._output_chain().background
 
     @property
     def sinks(self) -> Sinks:
         """Who else hears the audio."""
-        return self._playout.staged().sinks
+        return self._output_chain().sinks
 
     # Producers
 
@@ -158,20 +173,18 @@ class PlaybackController:
         format: AudioFormat | None = None,
         interruptible: bool = True,
     ) -> Utterance:
-        """Make a handle for one thing to say; it changes nothing until its first push.
+        """Make a handle for one thing to say; nobody knows of it until its first push, mark, end or wait.
 
         Args:
-            text: what it says; the report tells how much of it was heard.
-            id: its name in reports and events; one is made up unless told.
-            format: what its bare bytes and arrays are taken for; ``input_format`` unless told.
+            text: what it says; the report says how much of it was heard.
+            id: its name in reports and events; by default one is made up.
+            format: what its bare bytes and arrays are taken for; defaults to ``input_format``.
             interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
 
         Raises:
             TypeError: an argument of another type.
         """
-        utterance = self._make(text=text, id=id, format=format, interruptible=interruptible)
-        self._playout.admit(utterance)
-        return utterance
+        return self._make(text=text, id=id, format=format, interruptible=interruptible)
 
     def push(self, audio: Any) -> int:
         """Add audio without a handle: to an utterance of the controller's own, which the first push begins.
@@ -190,7 +203,7 @@ class PlaybackController:
         """
         if self._own is None or self._own.ended:
             if self.input_locked:
-                return self._playout.refuse_block(None, parse(audio, self.input_format))
+                return self._playout.input.refuse_block(None, parse(audio, self.input_format))
             self._own = self.utterance()
         return self._own.push(audio)
 
@@ -209,7 +222,7 @@ class PlaybackController:
         Args:
             loop: the event loop in whose thread the controller lives.
         """
-        return ThreadsafeProducer(self._playout, self._make, loop)
+        return ThreadsafeProducer(self._playout.input, self._make, loop)
 
     # Commands: each returns True if it changed something
 
@@ -228,12 +241,11 @@ class PlaybackController:
             ValueError: a time that is negative or not finite.
         """
         check_seconds("rewind_seconds", rewind_seconds)
-        head = self._playout.timeline.head
-        word = head.into_word if to_word and head is not None else 0
-        return self._playout.resume(max(word, self.format.samples(rewind_seconds)))
+        rewind = self.format.samples(rewind_seconds)
+        return self._playout.resume(max(rewind, self._playout.into_word) if to_word else rewind)
 
     def interrupt(self, *, lock: bool = False, force: bool = False) -> bool:
-        """Drop all speech, and finish every handle there is as interrupted; sounding speech fades out.
+        """Drop all speech, and finish every utterance that is in use as interrupted; sounding speech fades out.
 
         While an utterance plays that is not interruptible, the rest is dropped and it goes on; no lock is taken then.
 
@@ -252,7 +264,7 @@ class PlaybackController:
         return self._playout.command("unlock")
 
     def close(self) -> bool:
-        """Finish every handle as closed, and be silent for good."""
+        """Finish every utterance as closed, and be silent for good."""
         return self._playout.close()
 
     # The reader
@@ -275,7 +287,7 @@ class PlaybackController:
             raise ValueError(f"samples is {samples}, expected 0 or more")
         frame = np.empty((samples, self.format.channels), np.int16)
         if samples:
-            self._playout.read(frame.data.cast("B"))
+            self._playout.output.read(frame.data.cast("B"))
         return frame
 
     def read_into(self, buffer: Any) -> None:
@@ -296,7 +308,7 @@ class PlaybackController:
         if len(out) % self._width:
             raise ValueError(f"the buffer has {len(out)} bytes, expected a multiple of {self._width}")
         if len(out):
-            self._playout.read(out)
+            self._playout.output.read(out)
 
     def attach(self, reader: object) -> None:
         """Claim the reading for one reader, as a track does.
@@ -314,75 +326,76 @@ class PlaybackController:
             self._reader = None
 
     def report_stall(self, seconds: float) -> None:
-        """Tell that the reader came late by so many seconds, and skipped ahead; told as ``stalled``."""
-        self._playout.stalled(seconds)
+        """Report that the reader came late by so many seconds, and skipped ahead; emitted as ``stalled``."""
+        self._playout.output.stalled(seconds)
 
     # Events
 
-    @overload
-    def on(self, event: str, listener: None = None) -> Callable[[L], L]: ...
-    @overload
-    def on(self, event: str, listener: L) -> L: ...
-    def on(self, event: str, listener: Listener | None = None) -> Any:
-        """Have a listener called with each event of a name; without a listener, this is a decorator.
+    @property
+    def on(self) -> Subscribe:
+        """``on(event, listener)`` has a listener called with each event of a name; ``@on(event)`` is the decorator.
 
-        Listeners run once the state is settled and, in a read, once the frame is full. A coroutine function runs as a
-        task. What a listener raises becomes an ``error`` event.
+        Listeners run once a step is complete and, in a read, once the frame is full. A coroutine function runs as a
+        task. What a listener raises becomes an ``error`` event. The names are those of
+        :data:`playback.events.EVENTS`; another one is a ValueError.
 
         Example::
 
             @controller.on("last_audio_byte")
             def turn_over(event):
                 print(f"{event.utterance.id} was heard to its end")
-
-        Args:
-            event: a name in :data:`playback.events.EVENTS`.
-            listener: called with the event.
-
-        Returns:
-            The listener.
-
-        Raises:
-            ValueError: there is no such event.
-            TypeError: the listener can't be called.
         """
-        return self._playout.listeners.listen(event, listener)
+        return self._emitter.on
 
-    @overload
-    def once(self, event: str, listener: None = None) -> Callable[[L], L]: ...
-    @overload
-    def once(self, event: str, listener: L) -> L: ...
-    def once(self, event: str, listener: Listener | None = None) -> Any:
-        """The same for the next event of that name only."""
-        return self._playout.listeners.listen(event, listener, once=True)
+    @property
+    def once(self) -> Subscribe:
+        """The same for the next event of that name only; it never ends another registration."""
+        return self._emitter.once
 
-    def remove_listener(self, event: str, listener: Listener) -> None:
+    def remove_listener(self, event: EventName, listener: Listener) -> None:
         """Call a listener no more.
 
         Raises:
             ValueError: there is no such event, or the listener was not registered for it.
         """
-        self._playout.listeners.stop_listening(event, listener)
+        self._emitter.remove_listener(event, listener)
 
     def events(self) -> EventStream:
         """All events from now on, for ``async for``; it ends after ``closed``.
 
         It holds the newest 1,000 events for a slow reader; ``events_lost`` stands where older ones were dropped.
         """
-        return self._playout.listeners.stream(closed=self.state is State.CLOSED)
+        return self._emitter.stream(closed=self.state is State.CLOSED)
 
-    def trace(self, limit: int | None = 1000) -> Trace:
-        """Write down from now on what is called, which edges that takes and what is told.
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Let an observer watch the calls, the chart's edges and the events, as a trace does.
+
+        Returns:
+            What ends it.
+        """
+        return self._playout.observers.add(observer)
+
+    def report_error(self, error: BaseException, source: str) -> None:
+        """Emit as an ``error`` event what was raised where nobody can catch it.
 
         Args:
-            limit: how many records are kept, the newest; None keeps all.
-
-        Raises:
-            TypeError: the limit is no whole number.
-            ValueError: it is less than 1.
-            RuntimeError: another trace is on.
+            error: what was raised.
+            source: what raised it, in words.
         """
-        return Trace.begin(self._playout, self.input_format, limit)
+        self._playout.input.report_error(error, source)
+
+    def _output_chain(self) -> OutputChain:
+        """What comes behind the speech; made when it is first asked for."""
+        if self._chain is None:
+            playout, transitions = self._playout, self._transitions
+            chain = OutputChain(
+                self.format, self._emitter, lambda: transitions.playhead.position, transitions.fast.set_taps_input
+            )
+            playout.input.tap = playout.output.post_processor = self._chain = chain
+            self._emitter.tap = chain.deliver
+            if self.state is State.CLOSED:
+                chain.deliver(Closed(self.position))
+        return self._chain
 
     def _make(
         self,
@@ -392,9 +405,8 @@ class PlaybackController:
         format: AudioFormat | None = None,
         interruptible: bool = True,
     ) -> Utterance:
-        """A handle that the playout does not know of yet."""
         for argument, value, kind in (("text", text, str), ("id", id, str), ("format", format, AudioFormat)):
             check_type(argument, value, kind, None)
         name = f"utterance-{next(self._numbers)}" if id is None else id
         taken_for = format or self.input_format
-        return Utterance(self._playout, text=text, id=name, format=taken_for, interruptible=interruptible)
+        return Utterance(self._playout.input, text=text, id=name, format=taken_for, interruptible=interruptible)

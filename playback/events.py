@@ -1,18 +1,19 @@
 """What listeners receive: one frozen dataclass for each event.
 
 Every event has ``name``, by which listeners subscribe, and ``position``: when it happened, in samples read since the
-controller was made, exact within a read too.
+controller was made, exact within a read too. Events are data: :meth:`Event.as_dict` gives what JSON can hold, and a
+copy of an event copies neither the utterance nor the controller that it refers to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Final, Literal
 
-if TYPE_CHECKING:
-    from playback.chart import State
-    from playback.report import UtteranceReport
-    from playback.utterance import Utterance
+from playback._json import jsonable
+from playback.chart import State
+from playback.report import UtteranceReport
+from playback.utterance import Utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,18 @@ class Event:
     position: int
     """Samples read since the controller was made."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The event as JSON can hold it: ``name``, ``position`` and its other fields.
+
+        An utterance is given by its id, a report as :meth:`UtteranceReport.as_dict` gives it, an exception by its type
+        and message; a payload that JSON can't hold becomes ``{"repr": ...}``.
+        """
+        return {"name": self.name} | {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class StateChanged(Event):
-    """A command or a read has led from one leaf to another; told once for it, from rest to rest."""
+    """A command or a read has led from one leaf to another; emitted once for it, when it is complete."""
 
     name: ClassVar[str] = "state_changed"
 
@@ -49,7 +58,7 @@ class FirstAudioByte(Event):
 
 @dataclass(frozen=True, slots=True)
 class LastAudioByte(Event):
-    """The last sample of an utterance was handed out: it was played to its end. Told exactly once, and only then."""
+    """The last sample of an utterance was handed out: it was played to its end. Emitted exactly once, and only then."""
 
     name: ClassVar[str] = "last_audio_byte"
 
@@ -58,7 +67,7 @@ class LastAudioByte(Event):
 
 @dataclass(frozen=True, slots=True)
 class UtteranceFinished(Event):
-    """An utterance is over, whatever its outcome. Told exactly once for every utterance."""
+    """An utterance is over, whatever its outcome. Emitted exactly once for every utterance."""
 
     name: ClassVar[str] = "utterance_finished"
 
@@ -129,7 +138,7 @@ class InputUnlocked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Underrun(Event):
-    """An utterance that has not ended ran dry: its producer is slower than playback."""
+    """An open utterance ran out of audio: its producer is slower than playback."""
 
     name: ClassVar[str] = "underrun"
 
@@ -138,12 +147,12 @@ class Underrun(Event):
 
 Refusal = Literal["locked", "ended", "interrupted", "closed", "full"]
 """Why audio was turned away: the input is locked, the utterance had ended or was dropped, the controller is closed; or,
-for a producer on another thread, that can't be told by an exception, more than may be buffered."""
+for a producer on another thread, which no exception reaches, more than may be buffered."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioRefused(Event):
-    """A push was turned away, as a lost race is: no error, but never silent."""
+    """A push was turned away. Late pushes are not errors, but they are never silent."""
 
     name: ClassVar[str] = "audio_refused"
 
@@ -191,25 +200,62 @@ class EventsLost(Event):
     count: int
 
 
-EVENTS: Final[dict[str, type[Event]]] = {
-    event.name: event
-    for event in (
-        StateChanged,
-        FirstAudioByte,
-        LastAudioByte,
-        UtteranceFinished,
-        MarkReached,
-        Paused,
-        Resumed,
-        Interrupted,
-        Silenced,
-        InputLocked,
-        InputUnlocked,
-        Underrun,
-        AudioRefused,
-        Stalled,
-        Closed,
-        ErrorRaised,
-    )
+@dataclass(frozen=True, slots=True)
+class InputEnded(Event):
+    """For sinks: no more audio of an utterance comes. Its producer, a lock or the input timeout ended it."""
+
+    name: ClassVar[str] = "input_ended"
+
+    utterance: Utterance
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case Utterance():
+            return value.id
+        case UtteranceReport():
+            return value.as_dict()
+        case BaseException():
+            return {"type": type(value).__qualname__, "message": str(value)}
+    return jsonable(value)
+
+
+EventName = Literal[
+    "state_changed",
+    "first_audio_byte",
+    "last_audio_byte",
+    "utterance_finished",
+    "mark_reached",
+    "paused",
+    "resumed",
+    "interrupted",
+    "silenced",
+    "input_locked",
+    "input_unlocked",
+    "underrun",
+    "audio_refused",
+    "stalled",
+    "closed",
+    "error",
+]
+"""The names that listeners can subscribe to."""
+
+EVENTS: Final[dict[EventName, type[Event]]] = {
+    "state_changed": StateChanged,
+    "first_audio_byte": FirstAudioByte,
+    "last_audio_byte": LastAudioByte,
+    "utterance_finished": UtteranceFinished,
+    "mark_reached": MarkReached,
+    "paused": Paused,
+    "resumed": Resumed,
+    "interrupted": Interrupted,
+    "silenced": Silenced,
+    "input_locked": InputLocked,
+    "input_unlocked": InputUnlocked,
+    "underrun": Underrun,
+    "audio_refused": AudioRefused,
+    "stalled": Stalled,
+    "closed": Closed,
+    "error": ErrorRaised,
 }
 """Every event that listeners can subscribe to, by name."""

@@ -1,36 +1,46 @@
-"""The stage: what comes after the voice. Background sounds beneath it, sinks hear both."""
+"""OutputChain: what comes behind the speech. Background sounds beneath it, sinks that hear both.
+
+It takes no part in the chart, the events or the reports. The controller makes it when somebody first asks for
+background or sinks, and hands it to the playout: as the tap of its input, as the post-processor of its output, and as
+what its emitter calls before any listener.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
+from playback.audio.formats import AudioFormat, Block
 from playback.background.mixer import Background
-from playback.chart import PAUSED, STATE_OF, State
+from playback.core.emitter import Emitter
 from playback.events import Closed, ErrorRaised, Event
 from playback.sinks.sinks import Sinks
-
-if TYPE_CHECKING:
-    from playback.audio.clip import Clip
-    from playback.audio.formats import Block
-    from playback.core.playhead import Silence
-    from playback.core.playout import Playout
-    from playback.utterance import Utterance
+from playback.utterance import Utterance
 
 
-class Stage:
-    """Finishes each frame that the voice has filled. It takes no part in the chart, the events or the reports.
+class OutputChain:
+    """Finishes each frame that the speech has filled.
 
     Args:
-        playout: whose voice it is.
+        format: the output format.
+        emitter: where events and audio for sinks go.
+        position: gives the samples read so far.
+        taps_input: called with whether any sink hears audio as it is pushed, each time that this may have changed.
     """
 
-    def __init__(self, playout: Playout) -> None:
-        self.background: Final = Background(playout.format, self._background_failed)
-        self.sinks: Final = Sinks(playout.format, self._tell, lambda: playout.playhead.position, playout.disturb)
-        self._playout: Final = playout
-        playout.listeners.tee = self._hear
-        if STATE_OF[playout.session.leaf] is State.CLOSED:
-            self._hear(Closed(playout.playhead.position))
+    def __init__(
+        self,
+        format: AudioFormat,
+        emitter: Emitter,
+        position: Callable[[], int],
+        taps_input: Callable[[bool], object],
+    ) -> None:
+        self.background: Final = Background(format, self._background_failed)
+        """What sounds beneath the speech."""
+        self.sinks: Final = Sinks(format, self._emit_now, position, taps_input)
+        """Who else hears the audio."""
+        self._emitter: Final = emitter
+        self._position: Final = position
 
     def take(self, utterance: Utterance, block: Block, at: int) -> None:
         """Pass on audio that was accepted.
@@ -41,49 +51,36 @@ class Stage:
             at: where it begins in the utterance, in samples at the output rate.
         """
         if self.sinks.hears_pushed:
-            listeners = self._playout.listeners
             try:
-                listeners.tell(self.sinks.pushed_chunk(utterance, block, at))
+                self._emitter.emit(self.sinks.pushed_chunk(utterance, block, at))
             except Exception as error:  # the audio was accepted: the push has to go on
-                listeners.tell(ErrorRaised(self._playout.playhead.position, error, "sinks"))
+                self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
-    def perform(self, out: memoryview, start: int, told: int, source: Clip | Silence | None = None) -> None:
-        """Finish a frame.
-
-        Args:
-            out: the voice; what is to be heard instead is put there.
-            start: the frame's position.
-            told: how many things waited to be told before this frame: its audio goes ahead of its events.
-            source: where all of it was copied from, if it was.
-        """
-        playout = self._playout
-        voice = bytes(out) if self.sinks.hears_played else None
-        background = self.background
-        if background.sounds:
+    def process(
+        self, out: memoryview, *, start: int, pending: int, voice: Utterance | None, speaking: bool, paused: bool
+    ) -> None:
+        """Finish a frame; see :class:`playback.core.output.PostProcessor`."""
+        speech = bytes(out) if self.sinks.hears_played else None
+        if self.background.is_active:
             try:
-                paused = background.follow_pause and playout.session.leaf in PAUSED
-                speaking = playout.playhead.is_sounding if source is None else source.utterance is not None
-                background.mix(out, speaking=speaking, paused=paused)
+                self.background.mix(out, speaking=speaking, paused=paused)
             except Exception as error:
                 self._background_failed(error)
         if self.sinks.replaces_output:
             out[:] = bytes(len(out))
-        if voice is not None:
-            whose = playout.playhead.voice if source is None else source.utterance
-            chunk = self.sinks.played_chunk(whose, start, bytes(out), voice)
-            playout.listeners.insert(told, chunk)
+        if speech is not None:
+            self._emitter.insert(pending, self.sinks.played_chunk(voice, start, bytes(out), speech))
 
-    def _hear(self, event: Event) -> None:
-        """What is told to anybody, and audio for the sinks; in order."""
+    def deliver(self, event: Event) -> None:
+        """Hand on an event, or audio for the sinks, in order."""
         if event.name == Closed.name:
             self.background.close()
         self.sinks.deliver(event)
 
     def _background_failed(self, error: Exception) -> None:
-        listeners, position = self._playout.listeners, self._playout.playhead.position
-        listeners.tell(ErrorRaised(position, error, "background"))
+        self._emitter.emit(ErrorRaised(self._position(), error, "background"))
 
-    def _tell(self, event: Event) -> None:
-        """Tell what came of a sink: at once, for its task runs while nobody else is telling anything."""
-        self._playout.listeners.tell(event)
-        self._playout.listeners.flush()
+    def _emit_now(self, event: Event) -> None:
+        """Emit what came of a sink at once: its task runs while nobody else is delivering anything."""
+        self._emitter.emit(event)
+        self._emitter.flush()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cached_property
 from itertools import compress, zip_longest
-from typing import Final
+from typing import Any, Final, Literal
 from unicodedata import category
 
+from playback._json import jsonable
 from playback.audio.clip import Mark
 
 _ANCHOR: Final = 3
@@ -17,6 +18,10 @@ _ANCHOR: Final = 3
 
 _AHEAD: Final = 400
 """How many letters beyond a word are looked at to find its place."""
+
+
+HeardFrom = Literal["completed", "marks"]
+"""How it is known what was heard."""
 
 
 class Outcome(StrEnum):
@@ -30,7 +35,7 @@ class Outcome(StrEnum):
     """The controller was closed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UtteranceReport:
     """What was really played of an utterance. Counts are samples at the output rate."""
 
@@ -48,6 +53,26 @@ class UtteranceReport:
     """What it was to say."""
     marks: tuple[Mark, ...] = field(default=(), repr=False)
     """Its marks, by position."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+        return f"{type(self).__qualname__}({shown}, heard={self.heard!r}, heard_from={self.heard_from!r})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON can hold it; marks as ``[at, until, payload]``, positions in samples."""
+        plain = {field.name: jsonable(getattr(self, field.name)) for field in fields(self)}
+        marks = [[mark.at, mark.until, jsonable(mark.payload)] for mark in self.marks]
+        return plain | {"marks": marks, "heard": self.heard, "heard_from": self.heard_from}
+
+    @property
+    def heard_from(self) -> HeardFrom | None:
+        """How :attr:`heard` is known: all of it was played (``completed``), or from word times (``marks``).
+
+        None where ``heard`` is None.
+        """
+        if self.outcome is Outcome.COMPLETED and self.text is not None:
+            return "completed"
+        return "marks" if any(isinstance(mark.payload, str) for mark in self.marks) else None
 
     @cached_property
     def heard(self) -> str | None:

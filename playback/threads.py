@@ -8,12 +8,12 @@ from threading import Lock
 from typing import Any, Final, Protocol
 
 from playback.audio.formats import AudioFormat, parse
-from playback.core.playout import Playout
+from playback.core.input import Input
 from playback.utterance import Utterance
 
 
 class _Make(Protocol):
-    """How a controller makes a handle that its playout does not know of yet."""
+    """How a controller makes a handle."""
 
     def __call__(
         self,
@@ -32,23 +32,17 @@ class ThreadsafeUtterance:
     there becomes an ``error`` event.
     """
 
-    def __init__(self, playout: Playout, loop: AbstractEventLoop, utterance: Utterance) -> None:
+    def __init__(self, input: Input, loop: AbstractEventLoop, utterance: Utterance) -> None:
         self.handle: Final = utterance
         """The utterance itself, for the loop's thread only."""
-        self._playout: Final = playout
+        self._input: Final = input
         self._loop: Final = loop
-        self._dangling = b""
-        self._era: Final = playout.era
-        self._admitted = False
-        if _runs_here(loop):
-            self._admit()
-        else:
-            loop.call_soon_threadsafe(self._admit)
+        self._partial = b""
 
     @property
     def is_spent(self) -> bool:
         """Whether it takes no more audio, or can't complete because its very beginning was refused."""
-        overtaken = not self._admitted and self._era is not self._playout.era
+        overtaken = self._input.overtook(self.handle)
         return overtaken or self.handle.ended or (self.handle.refused > 0 and not self.handle.accepted)
 
     def push(self, audio: Any) -> None:
@@ -58,9 +52,9 @@ class ThreadsafeUtterance:
             FormatError: a type, shape, rate or value that can't be.
             RuntimeError: the loop is closed.
         """
-        block = parse(audio, self.handle.format, self._dangling)
-        self._dangling = block.dangling
-        self._call(self._playout.push_from_thread, self.handle, block)
+        block = parse(audio, self.handle.format, self._partial)
+        self._partial = block.partial
+        self._call(self._input.push_from_thread, self.handle, block)
 
     def write(self, audio: Any) -> int:
         """As :meth:`Utterance.write`: the calling thread waits while more than the high water is buffered.
@@ -76,7 +70,7 @@ class ThreadsafeUtterance:
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: await Utterance.write there")
         accepted = run_coroutine_threadsafe(self.handle.write(audio), self._loop).result()
-        self._dangling = self.handle._dangling
+        self._partial = self._input.partial_of(self.handle)
         return accepted
 
     def mark(self, payload: object, at: float | None = None, until: float | None = None) -> None:
@@ -91,10 +85,6 @@ class ThreadsafeUtterance:
         """As :meth:`Utterance.cancel`."""
         self._call(self.handle.cancel)
 
-    def _admit(self) -> None:
-        self._admitted = True
-        self._playout.admit(self.handle, self._era)
-
     def _call(self, function: Callable[..., object], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(self._carry_out, function, arguments)
 
@@ -102,7 +92,7 @@ class ThreadsafeUtterance:
         try:
             function(*arguments)
         except Exception as error:
-            self._playout.failed(error, f"a call from another thread, {function.__name__}")
+            self._input.report_error(error, f"a call from another thread, {function.__name__}")
 
 
 class ThreadsafeProducer:
@@ -118,8 +108,8 @@ class ThreadsafeProducer:
         producer.end()
     """
 
-    def __init__(self, playout: Playout, make: _Make, loop: AbstractEventLoop) -> None:
-        self._playout: Final = playout
+    def __init__(self, input: Input, make: _Make, loop: AbstractEventLoop) -> None:
+        self._input: Final = input
         self._make: Final = make
         self._loop: Final = loop
         self._lock: Final = Lock()
@@ -135,7 +125,7 @@ class ThreadsafeProducer:
     ) -> ThreadsafeUtterance:
         """As :meth:`PlaybackController.utterance`."""
         utterance = self._make(text=text, id=id, format=format, interruptible=interruptible)
-        return ThreadsafeUtterance(self._playout, self._loop, utterance)
+        return ThreadsafeUtterance(self._input, self._loop, utterance)
 
     def push(self, audio: Any) -> None:
         """As :meth:`PlaybackController.push`, to an utterance of this producer's own.

@@ -1,9 +1,14 @@
-"""Utterance: the handle that a producer holds."""
+"""Utterance: the handle that a producer holds, and the protocol of the playout that owns it.
+
+An utterance is unused until its first push, mark, end, cancel or wait; until then nobody knows of it, and dropping it
+leaves no trace. From then on it is known to its owner, has a place in the queue from its first audio on, and is
+finished at last. The core is the only other place that uses the underscored names here.
+"""
 
 from __future__ import annotations
 
 from asyncio import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NoReturn, Protocol
 
 from playback._checks import check_seconds
 from playback._waiting import Gate
@@ -11,14 +16,49 @@ from playback.audio.clip import Clip, Mark
 from playback.audio.formats import AudioFormat, parse
 from playback.report import Outcome, UtteranceReport
 
-if TYPE_CHECKING:
-    from playback.core.playout import Playout
+
+class UtteranceOwner(Protocol):
+    """What an utterance asks of the playout that it belongs to."""
+
+    @property
+    def format(self) -> AudioFormat:
+        """What is handed out."""
+
+    @property
+    def history(self) -> int:
+        """How many played samples are kept for a rewind."""
+
+    @property
+    def generation(self) -> object:
+        """Replaced by each interrupt."""
+
+    @property
+    def lock_generation(self) -> object:
+        """Replaced by each lock."""
+
+    def admit(self, utterance: Utterance) -> None:
+        """Know of an utterance from its first use on."""
+
+    def push(self, utterance: Utterance, audio: Any) -> int:
+        """See :meth:`Utterance.push`."""
+
+    async def write(self, utterance: Utterance, audio: Any, lock_generation: object) -> int:
+        """See :meth:`Utterance.write`; it began in this generation of locks."""
+
+    def mark(self, utterance: Utterance, mark: Mark) -> bool:
+        """See :meth:`Utterance.mark`."""
+
+    def end(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.end`."""
+
+    def cancel(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.cancel`."""
 
 
 class Utterance:
     """One thing the agent says. Made by :meth:`PlaybackController.utterance`, never by hand.
 
-    Its audio plays after all that took its place in the queue before it; its own place it takes with its first push.
+    Its audio plays after all that was enqueued before it; its own place it takes with its first push.
 
     Example::
 
@@ -31,13 +71,14 @@ class Utterance:
     __slots__ = (
         "__weakref__",
         "_clip",
-        "_dangling",
         "_done",
+        "_generation",
         "_order",
-        "_placed",
-        "_playout",
+        "_owner",
+        "_partial",
         "_refused",
         "_report",
+        "_used",
         "format",
         "id",
         "interruptible",
@@ -46,27 +87,22 @@ class Utterance:
     )
 
     def __init__(
-        self,
-        playout: Playout,
-        *,
-        text: str | None,
-        id: str,
-        format: AudioFormat,
-        interruptible: bool,
+        self, owner: UtteranceOwner, *, text: str | None, id: str, format: AudioFormat, interruptible: bool
     ) -> None:
         self.id: Final = id
         """The name that reports and events carry."""
         self.text: Final = text
-        """What it says, if the producer told."""
+        """What it says, if the producer gave it."""
         self.format: Final = format
         """What bare bytes and arrays are taken for."""
         self.interruptible: Final = interruptible
         """Whether an interrupt without ``force`` drops it while it plays."""
 
-        self._playout: Final = playout
-        self._clip: Final = Clip(playout.format, playout.history)
-        self._dangling = b""
-        self._placed = False
+        self._owner: Final = owner
+        self._generation: Final = owner.generation
+        self._clip: Final = Clip(owner.format, owner.history)
+        self._used = False  # whether its owner knows of it
+        self._partial = b""  # the bytes of a sample that the last push has left incomplete
         self._refused = 0
         self._report: UtteranceReport | None = None
         self._done: Final = Gate()
@@ -74,8 +110,19 @@ class Utterance:
         self._order: Lock | None = None
 
     def __repr__(self) -> str:
-        condition = self._report.outcome if self._report else "ended" if self._clip.ended else "open"
+        condition = self._report.outcome if self._report else "ended" if self.ended else "open"
         return f"<Utterance {self.id} {condition}, {self.played} of {self.accepted} samples played>"
+
+    # A handle stands for one utterance of one controller: a copy of an event or a report refers to the same one.
+
+    def __copy__(self) -> Utterance:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Utterance:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} can't be pickled, expected Event.as_dict() or its report")
 
     def push(self, audio: Any) -> int:
         """Add audio; it never blocks.
@@ -87,13 +134,13 @@ class Utterance:
 
         Returns:
             The output samples that were accepted: 0 if the push was refused, because the input is locked, the utterance
-            has ended, or the controller is closed. A refusal is told as ``audio_refused``.
+            has ended, or the controller is closed. A refusal is reported as ``audio_refused``.
 
         Raises:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
-        return self._playout.push(self, audio)
+        return self._owner.push(self, audio)
 
     async def write(self, audio: Any) -> int:
         """Add audio as :meth:`push` does, after waiting while more than the high water is buffered, also in a pause.
@@ -111,22 +158,22 @@ class Utterance:
             FormatError: as :meth:`push`, before it waits.
             BufferFull: it would not fit even if it waited.
         """
-        parse(audio, self.format, self._dangling)
-        lock_era = self._playout.lock_era
+        parse(audio, self.format, self._partial)
+        lock_generation = self._owner.lock_generation
         if self._order is None:
             self._order = Lock()
         async with self._order:
-            return await self._playout.write(self, audio, lock_era)
+            return await self._owner.write(self, audio, lock_generation)
 
     def mark(self, payload: object, at: float | None = None, until: float | None = None) -> bool:
-        """Mark a place; ``mark_reached`` is told once the samples before it are played.
+        """Mark a place; ``mark_reached`` is emitted once the samples before it are played.
 
         A mark at the very start is reached with the first sample, one beyond the end just before ``last_audio_byte``,
         one whose place was played already at once.
 
         Args:
-            payload: what to be told; a word, mostly.
-            at: seconds from the utterance's start; what is accepted so far unless told.
+            payload: what the event carries; a word, mostly.
+            at: seconds from the utterance's start; defaults to what is accepted so far.
             until: where the word ends, in seconds from the utterance's start, if known. The word counts as heard when
                 this is played; without it, when the next mark is, or else at the end.
 
@@ -136,16 +183,16 @@ class Utterance:
         Raises:
             ValueError: a time that is negative or not finite, or ``until`` before ``at``.
         """
-        output = self._playout.format
+        output = self._owner.format
         for name, value in (("at", at), ("until", until)):
             if value is not None:
                 check_seconds(name, value)
-        start = self._clip.accepted if at is None else output.samples(at)
+        start = self.accepted if at is None else output.samples(at)
         stop = None if until is None else output.samples(until)
         if stop is not None and stop < start:
             where = "what is accepted so far" if at is None else f"at, which is {at!r}"
             raise ValueError(f"until is {until!r}, expected no less than {where}")
-        return self._playout.mark(self, Mark(start, stop, payload))
+        return self._owner.mark(self, Mark(start, stop, payload))
 
     def end(self) -> bool:
         """Say that no more audio comes; what is buffered plays to its end.
@@ -153,7 +200,7 @@ class Utterance:
         Returns:
             False if it had ended before.
         """
-        return self._playout.end(self)
+        return self._owner.end(self)
 
     def cancel(self) -> bool:
         """Drop this utterance alone, whether or not it is interruptible; it finishes as interrupted.
@@ -161,10 +208,11 @@ class Utterance:
         Returns:
             False if it was finished before.
         """
-        return self._playout.cancel(self)
+        return self._owner.cancel(self)
 
     async def wait(self) -> UtteranceReport:
         """Wait until it is finished, and get the report; at once if it is."""
+        self._owner.admit(self)
         while self._report is None:
             await self._done.wait()
         return self._report
@@ -177,17 +225,17 @@ class Utterance:
     @property
     def ended(self) -> bool:
         """Whether it takes no more audio: its producer, a lock or an interrupt ended it."""
-        return self._clip.ended
+        return self._clip.buffer.ended
 
     @property
     def accepted(self) -> int:
         """Samples that were pushed and taken, at the output rate."""
-        return self._clip.accepted
+        return self._clip.buffer.accepted
 
     @property
     def played(self) -> int:
         """Samples that were handed out; a rewound sample counts once."""
-        return self._clip.played
+        return self._clip.buffer.played
 
     @property
     def discarded(self) -> int:
@@ -199,19 +247,30 @@ class Utterance:
         """Samples that were turned away, also after it finished."""
         return self._refused
 
+    # For the core
+
+    def _end_input(self, *, cut_short: bool) -> int:
+        """Take no more audio; returns how many bytes of an incomplete sample were dropped."""
+        dropped, self._partial = len(self._partial), b""
+        self._clip.cut_short = self._clip.cut_short or cut_short
+        self._clip.buffer.end()
+        self.room.open()
+        return dropped
+
     def _finish(self, outcome: Outcome) -> UtteranceReport:
-        """Write the report; the controller decides when."""
-        clip = self._clip
-        clip.ended = True
+        """Write the report; the owner decides when."""
+        buffer = self._clip.buffer
+        buffer.ended = True
+        self._partial = b""
         self._report = UtteranceReport(
             id=self.id,
             outcome=outcome,
-            accepted=clip.accepted,
-            played=clip.played,
-            discarded=clip.accepted - clip.played,
+            accepted=buffer.accepted,
+            played=buffer.played,
+            discarded=buffer.accepted - buffer.played,
             refused=self._refused,
             text=self.text,
-            marks=tuple(clip.marks),
+            marks=tuple(self._clip.marks),
         )
         self.room.open()
         self._done.open()

@@ -48,7 +48,7 @@ class Chart:
         name: what the chart is called in diagrams.
         initial: the leaf in which every session begins.
         commands: the events that come from outside, in the order of the table's columns.
-        facts: the events that the chart's environment reports, after the commands.
+        internal: the events that follow from the chart's environment, after the commands.
         cells: for each leaf, for each event, a leaf's name or one of :data:`VERDICTS`.
         outputs: for each (leaf, event) that tells something, the names of what it tells, in order.
 
@@ -61,7 +61,7 @@ class Chart:
     name: str
     initial: str
     commands: tuple[str, ...]
-    facts: tuple[str, ...]
+    internal: tuple[str, ...]
     cells: Mapping[str, Mapping[str, str]]
     outputs: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class Chart:
         outputs = {cell: _names(self.name, f"what {cell} tells", names) for cell, names in self.outputs.items()}
         for attribute, frozen in (
             ("commands", _names(self.name, "the commands", self.commands)),
-            ("facts", _names(self.name, "the facts", self.facts)),
+            ("internal", _names(self.name, "the internal events", self.internal)),
             ("cells", MappingProxyType(cells)),
             ("outputs", MappingProxyType(outputs)),
         ):
@@ -80,11 +80,11 @@ class Chart:
             raise ChartError(f"chart {self.name!r}: " + "; ".join(problems))
 
     def __hash__(self) -> int:
-        return hash((self.name, self.initial, self.commands, self.facts))
+        return hash((self.name, self.initial, self.commands, self.internal))
 
     def __reduce__(self) -> tuple[Any, ...]:
         cells = {leaf: dict(row) for leaf, row in self.cells.items()}
-        return type(self), (self.name, self.initial, self.commands, self.facts, cells, dict(self.outputs))
+        return type(self), (self.name, self.initial, self.commands, self.internal, cells, dict(self.outputs))
 
     @classmethod
     def parse(
@@ -92,7 +92,7 @@ class Chart:
         name: str,
         table: str,
         *,
-        facts: tuple[str, ...],
+        internal: tuple[str, ...],
         outputs: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
     ) -> Chart:
         """Build a chart from its table, written out as text.
@@ -101,30 +101,34 @@ class Chart:
             name: what the chart is called in diagrams.
             table: a line of event names, then for each leaf a line with its name and a cell for each event, all
                 separated by white space. The first leaf is the initial one.
-            facts: which of the events are facts; the others are commands.
+            internal: which of the events are internal, in any order; the others are commands.
             outputs: as for :class:`Chart`.
 
         Raises:
             ChartError: the table is empty, a line has too few or too many cells, a leaf or an event stands twice, a
-                fact has no column, or the chart contradicts itself.
+                an internal event has no column, or the chart contradicts itself.
         """
-        facts = _names(name, "the facts", facts)
+        internal = _names(name, "the internal events", internal)
         header, *lines = [line.split() for line in table.splitlines() if line.strip()] or [[]]
         if not lines:
             raise ChartError(f"chart {name!r}: the table has no leaf, expected a line of events and one for each leaf")
-        for words, what in ((header, "event"), ([line[0] for line in lines], "leaf"), (list(facts), "fact")):
+        for words, what in (
+            (header, "event"),
+            ([line[0] for line in lines], "leaf"),
+            (list(internal), "internal event"),
+        ):
             for word in sorted({word for word in words if words.count(word) > 1}):
                 raise ChartError(f"chart {name!r}: the {what} {word!r} stands twice")
-        for fact in facts:
-            if fact not in header:
-                raise ChartError(f"chart {name!r}: the fact {fact!r} has no column")
+        for event in internal:
+            if event not in header:
+                raise ChartError(f"chart {name!r}: the internal event {event!r} has no column")
         cells: dict[str, dict[str, str]] = {}
         for leaf, *row in lines:
             if len(row) != len(header):
                 raise ChartError(f"chart {name!r}: {leaf!r} has {len(row)} cells, expected {len(header)}")
             cells[leaf] = dict(zip(header, row, strict=True))
-        commands = tuple(event for event in header if event not in facts)
-        return cls(name, next(iter(cells)), commands, facts, cells, outputs or {})
+        commands = tuple(event for event in header if event not in internal)
+        return cls(name, next(iter(cells)), commands, internal, cells, outputs or {})
 
     @property
     def leaves(self) -> tuple[str, ...]:
@@ -205,7 +209,7 @@ def _is_word(name: object) -> bool:
 
 def _problems(chart: Chart) -> Iterator[str]:
     """Everything that is wrong with a chart, in words."""
-    events = (*chart.commands, *chart.facts)
+    events = (*chart.commands, *chart.internal)
     outputs = [name for names in chart.outputs.values() for name in names]
     for what, names in (("name", [chart.name]), ("event", events), ("leaf", chart.cells), ("output", outputs)):
         for name in dict.fromkeys(names):

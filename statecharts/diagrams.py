@@ -76,7 +76,7 @@ class Arrow:
     target: str
     event: str
     label: str
-    fact: bool
+    internal: bool
     """Whether the chart's environment reports the event, rather than the application."""
     count: int = 0
     """How often it was taken."""
@@ -117,7 +117,7 @@ def overview(chart: Chart, highlight: Highlight | None = None) -> Diagram:
             counts[source, edge.event, target] += highlight.counts.get((edge.source, edge.event), 0)
     order = {word: place for place, word in enumerate((*chart.states, *chart.events))}
     arrows = tuple(
-        Arrow(source, target, event, event, event in chart.facts, counts[source, event, target])
+        Arrow(source, target, event, event, event in chart.internal, counts[source, event, target])
         for source, event, target in sorted(counts, key=lambda arrow: [order[word] for word in arrow])
     )
     current = None if highlight.leaf is None else state_of(highlight.leaf)
@@ -146,7 +146,7 @@ def detail(chart: Chart, highlight: Highlight | None = None) -> Diagram:
         elif edge.target not in left and not count:
             notes[edge.source].append(Note(f"{label} → {_words(edge.target)}"))
         else:
-            arrows.append(Arrow(edge.source, edge.target, edge.event, label, edge.event in chart.facts, count))
+            arrows.append(Arrow(edge.source, edge.target, edge.event, label, edge.event in chart.internal, count))
     nodes = tuple(
         Node(leaf, _words(leaf.partition(".")[2] or leaf), state_of(leaf), tuple(notes[leaf]), leaf == highlight.leaf)
         for leaf in chart.leaves
@@ -274,7 +274,7 @@ def _dot(diagram: Diagram) -> Iterator[str]:
         colour = _FAINT if diagram.tracked and not arrow.count else _dark(diagram.colour(arrow.target))
         ends = f"{_quoted(arrow.source)} -> {_quoted(arrow.target)}"
         name = _quoted(f"edge-{arrow.source}-{arrow.event}-{arrow.target}")
-        look = f'color="{colour}" fontcolor="{colour}"' + (" style=dashed" if arrow.fact else "")
+        look = f'color="{colour}" fontcolor="{colour}"' + (" style=dashed" if arrow.internal else "")
         width = " penwidth=2.4" if arrow.count else ""
         yield f"{ends} [label={_quoted(f' {_counted(arrow.label, arrow.count)} ')} id={name} {look}{width}]"
 

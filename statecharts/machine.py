@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError
 
-# `transitions` logs every state that it enters or leaves at INFO: four lines an edge in the log of each call that an
-# application carries. Whoever wants them sets the level; a level that is already set stays.
-_LOGGER: Final = logging.getLogger("transitions")
-if _LOGGER.level == logging.NOTSET:
-    _LOGGER.setLevel(logging.WARNING)
 
+class _Quiet(logging.Filter):
+    """Drops what `transitions` logs at INFO about our charts: four lines an edge, in the log of each call.
+
+    Only records of machines made here are dropped, and only while nobody has set a level for the package's own logger:
+    ``logging.getLogger("transitions").setLevel("INFO")`` brings them back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: Final[set[str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged: not if it begins with the name of one of our machines."""
+        ours = isinstance(record.args, tuple) and record.args and record.args[0] in self.names
+        wanted = any(logging.getLogger(name).level != logging.NOTSET for name in ("transitions", "transitions.core"))
+        return not ours or wanted or record.levelno > logging.INFO
+
+
+_QUIET: Final = _Quiet()
+logging.getLogger("transitions.core").addFilter(_QUIET)
 
 _TAKEN: Final = ("leaf", "get_graph")
 """What `transitions` would call by an event's name, too, on a session or on what is drawn."""
 
 Watcher = Callable[[Chart, str, str], object]
-"""Told the chart, the leaf and the event, before the event has its effect."""
+"""Called with the chart, the leaf and the event, before the event has its effect."""
 
 WATCHERS: Final[set[Watcher]] = set()
 """Who sees every event that any machine is given: what measures which cells a test run has touched."""
@@ -52,28 +67,9 @@ class ChartMachine:
             if event in _TAKEN:
                 raise ChartError(f"{chart.name}: a machine can't have an event {event!r}, expected another name")
         self.chart: Final = chart
-        self.machine: Final = Machine(model=None, **self._definition())
+        self.machine: Final = Machine(model=None, **self.definition())
+        _QUIET.names.add(self.machine.name)
         self._trigger: Final = {event: trigger.trigger for event, trigger in self.machine.events.items()}
-
-    def graph(
-        self, session: Session | None = None, *, engine: Literal["mermaid", "graphviz", "pygraphviz"] = "mermaid"
-    ) -> Any:
-        """The machine as `transitions` itself draws it: states and edges without what users of this package add.
-
-        Args:
-            session: whose leaf is marked; a new one's unless told.
-            engine: what draws it, as ``GraphMachine`` calls it: ``"mermaid"``, or with packages of their own
-                ``"graphviz"`` and ``"pygraphviz"``.
-
-        Returns:
-            The package's graph; its ``draw`` writes it to a file; with Mermaid its ``source`` is the text.
-        """
-        from transitions.extensions import GraphMachine
-
-        drawn = GraphMachine(model=None, graph_engine=engine, title=self.chart.name, **self._definition())
-        model = _Drawn()
-        drawn.add_model(model, initial=(session or self.session()).leaf)
-        return model.get_graph()
 
     def session(self) -> Session:
         """A new session in the chart's initial leaf."""
@@ -102,16 +98,18 @@ class ChartMachine:
                 watch(self.chart, session.leaf, event)
         if cell == IGNORED:
             return False
+        if cell in (STAYS, REFUSED):  # an internal transition: no state is left or entered, so there is nothing to run
+            return True
         if cell == IMPOSSIBLE:
             raise ChartError(f"{self.chart.name}: {event!r} can't happen in {session.leaf!r}")
         return bool(self._trigger[event](session))
 
-    def _definition(self) -> dict[str, Any]:
-        """What `transitions` has to know."""
+    def definition(self) -> dict[str, Any]:
+        """The arguments of a ``transitions.Machine`` that runs, or a ``GraphMachine`` that draws, this chart."""
         return {
             "states": list(self.chart.leaves),
             "initial": self.chart.initial,
-            # No destination is an internal transition: the event is taken, and the leaf is neither left nor entered.
+            # No destination is an internal transition; `fire` answers those itself, and others find them here.
             "transitions": [
                 {"trigger": event, "source": leaf, "dest": None if cell in (STAYS, REFUSED) else cell}
                 for leaf, row in self.chart.cells.items()
@@ -122,9 +120,3 @@ class ChartMachine:
             "model_attribute": "leaf",
             "name": self.chart.name,
         }
-
-
-class _Drawn:
-    """A model that the package hangs its own methods on."""
-
-    get_graph: Callable[[], Any]

@@ -246,20 +246,20 @@ def _serve(connection: Connection, subject: Subject) -> None:
 
 async def _obey(connection: Connection, subject: Subject) -> None:
     """Do what is asked for, one after the other, until nobody can ask any more."""
-    wishes: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+    options: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
 
     def hear() -> None:
         try:
-            wishes.put_nowait(connection.recv())
+            options.put_nowait(connection.recv())
         except (EOFError, OSError):
             loop.remove_reader(connection.fileno())
-            wishes.put_nowait(None)
+            options.put_nowait(None)
 
     loop = asyncio.get_running_loop()
     loop.add_reader(connection.fileno(), hear)
     agent = Agent(subject)
     doing: dict[str, Callable[[Any], Awaitable[object]]] = {"answer": agent.answer, "perform": agent.perform}
-    while (wish := await wishes.get()) is not None:
+    while (wish := await options.get()) is not None:
         what, argument = wish
         try:
             connection.send((None, await doing[what](argument)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.soak.audio import MUSIC
 from benchmarks.soak.ledger import Account, Hiccup
 from playback import PlaybackController
-from playback.background.mixer import LiveVoice, Voice
+from playback.background.mixer import BackgroundSound, LiveSound
 from playback.core.emitter import EventStream
-from playback.events import EVENTS, Event
+from playback.events import EVENTS, Event, EventName
 from playback.sinks import CallbackSink, Chunk, When
 from playback.tracing import Trace
 
@@ -35,7 +35,7 @@ class Company:
 
     def __init__(self, controller: PlaybackController, account: Account, chance: Random, *, quiet: bool) -> None:
         self.sinks: Final[list[CallbackSink]] = []
-        self.voices: Final[list[Voice]] = []
+        self.voices: Final[list[BackgroundSound]] = []
         self.streams: Final[list[EventStream]] = []
         self.trace: Trace | None = None
         self.acts: Final[tuple[Callable[[], None], ...]] = (
@@ -53,7 +53,7 @@ class Company:
         self._controller: Final = controller
         self._account: Final = account
         self._chance: Final = chance
-        self._listeners: Final[list[tuple[str, Callable[[Event], object]]]] = []
+        self._listeners: Final[list[tuple[EventName, Callable[[Any], object]]]] = []
         self._counts: Final[dict[CallbackSink, list[int]]] = {}
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._calls = self._awaits = 0
@@ -68,7 +68,7 @@ class Company:
         self._controller.on("mark_reached", self._raise_now_and_then)
         if not self._quiet:
             self._controller.background.add(MUSIC.tobytes())
-        self._controller.trace(TRACED)
+        Trace(self._controller, TRACED)
         self._stays = True
 
     def leave(self) -> None:
@@ -161,7 +161,7 @@ class Company:
     def _stop_a_voice(self) -> None:
         if self.voices:
             voice = self._chance.choice(self.voices)
-            if isinstance(voice, LiveVoice) and self._chance.random() < 0.5:
+            if isinstance(voice, LiveSound) and self._chance.random() < 0.5:
                 voice.end()
             else:
                 voice.stop(self._chance.choice((0.0, 0.1, 0.5)))
@@ -173,7 +173,7 @@ class Company:
         background.follow_pause = self._chance.random() < 0.5
         for voice in self.voices:
             voice.gain_db = self._chance.choice((-18.0, -24.0))
-            if isinstance(voice, LiveVoice):
+            if isinstance(voice, LiveSound):
                 voice.push(MUSIC.tobytes())
 
     # Listeners
@@ -215,7 +215,7 @@ class Company:
         if self._stays:
             return
         if self.trace is None:
-            self.trace = self._controller.trace(TRACED)
+            self.trace = Trace(self._controller, TRACED)
         else:
             self.trace.stop()
             self.trace = None

@@ -25,16 +25,21 @@ COUNTED: Final = {
     "controllers": "playback.controller.PlaybackController",
     "utterances": "playback.utterance.Utterance",
     "clips": "playback.audio.clip.Clip",
-    "sinks": "playback.sinks.dispatch.Outlet",
+    "sinks": "playback.sinks.dispatch.SinkWorker",
     "tasks": "_asyncio.Task",
 }
 """The types that have a column of their own; all are judged."""
 
-WATCHED: Final = ("playback.", "statecharts.", "asyncio.", "_asyncio.", "pyee.", "aiortc.", "av.", "benchmarks.soak.")
+SOAK: Final = tuple(
+    f"benchmarks.soak.{name}." for name in ("attachments", "audio", "growth", "ledger", "producers", "session")
+)
+"""The modules whose objects belong to one session; those of the program itself outlive it."""
+
+WATCHED: Final = ("playback.", "statecharts.", "asyncio.", "_asyncio.", "pyee.", "aiortc.", "av.", *SOAK)
 """Where the types are from that are judged one by one; the rest is judged in its sum."""
 
 
-OURS: Final = ("playback.", "statecharts.", "aiortc.", "benchmarks.soak.")
+OURS: Final = ("playback.", "statecharts.", "aiortc.", *SOAK)
 CACHED: Final = ("playback.audio.formats.Layout", "benchmarks.soak.growth.Sample")
 """What is kept on purpose: a layout for each format, the samples of the soak itself."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import ReferenceType, ref
@@ -12,6 +13,7 @@ from playback import BufferFull, PlaybackController, Utterance
 from playback.events import (
     AudioRefused,
     ErrorRaised,
+    EventName,
     FirstAudioByte,
     LastAudioByte,
     MarkReached,
@@ -60,7 +62,7 @@ class Entry:
     placed: bool = False
     """Whether it has its place in the queue: by a push that was taken, or its end."""
     ended: bool = False
-    dangling: int = 0
+    partial: int = 0
     """Bytes of a sample that has only begun."""
     run: int = 0
     """Samples that were taken, at the producer's rate."""
@@ -89,11 +91,11 @@ class Account:
         findings: where failures and totals go.
         name: of the controller, in failures.
         maximum: what may be buffered at all, in samples.
-        starves: whether the controller ends utterances by itself, which is asked then and not predicted.
+        times_out: whether the controller ends utterances by itself, which is asked then and not predicted.
     """
 
     def __init__(
-        self, controller: PlaybackController, findings: Findings, name: str, maximum: int, *, starves: bool = False
+        self, controller: PlaybackController, findings: Findings, name: str, maximum: int, *, times_out: bool = False
     ) -> None:
         self.findings: Final = findings
         self.live: Final[dict[str, Entry]] = {}
@@ -108,13 +110,13 @@ class Account:
         self._controller: Final = controller
         self._name: Final = name
         self._maximum: Final = maximum
-        self._starves: Final = starves
+        self._times_out: Final = times_out
         self._rate: Final = controller.format.sample_rate
         self._accepted = self._discarded = 0
         self._refusals = self._refused = 0
         self._refusals_told = self._refused_told = 0
         self._errors_told = 0
-        for event, listener in (
+        listeners: tuple[tuple[EventName, Callable[[Any], object]], ...] = (
             ("utterance_finished", self._finished),
             ("first_audio_byte", self._first),
             ("last_audio_byte", self._last),
@@ -125,7 +127,8 @@ class Account:
             ("closed", self._input_closed),
             ("state_changed", self._changed),
             ("error", self._error),
-        ):
+        )
+        for event, listener in listeners:
             controller.on(event, listener)
 
     def check(self, holds: bool, name: str, *details: object) -> None:
@@ -158,8 +161,8 @@ class Account:
         """
         ended = entry is None or self._has_ended(entry)
         width = kind.format.frame_bytes
-        carried = 0 if entry is None or ended else entry.dangling
-        whole, dangling = divmod(carried + samples * width + extra, width) if kind.is_bytes else (samples, 0)
+        carried = 0 if entry is None or ended else entry.partial
+        whole, partial = divmod(carried + samples * width + extra, width) if kind.is_bytes else (samples, 0)
         refused = self.locked or self.closed or ended
         expected = 0
         if entry is not None and not refused:
@@ -177,7 +180,7 @@ class Account:
         if refused and whole:
             self._count_refused(entry, self._converted(kind, whole))
         if entry is not None and not ended:
-            entry.dangling = dangling
+            entry.partial = partial
             if not refused and whole:
                 self._count_accepted(entry, whole, accepted)
         return accepted
@@ -197,7 +200,7 @@ class Account:
         expected = entry is not None and not self._has_ended(entry)
         if entry is not None:
             entry.ended = entry.placed = True
-            entry.dangling = 0
+            entry.partial = 0
         self.check(to.end() is expected, "an end counts once", entry)
 
     def cancel(self, handle: Utterance, entry: Entry) -> None:
@@ -207,7 +210,7 @@ class Account:
         self.check(entry.id not in self.live, "what is cancelled is finished", entry)
 
     def _has_ended(self, entry: Entry) -> bool:
-        handle = entry.handle if self._starves else None
+        handle = entry.handle if self._times_out else None
         entry.ended = entry.ended or (handle is not None and handle.ended)
         return entry.ended
 
@@ -247,7 +250,7 @@ class Account:
             self.check(False, "utterance_finished exactly once", event.utterance)
             return
         entry.ended = True
-        entry.dangling = 0
+        entry.partial = 0
         report = event.report
         completed = report.outcome == "completed"
         exact = report.accepted == entry.accepted == report.played + report.discarded

@@ -43,11 +43,11 @@ class Producers:
         account: where everything is booked.
         chance: what everything depends on.
         exact: whether all of them push whole samples in the controller's own format.
-        starves: whether the controller ends utterances by itself.
+        times_out: whether the controller ends utterances by itself.
     """
 
     def __init__(
-        self, controller: PlaybackController, account: Account, chance: Random, *, exact: bool, starves: bool
+        self, controller: PlaybackController, account: Account, chance: Random, *, exact: bool, times_out: bool
     ) -> None:
         self.tasks: Final[set[asyncio.Task[object]]] = set()
         """Those that write, and those that wait for a report."""
@@ -71,7 +71,7 @@ class Producers:
         self._account: Final = account
         self._random: Final = chance
         self._exact: Final = exact
-        self._starves: Final = starves
+        self._times_out: Final = times_out
         self._native: Final = of_bytes("bytes in the controller's own format", controller.format)
         self._open: list[Speaker] = []
         self._past: Final[deque[Speaker]] = deque(maxlen=4)
@@ -176,7 +176,7 @@ class Producers:
         self._make()
 
     def _say_without_a_handle(self) -> None:
-        if self._starves or not self._has_room():  # when its utterance starves nobody could ask
+        if self._times_out or not self._has_room():  # when its utterance times_out nobody could ask
             return
         for _ in range(self._random.randrange(1, 8)):
             samples, extra = self._chunk(self._native)

@@ -53,22 +53,22 @@ class Session:
         # Without fades, conversion, rewinds and background each sample that is heard can be counted.
         self._exact = variant % 5 == 0
         maximum = 4.0 if variant % 7 == 0 else 600.0
-        starves = variant % 4 == 1
+        times_out = variant % 4 == 1
         self.controller = PlaybackController(
             output,
             fades=Fades(0, 0, 0) if self._exact else Fades(),
-            cushion_seconds=0.1 if variant % 3 == 0 else 0.0,
+            prebuffer_seconds=0.1 if variant % 3 == 0 else 0.0,
             high_water_seconds=2.0,
             max_buffered_seconds=maximum,
             history_seconds=0.0 if variant % 8 == 0 else 2.0,
-            starve_seconds=1.0 if starves else None,
+            input_timeout_seconds=1.0 if times_out else None,
         )
         name = f"controller {self._number}.{self._generation}"
-        self.account = Account(self.controller, self._findings, name, output.samples(maximum), starves=starves)
+        self.account = Account(self.controller, self._findings, name, output.samples(maximum), times_out=times_out)
         self.company = Company(self.controller, self.account, self._random, quiet=self._exact)
         if variant % 4 == 2:
             self.company.stay()
-        self.producers = Producers(self.controller, self.account, self._random, exact=self._exact, starves=starves)
+        self.producers = Producers(self.controller, self.account, self._random, exact=self._exact, times_out=times_out)
         self._acts = dict((*self.producers.acts, *self._commands()))
         self._track: PlaybackTrack | OpusPlaybackTrack | None = None
         if variant % 3 == 1:

@@ -1,4 +1,4 @@
-"""AudioFormat, and how input of any kind becomes the output format."""
+"""AudioFormat, and how a producer's input of any kind is parsed into blocks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,6 @@ SAMPLE_BYTES: Final = 2
 
 BLOCK_SECONDS: Final = 0.2
 """The most audio that is converted at a time, so that no read waits for a long conversion."""
-
-_TAIL_SAMPLES: Final = 256
-"""Silence fed to a resampler at a time to push its last samples out. Its own flush ends a run of less than its filter's
-length (32 taps) up to 100 samples short."""
-
-_TAIL_FEEDS: Final = 1024
-"""How often at the most: enough for 384 kHz down to 4 kHz; a resampler that gives nothing back must not be asked for
-ever."""
 
 RATES: Final = range(4_000, 384_001)
 CHANNELS: Final = range(1, 3)
@@ -78,7 +70,9 @@ class Layout(NamedTuple):
     frame_bytes: int
 
 
-_LAYOUTS: Final = {1: "mono", 2: "stereo"}
+LAYOUTS: Final = {1: "mono", 2: "stereo"}
+"""PyAV's names of layouts, by the number of channels."""
+
 _BYTE_TYPES: Final = frozenset("Bbch")
 """The items of a buffer that are taken for s16le, in the letters of the struct module."""
 
@@ -91,7 +85,7 @@ _NUMPY_TYPES: Final = {np.dtype(np.int16): "s16", np.dtype(np.float32): "flt"}
 @cache
 def bare_layout(format: AudioFormat) -> Layout:
     """The layout of bytes in a declared format."""
-    return Layout(format.sample_rate, _LAYOUTS[format.channels], "s16", format.frame_bytes)
+    return Layout(format.sample_rate, LAYOUTS[format.channels], "s16", format.frame_bytes)
 
 
 class Block(NamedTuple):
@@ -100,19 +94,19 @@ class Block(NamedTuple):
     layout: Layout
     data: bytes | memoryview
     samples: int
-    dangling: bytes = b""
+    partial: bytes = b""
     dropped: int = 0
     """Bytes of an incomplete sample that this push can't complete."""
 
 
-def parse(audio: Any, format: AudioFormat, dangling: bytes = b"") -> Block:
+def parse(audio: Any, format: AudioFormat, partial: bytes = b"") -> Block:
     """Read what a producer pushed.
 
     Args:
         audio: bytes-like (s16le), a numpy array of int16 or float32 (full scale 1.0) of shape (samples,) or
             (samples, channels), or an ``av.AudioFrame`` of any rate, layout and sample type.
         format: what bare bytes and arrays are taken for. An array of two dimensions tells its channels itself.
-        dangling: the bytes of a sample that the producer's last push left incomplete. Bytes go on with them; anything
+        partial: the bytes of a sample that the producer's last push left incomplete. Bytes go on with them; anything
             else drops them, for it can't be their continuation.
 
     Returns:
@@ -123,11 +117,11 @@ def parse(audio: Any, format: AudioFormat, dangling: bytes = b"") -> Block:
     """
     match audio:
         case bytes():
-            return _parse_bytes(dangling + audio if dangling else audio, format)
+            return _parse_bytes(partial + audio if partial else audio, format)
         case np.ndarray():
-            return _parse_array(audio, format)._replace(dropped=len(dangling))
+            return _parse_array(audio, format)._replace(dropped=len(partial))
         case av.AudioFrame():
-            return _parse_frame(audio)._replace(dropped=len(dangling))
+            return _parse_frame(audio)._replace(dropped=len(partial))
     try:
         view = memoryview(audio)
     except TypeError:
@@ -136,7 +130,7 @@ def parse(audio: Any, format: AudioFormat, dangling: bytes = b"") -> Block:
         ) from None
     if view.format not in _BYTE_TYPES:
         raise FormatError(f"the buffer's type is {view.format!r}, expected bytes or 16-bit samples ('h')")
-    return _parse_bytes(dangling + bytes(view), format)
+    return _parse_bytes(partial + bytes(view), format)
 
 
 def _parse_bytes(data: bytes, format: AudioFormat) -> Block:
@@ -153,11 +147,11 @@ def _parse_array(array: NDArray[Any], format: AudioFormat) -> Block:
     if sample_type is None:
         raise FormatError(f"the array's type is {array.dtype}, expected int16 or float32 (full scale 1.0)")
     channels = array.shape[1] if array.ndim == 2 else 1
-    if array.ndim not in (1, 2) or channels not in _LAYOUTS or (array.ndim == 1 and format.channels != 1):
+    if array.ndim not in (1, 2) or channels not in LAYOUTS or (array.ndim == 1 and format.channels != 1):
         shapes = "(samples,)" if format.channels == 1 else f"(samples, {format.channels})"
         raise FormatError(f"the array's shape is {array.shape}, expected {shapes} or (samples, channels), channels ≤ 2")
     _check_scale(array)
-    layout = Layout(format.sample_rate, _LAYOUTS[channels], sample_type, array.itemsize * channels)
+    layout = Layout(format.sample_rate, LAYOUTS[channels], sample_type, array.itemsize * channels)
     return Block(layout, array.tobytes(), len(array))
 
 
@@ -177,7 +171,7 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     _check_scale(array)
     name = frame.layout.name
     if name == f"{channels} channels":  # it does not say where they are to be heard, as frames of some files
-        name = _LAYOUTS.get(channels, name)
+        name = LAYOUTS.get(channels, name)
     layout = Layout(frame.sample_rate, name, frame.format.packed.name, frame.format.bytes * channels)
     return Block(layout, array.tobytes(), frame.samples)
 
@@ -189,83 +183,3 @@ def _check_scale(array: NDArray[Any]) -> None:
     peak = np.abs(array).max()
     if not peak <= _LOUDEST:
         raise FormatError(f"the audio has a sample of magnitude {peak}, expected finite numbers, full scale 1.0")
-
-
-def converted_samples(samples: int, source_rate: int, target_rate: int) -> int:
-    """round(samples × ratio), halves up, in whole numbers: exact at any length."""
-    return (2 * samples * target_rate + source_rate) // (2 * source_rate)
-
-
-class Converter:
-    """Turns one run of blocks of one layout into the output format, exactly as long as it should be.
-
-    The conversion is swresample's, through PyAV. It holds back a few samples until more comes or :meth:`flush`.
-    A converter lives as long as its run, so nothing of one utterance can sound in another.
-
-    Args:
-        layout: how every block of the run is laid out.
-        target: the output format.
-    """
-
-    def __init__(self, layout: Layout, target: AudioFormat) -> None:
-        self._layout: Final = layout
-        self._target: Final = target
-        # swresample spreads mono over stereo at -3 dB each; a copy is what listeners expect. So mono stays mono here.
-        self._spread: Final = layout.channels == "mono" and target.channels == 2
-        channels = "mono" if self._spread else _LAYOUTS[target.channels]
-        self._resampler: Final = av.AudioResampler(format="s16", layout=channels, rate=target.sample_rate)
-        self._taken = 0
-        self._given = 0
-
-    def convert(self, data: bytes | memoryview) -> bytes:
-        """Convert the next samples.
-
-        Args:
-            data: whole samples in the run's layout.
-
-        Returns:
-            The samples that are ready, in the output format.
-        """
-        self._taken += len(data) // self._layout.frame_bytes
-        return self._feed(data)
-
-    def flush(self) -> bytes:
-        """End the run: what was held back, so that the run is exactly round(samples × ratio) long."""
-        silence = (b"\x80" if self._layout.sample_type == "u8" else b"\0") * _TAIL_SAMPLES * self._layout.frame_bytes
-        owed = converted_samples(self._taken, self._layout.sample_rate, self._target.sample_rate) - self._given
-        wanted = owed * self._target.frame_bytes
-        tail = b""
-        for _ in range(_TAIL_FEEDS):
-            if len(tail) >= wanted:
-                break
-            tail += self._feed(silence)
-        return tail[:wanted].ljust(wanted, b"\0")
-
-    def _feed(self, data: bytes | memoryview) -> bytes:
-        samples = len(data) // self._layout.frame_bytes
-        frame = av.AudioFrame(format=self._layout.sample_type, layout=self._layout.channels, samples=samples)
-        frame.sample_rate = self._layout.sample_rate
-        frame.planes[0].update(data)  # type: ignore[arg-type]
-        # A plane may be padded beyond its samples.
-        width = SAMPLE_BYTES if self._spread else self._target.frame_bytes
-        pieces = self._resampler.resample(frame)
-        out = b"".join(memoryview(piece.planes[0])[: piece.samples * width] for piece in pieces)
-        if self._spread:
-            out = np.repeat(np.frombuffer(out, np.int16), 2).tobytes()
-        self._given += len(out) // self._target.frame_bytes
-        return out
-
-
-@cache
-def check_convertible(layout: Layout, target: AudioFormat) -> None:
-    """See that a layout can be converted, before anything is taken.
-
-    Raises:
-        FormatError: swresample knows no way, as for some layouts of many channels.
-    """
-    try:
-        Converter(layout, target).convert(bytes(layout.frame_bytes))
-    except (ValueError, av.FFmpegError) as error:
-        raise FormatError(
-            f"audio of {layout.sample_rate} Hz, {layout.channels}, {layout.sample_type} can't be converted: {error}"
-        ) from None

@@ -1,4 +1,4 @@
-"""Background voices beneath the speech: music on hold, the hum of an office, a second speaker.
+"""Background sounds beneath the speech: music on hold, the hum of an office, a second speaker.
 
 They take no part in the chart: they sound on whatever becomes of the speech, and change nothing but what is heard.
 """
@@ -16,10 +16,10 @@ from playback._checks import check_decibels, check_seconds, check_type
 from playback.audio.formats import AudioFormat
 from playback.audio.limiter import HIGHEST, LOWEST, Limiter
 from playback.audio.ramps import GAIN_RAMP_SECONDS, factor
-from playback.background.sounds import Level, LiveVoice, Scratch, Voice
+from playback.background.sounds import BackgroundSound, Level, LiveSound, Scratch
 from playback.background.sources import FileSource, LiveSource, MemorySource
 
-__all__ = ["Background", "LiveVoice", "Voice"]
+__all__ = ["Background", "BackgroundSound", "LiveSound"]
 
 DUCK_SECONDS: Final = 0.15
 """How long the background takes to make way for speech."""
@@ -32,7 +32,7 @@ _LOWEST_IN_RANGE: Final = LOWEST - 0.49
 
 LOGGER: Final = logging.getLogger("playback")
 
-V = TypeVar("V", bound=Voice)
+V = TypeVar("V", bound=BackgroundSound)
 
 
 class Background:
@@ -52,13 +52,13 @@ class Background:
     def __init__(self, format: AudioFormat, on_error: Callable[[Exception], object] | None = None) -> None:
         self.follow_pause = False
         """Whether the background is held, too, while the speech is paused."""
-        self.sounds = False
-        """Whether there is any voice, or a limit that the last one has left is still being released."""
+        self.is_active = False
+        """Whether there is any sound, or a limit that the last one has left is still being released."""
 
         self._format: Final = format
         self._width: Final = format.frame_bytes
         self._on_error: Final = on_error or _log
-        self._voices: list[Voice] = []
+        self._sounds: list[BackgroundSound] = []
         self._limiter: Final = Limiter(format)
         self._duck_db = 12.0
         self._duck: Final = Level()
@@ -101,12 +101,12 @@ class Background:
         fade_seconds: float = 0.5,
         *,
         format: AudioFormat | None = None,
-    ) -> Voice:
+    ) -> BackgroundSound:
         """Let something sound, from the next read on.
 
         Args:
             source: audio (bytes-like, an array of int16 or float32, an ``av.AudioFrame``), or a path or binary file
-                object of anything that PyAV decodes. A file is decoded ahead on a thread, from now on until the voice
+                object of anything that PyAV decodes. A file is decoded ahead on a thread, from now on until the sound
                 is finished; a file object is not closed.
             gain_db: how loud, in dB.
             loop: begin again at the end, without a seam, until it is stopped.
@@ -114,7 +114,7 @@ class Background:
             format: what bare bytes and arrays are taken for; the output format unless told.
 
         Returns:
-            The voice. After :meth:`close` it is finished from the start.
+            The sound. After :meth:`close` it is finished from the start.
 
         Raises:
             TypeError: an argument of another type.
@@ -129,11 +129,13 @@ class Background:
             if format is not None:
                 raise ValueError(f"format is {format!r}, expected None: a file tells its own")
             file: str | PathLike[str] | BinaryIO = source
-            return self._enter(Voice(self._format, FileSource(self._format, file, loop=loop), gain_db, fade_seconds))
+            return self._enter(
+                BackgroundSound(self._format, FileSource(self._format, file, loop=loop), gain_db, fade_seconds)
+            )
         audio = MemorySource(self._format, source, format or self._format, loop=loop)
-        return self._enter(Voice(self._format, audio, gain_db, fade_seconds))
+        return self._enter(BackgroundSound(self._format, audio, gain_db, fade_seconds))
 
-    def stream(self, format: AudioFormat | None = None, gain_db: float = -18.0, fade_seconds: float = 0.5) -> LiveVoice:
+    def stream(self, format: AudioFormat | None = None, gain_db: float = -18.0, fade_seconds: float = 0.5) -> LiveSound:
         """Let something sound that is pushed as it comes; it fades in with its first sample.
 
         Args:
@@ -142,7 +144,7 @@ class Background:
             fade_seconds: how long it fades in.
 
         Returns:
-            The voice. After :meth:`close` it is finished from the start.
+            The sound. After :meth:`close` it is finished from the start.
 
         Raises:
             TypeError: an argument of another type.
@@ -151,7 +153,7 @@ class Background:
         check_type("format", format, AudioFormat, None)
         _check_levels(gain_db, fade_seconds)
         source = LiveSource(self._format, format or self._format)
-        return self._enter(LiveVoice(self._format, source, gain_db, fade_seconds))
+        return self._enter(LiveSound(self._format, source, gain_db, fade_seconds))
 
     def mix(self, out: memoryview, *, speaking: bool, paused: bool) -> None:
         """Mix into a frame, in place.
@@ -169,7 +171,7 @@ class Background:
         audio = scratch.flat_sum
         if not self._sum(scratch):
             if not self._limiter.is_active:
-                self.sounds = bool(self._voices)
+                self.is_active = bool(self._sounds)
                 return
             audio[:] = 0.0
         frame = np.frombuffer(out, np.int16)
@@ -180,27 +182,27 @@ class Background:
             self._limiter.apply(scratch.sum)
         np.rint(audio, audio)
         frame[:] = audio
-        if not self._voices:
-            self.sounds = self._limiter.is_active
+        if not self._sounds:
+            self.is_active = self._limiter.is_active
 
     def close(self) -> None:
         """Stop everything at once, for good."""
         self._closed = True
-        for voice in self._voices:
-            voice._finish()
-        self._voices = []
+        for sound in self._sounds:
+            sound.finish()
+        self._sounds = []
         self._limiter.reset()
-        self.sounds = False
+        self.is_active = False
 
-    def _enter(self, voice: V) -> V:
+    def _enter(self, sound: V) -> V:
         if self._closed:
-            voice._finish()
+            sound.finish()
         else:
             # While nothing sounded, nobody followed the speech: what begins now begins at the level that is due.
-            self._rested = self._rested or not self.sounds
-            self._voices.append(voice)
-            self.sounds = True
-        return voice
+            self._rested = self._rested or not self.is_active
+            self._sounds.append(sound)
+            self.is_active = True
+        return sound
 
     def _move(self, speaking: bool, held: bool) -> None:
         """Begin the ramps that a change of the speech asks for."""
@@ -218,30 +220,30 @@ class Background:
         self._steady = None
 
     def _sum(self, scratch: Scratch) -> bool:
-        """Put the sum of all voices into the scratch; False if none of them gave anything."""
+        """Put the sum of all sounds into the scratch; False if none of them gave anything."""
         steady = self._steady
-        if steady and len(self._voices) == 1:  # the short way of most frames: one voice, nothing moves, nothing is held
+        if steady and len(self._sounds) == 1:  # the short way of most frames: one sound, nothing moves, nothing is held
             try:
-                if self._voices[0].render_steady(scratch, steady):
+                if self._sounds[0].render_steady(scratch, steady):
                     return True
             except Exception as error:
-                self._voices[0].fail(error)
+                self._sounds[0].fail(error)
         limit = len(scratch.sum) if steady else self._hold.limit(len(scratch.sum))
         level = 1.0 if steady is None else steady
-        any_sounds = finished = False
-        for voice in self._voices:
+        any_sounding = finished = False
+        for sound in self._sounds:
             try:
-                sounds = voice._render(scratch, any_sounds, limit, level)
-            # One voice that fails must not silence the others.
+                sounding = sound.render(scratch, any_sounding, limit, level)
+            # One sound that fails must not silence the others.
             except Exception as error:
-                sounds = False
-                voice.fail(error)
-            if sounds and any_sounds:
+                sounding = False
+                sound.fail(error)
+            if sounding and any_sounding:
                 np.add(scratch.sum, scratch.addend, scratch.sum)
-            any_sounds = any_sounds or sounds
-            finished = finished or voice._finished
+            any_sounding = any_sounding or sounding
+            finished = finished or sound.is_finished
         if steady is None:
-            if not any_sounds:
+            if not any_sounding:
                 scratch.sum[:] = 0.0
             for ramp in (self._duck, self._hold):
                 ramp.apply(scratch.sum)
@@ -249,19 +251,19 @@ class Background:
                 self._steady = self._duck.level * self._hold.level
         if finished:
             self._dismiss()
-        return any_sounds
+        return any_sounding
 
     def _dismiss(self) -> None:
-        """Let go of the voices that are finished, and tell what went wrong with them."""
-        finished = [voice for voice in self._voices if voice._finished]
-        self._voices = [voice for voice in self._voices if not voice._finished]
-        for voice in finished:
-            if voice._source.error is not None:
-                self._on_error(voice._source.error)
+        """Let go of the sounds that are finished, and tell what went wrong with them."""
+        finished = [sound for sound in self._sounds if sound.is_finished]
+        self._sounds = [sound for sound in self._sounds if not sound.is_finished]
+        for sound in finished:
+            if sound.error is not None:
+                self._on_error(sound.error)
 
 
 def _log(error: Exception) -> None:
-    LOGGER.error("a background voice has failed", exc_info=error)
+    LOGGER.error("a background sound has failed", exc_info=error)
 
 
 def _check_levels(gain_db: float, fade_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Voices: what sounds beneath the speech, one by one. Every change of level is a ramp."""
+"""Sounds: what sounds beneath the speech, one by one. Every change of level is a ramp."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Scratch:
         self.flat_addend: Final = self.addend.reshape(-1)
 
 
-class Voice:
+class BackgroundSound:
     """Something that sounds beneath the speech. Made by :meth:`Background.add`; every change of level is a ramp."""
 
     def __init__(self, format: AudioFormat, source: Source, gain_db: float, fade_seconds: float) -> None:
@@ -117,8 +117,8 @@ class Voice:
         if self._fade.target or samples < self._fade.left:
             self._fade.move(0.0, samples)
         self._steady = None
-        if not self._source.clip.played or not self._fade.level or not self._hold.limit(1):
-            self._finish()
+        if not self._source.buffer.played or not self._fade.level or not self._hold.limit(1):
+            self.finish()
         return True
 
     def _move_hold(self, old: float, new: float) -> bool:
@@ -128,7 +128,13 @@ class Voice:
         self._steady = None
         return True
 
-    def _finish(self) -> None:
+    @property
+    def error(self) -> Exception | None:
+        """What ended it, if that was not its end."""
+        return self._source.error
+
+    def finish(self) -> None:
+        """Never sound again, and drop the source."""
         self._finished = True
         self._steady = None
         self._source.close()
@@ -136,7 +142,7 @@ class Voice:
     def fail(self, error: Exception) -> None:
         """Finish, because of what was raised."""
         self._source.error = error
-        self._finish()
+        self.finish()
 
     def render_steady(self, scratch: Scratch, level: float, aside: bool = False) -> bool:
         """Take a whole frame and scale it, if nothing moves and all of it is there.
@@ -146,7 +152,7 @@ class Voice:
             level: a factor for all of it.
             aside: put it into the addend instead.
         """
-        if self._steady is None or not self._source.clip.fill(scratch.bytes):
+        if self._steady is None or not self._source.buffer.fill(scratch.bytes):
             return False
         if level != self._scaled_by:
             self._scale[...] = self._steady * level
@@ -157,7 +163,7 @@ class Voice:
         flat *= self._scale
         return True
 
-    def _render(self, scratch: Scratch, aside: bool, samples: int, level: float) -> bool:
+    def render(self, scratch: Scratch, aside: bool, samples: int, level: float) -> bool:
         """Take the next samples, and scale them.
 
         Args:
@@ -176,7 +182,7 @@ class Voice:
         out = scratch.addend if aside else scratch.sum
         limit = self._hold.limit(self._fade.limit(samples))
         taken = self._source.take(scratch.bytes[: limit * self._format.frame_bytes])
-        if taken or self._source.clip.played:  # a fade-in waits for the first sample
+        if taken or self._source.buffer.played:  # a fade-in waits for the first sample
             out[:taken] = scratch.taken[:taken]
             out[taken:] = 0.0
             for ramp in (self._gain, self._fade, self._hold):
@@ -184,15 +190,15 @@ class Voice:
             out *= level
         stopped = not self._fade.target and not (samples and self._fade.left and self._hold.limit(1))
         if self._source.is_over or stopped:
-            self._finish()
+            self.finish()
         elif not (self._gain.left or self._fade.left or self._hold.left) and self._hold.target:
             self._steady = self._gain.level * self._fade.level
             self._scaled_by = -1.0
         return taken > 0
 
 
-class LiveVoice(Voice):
-    """A voice whose audio comes while it sounds. Made by :meth:`Background.stream`."""
+class LiveSound(BackgroundSound):
+    """A sound whose audio comes while it sounds. Made by :meth:`Background.stream`."""
 
     def __init__(self, format: AudioFormat, source: LiveSource, gain_db: float, fade_seconds: float) -> None:
         super().__init__(format, source, gain_db, fade_seconds)
@@ -218,8 +224,8 @@ class LiveVoice(Voice):
         Returns:
             False if it has ended.
         """
-        if self._finished or self._source.clip.ended:
+        if self._finished or self._source.buffer.ended:
             return False
         self._steady = None
-        self._source.clip.end()
+        self._source.buffer.end()
         return True

@@ -1,7 +1,7 @@
 """Sources of background audio: in memory, live, or a file that is decoded ahead on a thread of its own.
 
-Each is a :class:`~playback.audio.clip.Clip` that is topped up as it plays. A loop is one run without an end, so that
-even a resampler does not notice its seam.
+Each is a :class:`~playback.audio.buffer.SampleBuffer` that is topped up as it plays. A loop is one run without an end,
+so that even a resampler does not notice its seam.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any, BinaryIO, Final
 
 import av
 
-from playback.audio.clip import Clip
-from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, Converter, FormatError, Layout, bare_layout, parse
+from playback.audio.buffer import SampleBuffer
+from playback.audio.converter import Converter
+from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout, parse
 
 LIVE_SECONDS: Final = 10.0
 """The most that a live source holds."""
@@ -31,14 +32,14 @@ _LEAD_BLOCKS: Final = 15
 
 
 class Source:
-    """Where a voice takes its audio from, sample after sample, in the output format.
+    """Where a sound takes its audio from, sample after sample, in the output format.
 
     Args:
         format: the output format.
     """
 
     def __init__(self, format: AudioFormat) -> None:
-        self.clip: Final = Clip(format, history=0)
+        self.buffer: Final = SampleBuffer(format, history=0)
         self.error: Exception | None = None
         """What ended it, if that was not its end."""
         self._format: Final = format
@@ -47,7 +48,7 @@ class Source:
     @property
     def is_over(self) -> bool:
         """Whether all of it was taken and no more comes."""
-        return self._closed or self.clip.over
+        return self._closed or self.buffer.over
 
     def take(self, out: memoryview) -> int:
         """Copy the next samples; never waits for any.
@@ -62,19 +63,19 @@ class Source:
         wanted = len(out) // width
         if self._closed:
             return 0
-        if self.clip.fill(out):
+        if self.buffer.fill(out):
             return wanted
         # What a converter holds back comes with more, so it is what is available that counts, not what was accepted.
-        while (available := self.clip.available(wanted)) < wanted and self._top_up():
+        while (available := self.buffer.available(wanted)) < wanted and self._top_up():
             pass
         taken = min(wanted, available)
-        self.clip.read(out[: taken * width])
+        self.buffer.read(out[: taken * width])
         return taken
 
     def close(self) -> None:
         """Let go of what it holds."""
         self._closed = True
-        self.clip.release()
+        self.buffer.release()
 
     def _top_up(self) -> bool:
         """Add more audio to the clip, if there is more right now."""
@@ -97,12 +98,12 @@ class MemorySource(Source):
     def __init__(self, format: AudioFormat, audio: Any, source_format: AudioFormat, *, loop: bool) -> None:
         super().__init__(format)
         block = parse(audio, source_format)
-        if block.dangling:
-            size = len(block.data) + len(block.dangling)
+        if block.partial:
+            size = len(block.data) + len(block.partial)
             raise FormatError(f"the source has {size} bytes, expected a multiple of {source_format.frame_bytes}")
         if not block.samples:
             raise FormatError("the source is empty, expected at least one sample")
-        self.clip.measure(block)
+        self.buffer.measure(block)
         if loop:  # many rounds of a short one at a time, or each read would add a lot of them
             rounds = 1 + int(BLOCK_SECONDS * block.layout.sample_rate) // block.samples
             block = block._replace(data=bytes(block.data) * rounds if rounds > 1 else block.data)
@@ -111,12 +112,12 @@ class MemorySource(Source):
         self._top_up()
         self._loop: Final = loop
         if not loop:
-            self.clip.end()
+            self.buffer.end()
 
     def _top_up(self) -> bool:
-        if self.clip.ended:
+        if self.buffer.ended:
             return False
-        self.clip.append(self._block, self.clip.measure(self._block))
+        self.buffer.append(self._block, self.buffer.measure(self._block))
         return True
 
 
@@ -132,7 +133,7 @@ class LiveSource(Source):
         super().__init__(format)
         self._source_format: Final = source_format
         self._limit: Final = format.samples(LIVE_SECONDS)
-        self._dangling = b""
+        self._partial = b""
 
     def push(self, audio: Any) -> int:
         """Add audio, as much as there is room for.
@@ -143,20 +144,20 @@ class LiveSource(Source):
         Raises:
             FormatError: a type, shape, rate or value that can't be.
         """
-        block = parse(audio, self._source_format, self._dangling)
-        if self.clip.ended:
+        block = parse(audio, self._source_format, self._partial)
+        if self.buffer.ended:
             return 0
-        samples = self.clip.measure(block)
-        room = self._limit - (self.clip.accepted - self.clip.cursor)
+        samples = self.buffer.measure(block)
+        room = self._limit - (self.buffer.accepted - self.buffer.cursor)
         # Also of what does not fit: the next push goes on where this one breaks off, maybe in the middle of a sample.
-        self._dangling = block.dangling
+        self._partial = block.partial
         if samples > room:
             fitting = min(block.samples, room * block.layout.sample_rate // self._format.sample_rate)
             data = memoryview(block.data)[: fitting * block.layout.frame_bytes]
             block = block._replace(data=data, samples=fitting)
-            samples = self.clip.measure(block)
+            samples = self.buffer.measure(block)
         if block.samples:
-            self.clip.append(block, samples)
+            self.buffer.append(block, samples)
         return samples
 
 
@@ -212,11 +213,11 @@ class FileSource(Source):
             self._room.put(True)
             return True
         self.error = item
-        self.clip.end()
+        self.buffer.end()
         return False
 
     def _add(self, data: bytes) -> None:
-        self.clip.append_plain(data, len(data) // self._format.frame_bytes)
+        self.buffer.append_plain(data, len(data) // self._format.frame_bytes)
 
 
 def _is_seekable(file: BinaryIO) -> bool:
@@ -235,7 +236,7 @@ def _decode(
     room: SimpleQueue[bool],
     closed: list[bool],
 ) -> None:
-    """What the thread does; it holds nothing through which a voice would be kept alive."""
+    """What the thread does; it holds nothing through which a sound would be kept alive."""
     with closing(blocks):  # type: ignore[type-var]
         try:
             while room.get() and not closed:

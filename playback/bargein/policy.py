@@ -15,15 +15,25 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 
 from playback._checks import check_decibels, check_seconds, check_type
 from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
-from playback.bargein.chart import AGENT_SOUNDS, BARGE_IN, EARLY, ENDS, EXPIRES, HOLDS, LASTS, MACHINE, STARTS
+from playback.bargein.chart import (
+    AGENT_SPEAKS,
+    BARGE_IN,
+    ENDS,
+    GUARDED,
+    HOLDS,
+    MACHINE,
+    SILENCE_LASTS,
+    SPEECH_LASTS,
+    STARTS,
+)
 from playback.chart import State
 from playback.controller import PlaybackController
-from playback.core.emitter import Listener, Listeners
-from playback.events import ErrorRaised, Event
+from playback.core.emitter import Emitter, Listener
+from playback.events import ErrorRaised, Event, EventName
 from statecharts import state_of
 
 # What may change who has the floor.
-_WATCHED: Final = ("state_changed", "first_audio_byte", "utterance_finished")
+_WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished")
 
 
 class Timer(Protocol):
@@ -147,9 +157,8 @@ class BargeIn:
         self._backchannels: Final = Backchannels(backchannels)
         self._timer: Final[Timer] = timer or asyncio.get_running_loop()
         self._session: Final = MACHINE.session()
-        self._listeners: Final = Listeners(EVENTS)
-        self._listeners.tee = self._pass_on
-        self._stopped = False
+        self._emitter: Final = Emitter(EVENTS)
+        self._emitter.tap = self._pass_on
         self._lowered_db = 0.0
         self._due: Any = None
         self._onset = self._began = self._ended = self._held = -math.inf
@@ -161,12 +170,12 @@ class BargeIn:
 
     @property
     def leaf(self) -> str:
-        """Where it stands: a leaf of :data:`BARGE_IN`."""
+        """Where it stands: a leaf of :data:`BARGE_IN`, ``stopped`` after :meth:`stop`."""
         return self._session.leaf
 
     @property
     def state(self) -> str:
-        """Who has the floor: idle, agent, user, both or suspected."""
+        """Who has the floor: idle, agent, user, both or suspected; or stopped."""
         return state_of(self._session.leaf)
 
     @property
@@ -186,7 +195,7 @@ class BargeIn:
             ValueError: there is no such event.
             TypeError: the listener can't be called.
         """
-        return self._listeners.listen(event, listener)
+        return self._emitter.on(event, listener)
 
     def remove_listener(self, event: str, listener: Listener) -> None:
         """Call a listener no more.
@@ -194,7 +203,7 @@ class BargeIn:
         Raises:
             ValueError: there is no such event, or the listener was not registered for it.
         """
-        self._listeners.stop_listening(event, listener)
+        self._emitter.remove_listener(event, listener)
 
     # What the user does
 
@@ -234,33 +243,27 @@ class BargeIn:
         for event in _WATCHED:
             with suppress(ValueError):  # stopped already
                 self.controller.remove_listener(event, self._look)
-        self._stopped = True
-        self._cancel()
-        before, self._session.leaf = self._session.leaf, BARGE_IN.initial
-        if before in HOLDS:
-            self._release()
+        self._take("stop")
 
     # What follows
 
     def _look(self, _: object = None) -> None:
-        """See what has become of the agent's speech, and tell the chart if it is not what the chart takes it for."""
-        if self._stopped:  # by another listener of the same event: this one was still to be called
-            return
+        """See what has become of the agent's speech, and fire what the chart does not know of yet."""
         playing, state, leaf = self.controller.playing, self.controller.state, self._session.leaf
         held = self.mode == "pause" and leaf in HOLDS
         # A turn begins with its first sample, and goes on over utterances that follow each other without a gap.
         sounds = (
             playing is not None
             and playing.interruptible
-            and (playing.played > 0 or leaf in AGENT_SOUNDS)
+            and (playing.played > 0 or leaf in AGENT_SPEAKS)
             and (state is State.SPEAKING or held)
         )
         if sounds and held and state is not State.PAUSED:
-            self._take("overruled")
-        elif sounds != (leaf in AGENT_SOUNDS):
+            self._take("hold_released")
+        elif sounds != (leaf in AGENT_SPEAKS):
             if sounds:
                 self._onset = self._timer.time()
-            self._take("agent_sounds" if sounds else "agent_rests")
+            self._take("agent_started" if sounds else "agent_stopped")
 
     def _take(self, event: str, words: str | None = None) -> None:
         """Give the chart an event, do what follows, and wait for what the clock will bring."""
@@ -268,11 +271,11 @@ class BargeIn:
         if not MACHINE.fire(self._session, event):
             return
         now, position = self._timer.time(), self.controller.position
-        # The event goes into the outbox first: what is done may have others call the policy back, and tell of that.
+        # The event goes into the outbox first: what is done may have others call the policy back, and emit more.
         match BARGE_IN.outputs.get((before, event)):
             case (BargeInSuspected.name,):
                 self._held = now
-                self._listeners.tell(BargeInSuspected(position, now - self._began))
+                self._emitter.emit(BargeInSuspected(position, now - self._began))
                 if self.mode == "pause":
                     self.controller.pause()
                 else:
@@ -280,24 +283,22 @@ class BargeIn:
             case (BargedIn.name,):
                 # Only a transcript has told of it, where no speech was noticed.
                 spoken = 0.0 if before == "agent.settled" else now - self._began
-                self._listeners.tell(BargedIn(position, spoken, words))
+                self._emitter.emit(BargedIn(position, spoken, words))
                 if before in HOLDS and self.mode == "duck":
                     self._raise_after_fade()
                 self.controller.interrupt(lock=self.lock)
             case (FalseInterruption.name,):
-                self._listeners.tell(FalseInterruption(position, now - self._held))
+                self._emitter.emit(FalseInterruption(position, now - self._held))
                 self._release(to_word=self.rewind)
             case _ if before in HOLDS and self._session.leaf not in HOLDS:
                 self._release()
         self._wait()
-        self._listeners.flush()
+        self._emitter.flush()
 
     def _pass_on(self, event: Event) -> None:
-        """Have the controller tell what a listener has raised."""
+        """Have the controller emit what a listener has raised."""
         if isinstance(event, ErrorRaised):
-            listeners = self.controller._playout.listeners
-            listeners.tell(event)
-            listeners.flush()
+            self.controller.report_error(event.exception, event.source)
 
     def _release(self, *, to_word: bool = False) -> None:
         """End the hold; somebody else may have done so already, where it is a pause."""
@@ -320,12 +321,12 @@ class BargeIn:
         """Have the clock bring what this leaf waits for, and nothing else; at once, if it is due."""
         self._cancel()
         leaf = self._session.leaf
-        if leaf in EARLY:
-            when, event = self._onset + self.guard_seconds, "settled"
-        elif leaf in LASTS:
-            when, event = max(self._began, self._onset) + self.min_seconds, "lasted"
-        elif leaf in EXPIRES:
-            when, event = self._ended + self.false_after_seconds, "expired"
+        if leaf in GUARDED:
+            when, event = self._onset + self.guard_seconds, "guard_elapsed"
+        elif leaf in SPEECH_LASTS:
+            when, event = max(self._began, self._onset) + self.min_seconds, "min_speech_elapsed"
+        elif leaf in SILENCE_LASTS:
+            when, event = self._ended + self.false_after_seconds, "silence_timeout"
         else:
             return
         if when <= self._timer.time():

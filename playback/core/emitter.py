@@ -1,4 +1,12 @@
-"""Listeners: who hears of events, in one order for all, and what happens when one of them fails."""
+"""Emitter: who is notified of events, in one order for all, and what happens when a listener fails.
+
+Events wait in the outbox until a step is complete, then they go out first in, first out. A listener that calls the
+controller back adds to the outbox, and its events are delivered later, so every listener sees the events in the same
+order. What a listener raises becomes an ``error`` event and stops nobody.
+
+Listeners are registered with pyee behind a wrapper that catches what they raise, so nothing of pyee's own handling of
+errors is ever reached.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
 from pyee import EventEmitter
@@ -24,105 +31,141 @@ STREAM_EVENTS: Final = 1000
 Listener = Callable[[Any], object]
 
 
-class Listeners(EventEmitter):
-    """An emitter with an outbox: events wait in it until the state is settled, then go out first in, first out.
+class _Registration(NamedTuple):
+    """A listener as it was given, and the wrapper that pyee calls."""
 
-    A listener that calls the controller back adds to the outbox and is told later, so every listener sees the events in
-    the same order. What a listener raises, coroutine functions included, becomes an ``error`` event and stops nobody.
+    listener: Listener
+    once: bool
+    wrapper: Listener
+
+
+class Emitter:
+    """Delivers events to listeners, streams and one tap.
+
+    Args:
+        events: those that listeners may subscribe to, by name; all others go to the tap alone.
     """
 
-    def __init__(self, events: Mapping[str, type[Event]] = EVENTS) -> None:
-        super().__init__()
-        self._known: Final = events
-        self.tee: Callable[[Event], None] | None = None
-        """Who hears of everything first, audio included, in order."""
-        self.trace: Callable[[Event], None] | None = None
-        """Who writes everything down, before anybody may call the controller back because of it."""
+    def __init__(self, events: Mapping[Any, type[Event]] = EVENTS) -> None:
+        self.tap: Callable[[Event], None] | None = None
+        """Called with each event before any listener, audio for sinks included."""
+        self.watch: Callable[[Event], None] | None = None
+        """Called with each event before the tap: what observers are notified by."""
         self.outbox: Final[deque[Event]] = deque()
-        """What waits to be told."""
-        self._telling = False
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._streams: WeakSet[EventStream] = WeakSet()
+        """What waits to be delivered."""
+        self._known: Final = events
+        self._delivering = False
+        self._pyee: Final = EventEmitter()
+        self._registered: Final[dict[str, list[_Registration]]] = {}
+        self._tasks: Final[set[asyncio.Task[object]]] = set()
+        self._streams: Final[WeakSet[EventStream]] = WeakSet()
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Put an event into the outbox."""
         self.outbox.append(event)
 
     def insert(self, place: int, event: Event) -> None:
-        """Put it in ahead of what was told since so much was waiting."""
+        """Put it in ahead of what was emitted since so much was waiting."""
         self.outbox.insert(place, event)
 
     def flush(self) -> None:
-        """Tell all that is in the outbox, unless somebody further up the call stack is already at it."""
-        if self._telling or not self.outbox:
+        """Deliver all that is in the outbox, unless somebody further up the call stack is already at it."""
+        if self._delivering or not self.outbox:
             return
-        self._telling = True
+        self._delivering = True
         try:
             while self.outbox:
                 event = self.outbox.popleft()
-                if self.trace is not None:
-                    self.trace(event)
-                if self.tee is not None:
-                    self.tee(event)
+                if self.watch is not None:
+                    self.watch(event)
+                if self.tap is not None:
+                    self.tap(event)
                 if event.name not in self._known:
-                    continue  # for the tee alone
+                    continue  # for the tap alone
                 for stream in list(self._streams):
                     stream._put(event)
-                self.emit(event.name, event)
+                if isinstance(event, ErrorRaised) and not self._pyee.listeners(event.name):
+                    self._log_unheard(event)  # pyee would raise it
+                else:
+                    self._pyee.emit(event.name, event)
         finally:
-            self._telling = False
+            self._delivering = False
 
     @property
-    def at_rest(self) -> bool:
-        """Whether nothing waits to be told, and nothing is being told."""
-        return not self._telling and not self.outbox
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be delivered, and nothing is being delivered."""
+        return not self._delivering and not self.outbox
 
-    def listen(self, event: str, listener: Listener | None, *, once: bool = False) -> Any:
-        """Register a listener, for the next event alone or for all; without one, give the decorator that will.
+    def on(self, event: str, listener: Listener | None = None) -> Any:
+        """Call a listener at each event of a name; without one, give the decorator that will.
+
+        A listener that is registered for the event already is called once, as before.
 
         Raises:
             ValueError: there is no such event.
             TypeError: the listener can't be called.
         """
-        register = self._register_once if once else self.add_listener
-        check_event(event, self._known)
-        if listener is None:
-            return lambda listener: register(event, check_listener(listener))
-        return register(event, check_listener(listener))
+        return self._register(event, listener, once=False)
 
-    def stop_listening(self, event: str, listener: Listener) -> None:
-        """Call a listener no more.
+    def once(self, event: str, listener: Listener | None = None) -> Any:
+        """The same for the next event of that name only; it never ends another registration.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the listener can't be called.
+        """
+        return self._register(event, listener, once=True)
+
+    def remove_listener(self, event: str, listener: Listener) -> None:
+        """Call a listener no more, however it was registered.
 
         Raises:
             ValueError: there is no such event, or the listener was not registered for it.
         """
-        if listener not in self.listeners(check_event(event, self._known)):
+        found = [one for one in self._registered.get(check_event(event, self._known), []) if one.listener == listener]
+        if not found:
             raise ValueError(f"{listener!r} does not listen to {event!r}")
-        self.remove_listener(event, listener)
-
-    def _register_once(self, event: str, listener: Listener) -> Listener:
-        """As pyee's ``once``, but the listener keeps its name, for the ``error`` event in which it may be told."""
-
-        @wraps(listener)
-        def once(told: Event) -> object:
-            self.remove_listener(event, listener)
-            return listener(told)
-
-        self._add_event_handler(event, listener, once)
-        return listener
+        for registration in found:
+            self._remove(event, registration)
 
     def stream(self, closed: bool) -> EventStream:
-        """A stream of all events from now on; one that has ended if the controller is closed and all of it was told."""
-        stream = EventStream(ended=closed and self.at_rest)
+        """A stream of all events from now on; it has ended if the controller is closed and all of it was delivered."""
+        stream = EventStream(ended=closed and self.is_idle)
         self._streams.add(stream)
         return stream
 
-    def _emit_run(self, f: Listener, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        event: Event = args[0]
+    def _register(self, event: str, listener: Listener | None, *, once: bool) -> Any:
+        check_event(event, self._known)
+        if listener is None:
+            return lambda listener: self._register(event, check_listener(listener), once=once)
+        check_listener(listener)
+        others = self._registered.setdefault(event, [])
+        if not once and any(other.listener == listener and not other.once for other in others):
+            return listener
+
+        def call(emitted: Event) -> None:
+            if once:
+                self._remove(event, registration)
+            self._call(listener, emitted)
+
+        registration = _Registration(listener, once, call)
+        others.append(registration)
+        self._pyee.add_listener(event, call)
+        return listener
+
+    def _remove(self, event: str, registration: _Registration) -> None:
+        self._registered[event].remove(registration)
+        self._pyee.remove_listener(event, registration.wrapper)
+
+    def _log_unheard(self, event: ErrorRaised) -> None:
+        if all(stream.ended for stream in self._streams):
+            LOGGER.error("%s raised", event.source, exc_info=event.exception)
+
+    def _call(self, listener: Listener, event: Event) -> None:
         # A listener that asks a cancelled future for its result raises CancelledError, which is no Exception; let out,
         # it would look as if the reader itself had been cancelled.
         try:
-            result = f(*args, **kwargs)
+            result = listener(event)
             if not asyncio.iscoroutine(result):
                 return
             try:
@@ -131,28 +174,23 @@ class Listeners(EventEmitter):
                 result.close()
                 raise
         except (Exception, asyncio.CancelledError) as error:
-            self._failed(f, event, error)
+            self._failed(listener, event, error)
             return
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._task_done(f, event, task))
+        task.add_done_callback(lambda task: self._task_done(listener, event, task))
 
-    def _task_done(self, f: Listener, event: Event, task: asyncio.Task[object]) -> None:
+    def _task_done(self, listener: Listener, event: Event, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(f, event, error)
+            self._failed(listener, event, error)
             self.flush()
 
-    def _failed(self, f: Listener, event: Event, error: BaseException) -> None:
-        source = f"listener {getattr(f, '__qualname__', repr(f))} of {event.name!r}"
-        if event.name == ErrorRaised.name:  # it must not be told of its own failure
+    def _failed(self, listener: Listener, event: Event, error: BaseException) -> None:
+        source = f"listener {getattr(listener, '__qualname__', repr(listener))} of {event.name!r}"
+        if event.name == ErrorRaised.name:  # it must not be notified of its own failure
             LOGGER.error("%s raised", source, exc_info=error)
         else:
-            self.tell(ErrorRaised(event.position, error, source))
-
-    def _emit_handle_potential_error(self, event: str, error: Any) -> None:  # noqa: ARG002 - pyee's signature
-        """An ``error`` event that nobody listens to is logged; it never raises, as it would in pyee."""
-        if isinstance(error, ErrorRaised) and all(stream.ended for stream in self._streams):
-            LOGGER.error("%s raised", error.source, exc_info=error.exception)
+            self.emit(ErrorRaised(event.position, error, source))
 
 
 class EventStream:
@@ -163,7 +201,7 @@ class EventStream:
     """
 
     def __init__(self, ended: bool) -> None:
-        self._known: deque[Event] = deque()
+        self._held: deque[Event] = deque()
         self._lost = 0
         self.ended = ended
         """Whether no more events come; some may still be held."""
@@ -176,16 +214,16 @@ class EventStream:
         while True:
             if self._lost:
                 lost, self._lost = self._lost, 0
-                return EventsLost(self._known[0].position, lost)
-            if self._known:
-                return self._known.popleft()
+                return EventsLost(self._held[0].position, lost)
+            if self._held:
+                return self._held.popleft()
             if self.ended:
                 raise StopAsyncIteration
             await self._arrived.wait()
 
     async def aclose(self) -> None:
         """Stop listening; what is held is dropped, and whoever waits for the next event gets none."""
-        self._known.clear()
+        self._held.clear()
         self._lost = 0
         self.ended = True
         self._arrived.open()
@@ -193,10 +231,10 @@ class EventStream:
     def _put(self, event: Event) -> None:
         if self.ended:
             return
-        self._known.append(event)
-        if len(self._known) > STREAM_EVENTS:
-            self._known.popleft()
+        self._held.append(event)
+        if len(self._held) > STREAM_EVENTS:
+            self._held.popleft()
             self._lost += 1
-        # What `closed` stands in is summed up by a last change of state; whatever is refused later is not told here.
+        # What `closed` stands in is summed up by a last change of state; whatever is refused later is not delivered.
         self.ended = isinstance(event, StateChanged) and event.new is State.CLOSED
         self._arrived.open()

@@ -1,27 +1,29 @@
-"""The playhead: where reading stands, and how what is read sounds."""
+"""The playhead: where reading stands, and how what is read sounds.
+
+It fills frames from the queue and emits what was reached within them, exact to the sample. Its state is the position,
+what is left of a fade-out (the tail), and two ramps: the gain, and the presence by which speech returns after a pause.
+It takes no decision: which leaves sound, and what follows from what it found, is the chart's to say.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from playback.audio.clip import Clip, Mark
+from playback.audio.buffer import SampleBuffer
+from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import GAIN_RAMP_SECONDS, Fades, Ramp, Tail, factor, to_int16
-from playback.core.queue import Timeline
+from playback.core.queue import PlayoutQueue
 from playback.events import Event, FirstAudioByte, MarkReached, Silenced
-
-if TYPE_CHECKING:
-    from playback.utterance import Utterance
+from playback.utterance import Utterance
 
 
 class Silence:
-    """What a read copies when nothing sounds and nothing can happen: a clip that never ends, and is nobody's."""
-
-    utterance: Final = None
+    """What a read copies when nothing sounds and nothing can happen: a buffer that never ends."""
 
     def fill(self, out: memoryview) -> bool:
         """Fill a buffer with silence."""
@@ -33,30 +35,28 @@ SILENCE: Final = Silence()
 
 
 class Playhead:
-    """Fills frames from the timeline, and tells what was reached within them, to the sample.
-
-    It takes no decision: which leaves sound and what follows from a fact is the controller's to know.
+    """Fills frames from the queue, and emits what was reached within them, to the sample.
 
     Args:
-        timeline: the queue.
+        queue: the utterances.
         format: the output format.
         fades: how long each change takes.
-        tell: where events go.
-        boundary: called when the head is over, to finish it and take it off the queue.
+        emit: where events go.
+        head_over: called when all of the head was handed out, to finish it and take it off the queue.
     """
 
     def __init__(
         self,
-        timeline: Timeline,
+        queue: PlayoutQueue,
         format: AudioFormat,
         fades: Fades,
-        tell: Callable[[Event], None],
-        boundary: Callable[[], None],
+        emit: Callable[[Event], None],
+        head_over: Callable[[], None],
     ) -> None:
         self.position = 0
         """Samples read so far."""
         self.fading = False
-        """Whether an interrupt's end is still to be told."""
+        """Whether ``silenced`` is still to be emitted after an interrupt."""
         self.gain_db = 0.0
         """The gain that was asked for."""
         self.is_speaking = False
@@ -66,34 +66,41 @@ class Playhead:
         self.voice: Utterance | None = None
         """Whose speech the last frame began with."""
 
-        self._timeline: Final = timeline
+        self.fades: Final = fades
+        self._queue: Final = queue
         self._format: Final = format
-        self._fades: Final = fades
-        self._tell: Final = tell
-        self._boundary: Final = boundary
+        self._emit: Final = emit
+        self._head_over: Final = head_over
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
         self._presence: Final = Ramp()  # ramps the voice up after a pause has cut it
         self._held = False  # the last read stood within a pause
+        self._interrupted_at = -1  # where the last interrupt was
 
     @property
     def is_silent(self) -> bool:
         """Whether no tail sounds."""
         return not len(self._tail)
 
-    def source(self, sounds: bool) -> Clip | Silence | None:
-        """Where the next read may copy from without a look at anything else, if there is such a place.
+    @property
+    def has_moved_on(self) -> bool:
+        """Whether at least one sample was read since the last interrupt."""
+        return self.position > self._interrupted_at
+
+    def source(self, *, sounds: bool, paused: bool) -> SampleBuffer | Silence | None:
+        """What the next read may be copied from without looking at anything else, if there is such a source.
 
         Args:
             sounds: whether the leaf hands out speech.
+            paused: whether it holds audio back.
         """
-        if len(self._tail) or self.fading or not self._timeline.is_clean:
+        if len(self._tail) or self.fading or paused != self._held or not self._queue.is_clean:
             return None
         if not sounds:
-            return SILENCE if self._gain.level == self._gain.target else None
-        head = self._timeline.head
+            return SILENCE if not self.is_speaking and self._gain.level == self._gain.target else None
+        head = self._queue.head
         steady = self.is_speaking and self._presence.flat and self._gain.flat
-        return head if steady and head is not None and head.played else None
+        return head._clip.buffer if steady and head is not None and head.played else None
 
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain, along a ramp."""
@@ -109,8 +116,8 @@ class Playhead:
             paused: whether it holds audio back.
 
         Returns:
-            How many samples of speech were handed out; less than the buffer holds means that an open head ran dry, or
-            that nothing is left.
+            How many samples of speech were handed out; less than the buffer holds means that an open head has too
+            little, or that nothing is left.
         """
         start = self.position
         samples = len(out) // self._format.frame_bytes
@@ -126,14 +133,14 @@ class Playhead:
         self.is_sounding = spoken > 0 or sounding > 0
         if self.fading and self.is_silent:
             self.fading = False
-            self._tell(Silenced(start + sounding))
+            self._emit(Silenced(start + sounding))
         self.position = start + samples
         return spoken
 
     def resume(self) -> None:
         """Come out of a pause: if it has cut the voice, the voice ramps up again."""
         if not self._presence.target:
-            self._presence.move(1.0, self._format.samples(self._fades.resume_seconds))
+            self._presence.move(1.0, self._format.samples(self.fades.resume_seconds))
 
     def rewind(self, samples: int) -> int:
         """Go back within the head; the voice ramps up from there.
@@ -141,23 +148,24 @@ class Playhead:
         Returns:
             By how many samples it went back.
         """
-        head = self._timeline.head
-        rewound = 0 if head is None else head.rewind(samples)
+        head = self._queue.head
+        rewound = 0 if head is None else head._clip.buffer.rewind(samples)
         if rewound:
             self._presence.move(0.0, 0)
         return rewound
 
-    def interrupt(self, clip: Clip | None, paused: bool) -> None:
+    def interrupt(self, head: Utterance | None, paused: bool) -> None:
         """Keep a fade-out of what would have played next, if it was sounding, before it is dropped.
 
         Args:
-            clip: the head, if the leaf hands out its speech.
+            head: the head, if the leaf hands out its speech.
             paused: whether a pause holds audio back: nothing at all sounds then.
         """
         if paused:
             self._tail.clear()
-        elif clip is not None and self.is_speaking and clip.played:
-            self._fade_out(clip, self._fades.interrupt_seconds)
+        elif head is not None and self.is_speaking and head.played:
+            self._fade_out(head, self.fades.interrupt_seconds)
+        self._interrupted_at = self.position
         self.is_speaking = False
         self._presence.move(1.0, 0)
 
@@ -171,39 +179,41 @@ class Playhead:
         self._tail.clear()
         self.fading = False
 
-    def tell_marks(self, clip: Clip) -> None:
-        """Tell the marks of a clip that were reached since this was last called, each at its own position."""
-        cursor = clip.cursor
-        for mark in clip.reached(completed=clip.over and not clip.cut_short):
-            self.tell_mark(clip.utterance, mark, behind=max(0, cursor - mark.at))
+    def emit_marks(self, utterance: Utterance) -> None:
+        """Emit the marks that were reached since this was last called, each at its own position."""
+        clip = utterance._clip
+        cursor = clip.buffer.cursor
+        for mark in clip.reached(completed=clip.buffer.over and not clip.cut_short):
+            self.emit_mark(utterance, mark, behind=max(0, cursor - mark.at))
 
-    def tell_mark(self, utterance: Utterance, mark: Mark, behind: int = 0) -> None:
-        """Tell one mark that was reached so many samples ago."""
-        self._tell(MarkReached(self.position - behind, utterance, mark.payload, mark.at))
+    def emit_mark(self, utterance: Utterance, mark: Mark, behind: int = 0) -> None:
+        """Emit one mark that was reached so many samples ago."""
+        self._emit(MarkReached(self.position - behind, utterance, mark.payload, mark.at))
 
     def _speak(self, out: memoryview, samples: int) -> int:
         """Fill from the queue what it can give; returns how many samples that was."""
         width = self._format.frame_bytes
         spoken = 0
-        while spoken < samples and (head := self._timeline.head) is not None:
+        while spoken < samples and (head := self._queue.head) is not None:
+            buffer = head._clip.buffer
             wanted = samples - spoken
-            ready = head.available(wanted)
+            ready = buffer.available(wanted)
             if ready < wanted and not head.ended:
                 break  # a remainder is held back until more comes or it ends
             taken = min(ready, wanted)
             if taken:
                 if not head.played:
-                    self._tell(FirstAudioByte(self.position, head.utterance))
-                head.read(out[spoken * width : (spoken + taken) * width])
+                    self._emit(FirstAudioByte(self.position, head))
+                buffer.read(out[spoken * width : (spoken + taken) * width])
                 self.is_speaking = True
-                self.voice = self.voice or head.utterance
+                self.voice = self.voice or head
                 spoken += taken
                 self.position += taken
-                self.tell_marks(head)
-            if head.over:
-                self._boundary()
+                self.emit_marks(head)
+            if buffer.over:
+                self._head_over()
             elif not taken:
-                raise RuntimeError(f"{head.utterance!r} has ended, but its audio does not come")
+                raise RuntimeError(f"{head!r} has ended, but its audio does not come")
         return spoken
 
     def _shape(self, out: memoryview, spoken: int) -> int:
@@ -220,14 +230,14 @@ class Playhead:
 
     def _cut_for_pause(self) -> None:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
-        self._tail.cut(self._format.samples(self._fades.pause_seconds))
-        head = self._timeline.head
+        self._tail.cut(self._format.samples(self.fades.pause_seconds))
+        head = self._queue.head
         if self.is_speaking and head is not None and head.played:
-            self._fade_out(head, self._fades.pause_seconds)
+            self._fade_out(head, self.fades.pause_seconds)
             self._presence.move(0.0, 0)
 
-    def _fade_out(self, clip: Clip, seconds: float) -> None:
-        """Let the next samples of a clip fade out, from as loud as it is now."""
-        upcoming = np.frombuffer(clip.peek(self._format.samples(seconds)), np.int16)
+    def _fade_out(self, head: Utterance, seconds: float) -> None:
+        """Let the next samples of the head fade out, from as loud as it is now."""
+        upcoming = np.frombuffer(head._clip.buffer.peek(self._format.samples(seconds)), np.int16)
         audio: NDArray[np.float64] = upcoming.reshape(-1, self._format.channels).astype(np.float64)
         self._tail.add(audio * self._presence.level)

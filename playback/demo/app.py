@@ -22,7 +22,7 @@ from playback.demo.assets import load
 from playback.demo.middleware import Guard, failure
 from playback.demo.registry import Sessions
 from playback.demo.sdp import disclose
-from playback.demo.settings import DemoSettings, Wishes
+from playback.demo.settings import DemoSettings, SessionOptions
 
 __all__ = ["DemoSettings", "create_app"]
 
@@ -63,10 +63,10 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
             raise HTTPException(415, f"Content-Type is {kind[:80]!r}, expected {SDP}")
         sessions.check_room()
         try:
-            wishes = Wishes.parse(request.query_params)
+            options = SessionOptions.parse(request.query_params)
             offer = (await _body(request, settings.sdp_bytes)).decode()
             host = request.client.host if request.client else None
-            session, answer = await sessions.begin(disclose(offer, host), wishes)
+            session, answer = await sessions.begin(disclose(offer, host), options)
         except UnicodeDecodeError as error:
             raise HTTPException(400, f"the offer is no UTF-8: {error.reason} at byte {error.start}") from None
         except ValueError as error:

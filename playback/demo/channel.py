@@ -1,4 +1,4 @@
-"""Outbox: what goes to the page, and what becomes of it when the page is slow."""
+"""Channel: what goes to the page, and what becomes of it when the page is slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CROWDED_BYTES: Final = 65_536
 """How much may wait before what is soon out of date is left out."""
 
 
-class Outbox:
+class Channel:
     """The data channel, as far as it is written to; writing never raises.
 
     Args:

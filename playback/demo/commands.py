@@ -1,4 +1,4 @@
-"""Desk: carries out what a page asks for, and turns down what can't be."""
+"""CommandHandler: carries out what a page asks for, and turns down what can't be."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from playback.background.mixer import Voice
+from playback.background.mixer import BackgroundSound
 from playback.controller import PlaybackController
-from playback.demo.channel import Outbox
+from playback.demo.channel import Channel
 from playback.demo.music import FORMAT, music
-from playback.demo.observers import PolicyWatch
+from playback.demo.observers import PolicyObserver
 from playback.demo.protocol import (
     Command,
     File,
@@ -29,7 +29,7 @@ from playback.demo.protocol import (
     parse,
     plain,
 )
-from playback.demo.rate_limit import Bucket
+from playback.demo.rate_limit import TokenBucket
 from playback.demo.settings import DemoSettings
 from playback.demo.speech_queue import Speaker
 from playback.demo.upload import Upload
@@ -44,7 +44,7 @@ PATIENCE: Final = 1_000
 """How many messages beyond the limit may come at once, and are ignored, before the session is closed."""
 
 
-class Desk:
+class CommandHandler:
     """What the messages of one page do.
 
     Args:
@@ -59,7 +59,7 @@ class Desk:
         self,
         controller: PlaybackController,
         speaker: Speaker,
-        outbox: Outbox,
+        outbox: Channel,
         settings: DemoSettings,
         close: Callable[[str], object],
     ) -> None:
@@ -67,17 +67,17 @@ class Desk:
         """When something was asked for last; a ping is nothing."""
         self._controller: Final = controller
         self._speaker: Final = speaker
-        self._outbox: Final = outbox
+        self._messages: Final = outbox
         self._settings: Final = settings
         self._close: Final = close
         self._loop: Final = asyncio.get_running_loop()
         rate = settings.messages_per_second
-        self._messages: Final = Bucket(rate, max(1.0, 2 * rate), self._loop.time)
-        self._complaints: Final = Bucket(1.0, 1.0, self._loop.time)
-        self._excess: Final = Bucket(rate, PATIENCE, self._loop.time)
+        self._rate: Final = TokenBucket(rate, max(1.0, 2 * rate), self._loop.time)
+        self._complaints: Final = TokenBucket(1.0, 1.0, self._loop.time)
+        self._excess: Final = TokenBucket(rate, PATIENCE, self._loop.time)
         self._upload: Upload | None = None
-        self._music: Voice | None = None
-        self._listening: PolicyWatch | None = None
+        self._music: BackgroundSound | None = None
+        self._listening: PolicyObserver | None = None
         self._user_speaks = False
 
     @property
@@ -90,21 +90,21 @@ class Desk:
         try:
             if isinstance(message, bytes) and self._upload is not None:
                 self._take_piece(self._upload, message)
-            elif self._messages.take():
+            elif self._rate.take():
                 self._take(message)
             else:
                 self._ignore()
         except ProtocolError as error:
-            self._outbox.put("refused", error=str(error), do=error.do)
+            self._messages.put("refused", error=str(error), do=error.do)
         # A page that has found a mistake of ours must not bring down the connection, which aiortc would.
         except Exception:
             LOGGER.exception("a message of a page could not be carried out")
-            self._outbox.put("refused", error="something went wrong in the server, see its log", do=None)
+            self._messages.put("refused", error="something went wrong in the server, see its log", do=None)
 
     def hear(self, speaking: bool) -> None:
         """The user has begun to speak, or fallen silent."""
         self._user_speaks = speaking
-        self._outbox.put("speech", speaking=speaking)
+        self._messages.put("speech", speaking=speaking)
         if self._listening is not None:
             self._listening.heard(speaking)
 
@@ -130,7 +130,7 @@ class Desk:
         except ProtocolError as error:
             raise ProtocolError(str(error), command.do) from None
         if changed is not None:
-            self._outbox.put("done", do=command.do, changed=changed)
+            self._messages.put("done", do=command.do, changed=changed)
 
     def _carry_out(self, command: Command) -> bool | None:
         """Do it; whether that changed something, None if there is nothing to say yet."""
@@ -158,7 +158,7 @@ class Desk:
             case File():
                 self._announce(command)
             case Ping():
-                self._outbox.put("pong", n=command.n)
+                self._messages.put("pong", n=command.n)
         return None
 
     def _set_gain(self, gain_db: float) -> bool:
@@ -183,7 +183,7 @@ class Desk:
         was_on = self._listening is not None
         self.stop()
         if command.on:
-            self._listening = PolicyWatch(self._controller, command, self._loop, self._tell_policy, self._tell_leaf)
+            self._listening = PolicyObserver(self._controller, command, self._loop, self._tell_policy, self._tell_leaf)
             if self._user_speaks:
                 self._listening.heard(True)
         return command.on or was_on
@@ -192,10 +192,10 @@ class Desk:
         values = {
             name: plain(getattr(event, name)) for name in ("position", "seconds", "words") if hasattr(event, name)
         }
-        self._outbox.put("policy", name=event.name, leaf=leaf, **values)
+        self._messages.put("policy", name=event.name, leaf=leaf, **values)
 
     def _tell_leaf(self, leaf: str) -> None:
-        self._outbox.put("policy_leaf", leaf=leaf)
+        self._messages.put("policy_leaf", leaf=leaf)
 
     # Files
 
@@ -224,11 +224,11 @@ class Desk:
             self._upload = None
             if upload.keep:
                 self._speaker.play(upload.name, upload.data())
-                self._outbox.put("done", do=File.do, changed=True)
+                self._messages.put("done", do=File.do, changed=True)
 
     def _ignore(self) -> None:
         limit = f"expected at most {self._settings.messages_per_second:g} messages a second"
         if not self._excess.take():
             self._close(f"closed after {PATIENCE} messages too many, {limit}")
         elif self._complaints.take():
-            self._outbox.put("refused", error=f"a message was ignored, {limit}", do=None)
+            self._messages.put("refused", error=f"a message was ignored, {limit}", do=None)

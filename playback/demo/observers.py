@@ -1,4 +1,4 @@
-"""Watching: what a page draws that no event tells, the edges of one chart and the leaves of the other."""
+"""Observers: what a page draws and no event carries, the edges of one chart and the leaves of the other."""
 
 from __future__ import annotations
 
@@ -9,51 +9,41 @@ from typing import Any, Final
 from playback.bargein import EVENTS, BargeIn
 from playback.controller import PlaybackController
 from playback.demo.protocol import Listen
-from playback.events import Event
-from playback.tracing.trace import Trace
+from playback.events import Event, EventName
 
-_LEAF_MAY_CHANGE: Final = ("state_changed", "first_audio_byte", "utterance_finished")
+_LEAF_MAY_CHANGE: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished")
 """After which of the controller's events the policy may have another leaf."""
 
 
-class EdgeWatch(Trace):
-    """A trace that keeps nothing, and tells each edge when it is taken."""
+class EdgeObserver:
+    """Observes a controller's chart, and passes on each edge when it is taken.
 
-    on_edge: Callable[[int, str, str, str], object]
+    Args:
+        on_edge: called with position, source, event and target, while the edge is being taken; it must not call the
+            controller.
+    """
 
-    @classmethod
-    def watch(cls, controller: PlaybackController, on_edge: Callable[[int, str, str, str], object]) -> EdgeWatch:
-        """Watch a controller.
+    def __init__(self, on_edge: Callable[[int, str, str, str], object]) -> None:
+        self._on_edge: Final = on_edge
 
-        Args:
-            controller: it has no other trace.
-            on_edge: called with position, source, event and target, while the edge is being taken; it must not call
-                the controller.
-        """
-        watch = cls.begin(controller._playout, controller.input_format, 1)
-        assert isinstance(watch, cls)
-        watch.on_edge = on_edge
-        return watch
+    def called(self, position: int, name: str, arguments: dict[str, Any]) -> None:
+        """Calls are not drawn."""
 
-    def called(self, name: str, arguments: dict[str, Any]) -> None:
-        """Calls are nothing that is drawn."""
+    def event(self, event: Event) -> None:
+        """Events are emitted by the controller itself."""
 
-    def told(self, event: Event) -> None:
-        """Events are told by the controller itself."""
-
-    def took(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
-        """Tell an edge."""
-        # As in any trace: a push that changes nothing happens dozens of times a second.
+    def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
+        """Pass on an edge, but for a push that changes nothing: there are dozens a second."""
         if event != "push" or source != target or outputs:
-            self.on_edge(position, source, event, target)
+            self._on_edge(position, source, event, target)
 
 
-class PolicyWatch:
+class PolicyObserver:
     """A policy, whose leaf is told each time it is another one.
 
     Args:
         controller: whose speech it decides about.
-        wishes: how.
+        options: how.
         loop: its clock.
         on_event: called with each event of the policy.
         on_leaf: called with each leaf, the first one too.
@@ -62,7 +52,7 @@ class PolicyWatch:
     def __init__(
         self,
         controller: PlaybackController,
-        wishes: Listen,
+        options: Listen,
         loop: AbstractEventLoop,
         on_event: Callable[[Event, str], object],
         on_leaf: Callable[[str], object],
@@ -73,10 +63,10 @@ class PolicyWatch:
         self._leaf = ""
         self.policy: Final = BargeIn(
             controller,
-            mode=wishes.mode,
-            min_seconds=wishes.min_seconds,
-            false_after_seconds=wishes.false_after_seconds,
-            lock=wishes.lock,
+            mode=options.mode,
+            min_seconds=options.min_seconds,
+            false_after_seconds=options.false_after_seconds,
+            lock=options.lock,
             timer=self,
         )
         for name in EVENTS:

@@ -1,4 +1,4 @@
-"""Bucket: how often something may happen, on average and at once."""
+"""TokenBucket: how often something may happen, on average and at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 
-class Bucket:
+class TokenBucket:
     """Tokens that come at a rate and are kept up to a number; what happens takes one.
 
     Args:

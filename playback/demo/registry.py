@@ -10,9 +10,9 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from playback.audio.formats import AudioFormat
-from playback.demo.rate_limit import Bucket
+from playback.demo.rate_limit import TokenBucket
 from playback.demo.session import Session
-from playback.demo.settings import DemoSettings, Wishes
+from playback.demo.settings import DemoSettings, SessionOptions
 from playback.speech import SpeechError, speech_format
 
 LOGGER: Final = logging.getLogger("playback")
@@ -28,7 +28,7 @@ class Sessions:
     def __init__(self, settings: DemoSettings) -> None:
         self._settings: Final = settings
         self._sessions: Final[dict[str, Session]] = {}
-        self._begun: Bucket | None = None
+        self._begun: TokenBucket | None = None
         self._engine: Final = asyncio.Lock()
         self._closed = False
 
@@ -52,12 +52,12 @@ class Sessions:
         if len(self._sessions) >= most:
             raise HTTPException(503, f"there are {most} sessions, expected to be asked again when one is over")
 
-    async def begin(self, offer: str, wishes: Wishes) -> tuple[Session, str]:
+    async def begin(self, offer: str, options: SessionOptions) -> tuple[Session, str]:
         """Begin a session.
 
         Args:
             offer: the page's SDP.
-            wishes: what it has chosen.
+            options: what it has chosen.
 
         Returns:
             The session, and the SDP of the answer.
@@ -71,11 +71,11 @@ class Sessions:
         self.check_room()
         if self._begun is None:
             clock = asyncio.get_running_loop().time
-            self._begun = Bucket(self._settings.sessions_per_second, max(1, self._settings.max_sessions), clock)
+            self._begun = TokenBucket(self._settings.sessions_per_second, max(1, self._settings.max_sessions), clock)
         if not self._begun.take():
             rate = f"{self._settings.sessions_per_second:g}"
             raise HTTPException(429, f"sessions are begun too fast, expected {rate} a second", {"retry-after": "1"})
-        session = Session(secrets.token_urlsafe(12), self._settings, wishes, speech_format, self._engine, self._over)
+        session = Session(secrets.token_urlsafe(12), self._settings, options, speech_format, self._engine, self._over)
         self._sessions[session.id] = session
         try:
             return session, await session.answer(offer)

@@ -15,12 +15,12 @@ from aiortc.mediastreams import MediaStreamError
 from playback.audio.formats import AudioFormat
 from playback.chart import State
 from playback.controller import PlaybackController
-from playback.demo.channel import Outbox
-from playback.demo.commands import Desk
-from playback.demo.observers import EdgeWatch
+from playback.demo.channel import Channel
+from playback.demo.commands import CommandHandler
+from playback.demo.observers import EdgeObserver
 from playback.demo.protocol import event_line, line
 from playback.demo.sdp import check_offer, takes_opus
-from playback.demo.settings import DemoSettings, Wishes
+from playback.demo.settings import DemoSettings, SessionOptions
 from playback.demo.speech_queue import Speaker
 from playback.events import EVENTS, Event
 from playback.opus import OpusPlaybackTrack, prefer_opus
@@ -51,7 +51,7 @@ class Session:
     Args:
         id: its name.
         settings: the server's limits.
-        wishes: what the page has chosen.
+        options: what the page has chosen.
         speech_format: what texts are made into; None where there is no speech.
         engine: held while a text is made.
         on_closed: called once all is over.
@@ -61,25 +61,25 @@ class Session:
         self,
         id: str,
         settings: DemoSettings,
-        wishes: Wishes,
+        options: SessionOptions,
         speech_format: AudioFormat | None,
         engine: asyncio.Lock,
         on_closed: Callable[[Session], object],
     ) -> None:
         self.id: Final = id
         self.controller: Final = PlaybackController(
-            fades=wishes.fades,
-            cushion_seconds=wishes.cushion,
+            fades=options.fades,
+            prebuffer_seconds=options.prebuffer,
             high_water_seconds=HIGH_WATER_SECONDS,
             max_buffered_seconds=MOST_SECONDS,
         )
         self._settings: Final = settings
-        self._wishes: Final = wishes
+        self._options: Final = options
         self._on_closed: Final = on_closed
         self._loop: Final = asyncio.get_running_loop()
-        self._outbox: Final = Outbox(settings.backlog_bytes, self._overflowed)
-        self._speaker: Final = Speaker(self.controller, settings, speech_format, engine, self._outbox.put)
-        self._desk: Final = Desk(self.controller, self._speaker, self._outbox, settings, self.close)
+        self._messages: Final = Channel(settings.backlog_bytes, self._overflowed)
+        self._speaker: Final = Speaker(self.controller, settings, speech_format, engine, self._messages.put)
+        self._commands: Final = CommandHandler(self.controller, self._speaker, self._messages, settings, self.close)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._answering: Final = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -92,7 +92,7 @@ class Session:
         self._peer.on("connectionstatechange", self._connection_changed)
         for name in EVENTS:
             self.controller.on(name, self._tell_event)
-        EdgeWatch.watch(self.controller, self._tell_edge)
+        self.controller.observe(EdgeObserver(self._tell_edge))
 
     async def answer(self, offer: str) -> str:
         """Take an offer, and begin.
@@ -138,17 +138,17 @@ class Session:
         """
         if self._closing is None:
             if reason is not None:
-                self._outbox.put("refused", error=reason, do=None)
+                self._messages.put("refused", error=reason, do=None)
             self._closing = self._loop.create_task(self._close(FAREWELL_SECONDS if reason is not None else 0.0))
         return self._closing
 
     async def _close(self, farewell_seconds: float) -> None:
         try:
-            await self._outbox.drain(farewell_seconds)
+            await self._messages.drain(farewell_seconds)
             # A connection that is closed while it gathers addresses does not close the sockets that it then opens.
             async with self._answering:
                 pass
-            self._desk.stop()
+            self._commands.stop()
             self.controller.close()
             self.controller.background.close()
             for task in self._tasks:
@@ -183,12 +183,12 @@ class Session:
                 if now - begun > self._settings.connect_seconds:
                     self.close()
                 continue
-            if controller.state is State.SPEAKING or self._desk.user_speaks:
-                self._desk.active_at = now
-            elif now - self._desk.active_at > self._settings.idle_seconds:
+            if controller.state is State.SPEAKING or self._commands.user_speaks:
+                self._commands.active_at = now
+            elif now - self._commands.active_at > self._settings.idle_seconds:
                 self.close(f"closed after {self._settings.idle_seconds:g} s in which nothing happened")
             level = {"position": controller.position, "buffered": controller.buffered, "leaf": controller.leaf}
-            self._outbox.put_line(line("level", level), passing=True)
+            self._messages.put_line(line("level", level), passing=True)
 
     # What the peer connection tells
 
@@ -197,18 +197,18 @@ class Session:
             channel.close()
             return
         self._channel = channel
-        channel.on("message", self._desk.take)
+        channel.on("message", self._commands.take)
         channel.on("close", self.close)
-        self._outbox.open(channel)
-        wishes, settings = self._wishes, self._settings
-        self._outbox.put(
+        self._messages.open(channel)
+        options, settings = self._options, self._settings
+        self._messages.put(
             "hello",
             sample_rate=self.controller.format.sample_rate,
             leaf=self.controller.leaf,
             position=self.controller.position,
             limits={"text": settings.text_characters, "file": settings.file_bytes},
             session=self.id,
-            settings={"cushion": wishes.cushion, "fade": wishes.fade, "pause_fade": wishes.pause_fade},
+            settings={"prebuffer": options.prebuffer, "fade": options.fade, "pause_fade": options.pause_fade},
         )
 
     def _track_came(self, track: MediaStreamTrack) -> None:
@@ -233,11 +233,11 @@ class Session:
 
     def speech_started(self) -> None:
         """The user has begun to speak."""
-        self._desk.hear(True)
+        self._commands.hear(True)
 
     def speech_ended(self) -> None:
         """The user has fallen silent."""
-        self._desk.hear(False)
+        self._commands.hear(False)
 
     def _connection_changed(self) -> None:
         if self._peer.connectionState in _GONE:
@@ -246,10 +246,10 @@ class Session:
     # What the page is told
 
     def _tell_event(self, event: Event) -> None:
-        self._outbox.put_line(event_line(event))
+        self._messages.put_line(event_line(event))
 
     def _tell_edge(self, position: int, source: str, event: str, target: str) -> None:
-        self._outbox.put("edge", position=position, source=source, event=event, target=target)
+        self._messages.put("edge", position=position, source=source, event=event, target=target)
 
     def _overflowed(self) -> None:
         LOGGER.warning("a page reads too slowly, or takes no message of this length: its session is closed")

@@ -58,18 +58,18 @@ class DemoSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SessionOptions:
     """What a page may choose for its session, in seconds."""
 
-    cushion: float = 0.0
-    """The controller's ``cushion_seconds``."""
+    prebuffer: float = 0.0
+    """The controller's ``prebuffer_seconds``."""
     fade: float = Fades().interrupt_seconds
     """The fade-out of an interrupt."""
     pause_fade: float = Fades().pause_seconds
     """The ramps into a pause and out of it."""
 
     @classmethod
-    def parse(cls, query: Mapping[str, str]) -> Wishes:
+    def parse(cls, query: Mapping[str, str]) -> SessionOptions:
         """Read them from a query.
 
         Raises:

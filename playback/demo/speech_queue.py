@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from playback.audio.formats import AudioFormat, FormatError
 from playback.controller import PlaybackController
-from playback.core.queue import BufferFull
+from playback.core.limits import BufferFull
 from playback.demo.files import FileError, frames, step
 from playback.demo.protocol import File, ProtocolError, Say
 from playback.demo.settings import DemoSettings

@@ -22,7 +22,7 @@ except ImportError as error:
 from playback._checks import check_seconds, check_type
 from playback.audio.formats import FormatError
 from playback.controller import PlaybackController
-from playback.core.queue import BufferFull
+from playback.core.limits import BufferFull
 from playback.events import UtteranceFinished
 from playback.report import Outcome
 from playback.track import PlaybackTrack
@@ -127,7 +127,7 @@ class PlaybackAudioTrack(PlaybackTrack):
 
     @staticmethod
     def _is_over(utterance: Utterance) -> bool:
-        """Whether it starved, and was heard to its end; what was interrupted goes on refusing the rest of its audio."""
+        """Whether it timed out, and was heard to its end; an interrupted one goes on refusing the rest of its audio."""
         return utterance.report is not None and utterance.report.outcome is Outcome.COMPLETED
 
     def _begin(self) -> Utterance:
@@ -163,7 +163,7 @@ class PlaybackPublisher(AudioPublisher):
         # How far the conversation was said: a message, and a place in it; and what was cut off there.
         self._message = self._place = 0
         self._rest = ""
-        self.track._flushed = self._forget_rest
+        self.track._flushed = self._forget_rest  # noqa: SLF001 - of this module
 
     def publish_audio_track(self) -> PlaybackAudioTrack:
         """The track; the agent asks for it once, when it is made."""

@@ -22,6 +22,7 @@ from playback.events import EVENTS, AudioRefused, Event, MarkReached, UtteranceF
 from playback.report import UtteranceReport
 from playback.sinks.recorder import RecorderSink
 from playback.speech import VOICE, speak
+from playback.tracing import Trace
 from playback.track import PlaybackTrack
 
 RECEIVED_RATE: Final = 48_000
@@ -148,7 +149,7 @@ class Session:
         record: Path | None = None,
     ) -> None:
         self.controller: Final = PlaybackController(AudioFormat(sample_rate))
-        self.trace: Final = self.controller.trace(limit=None)
+        self.trace: Final = Trace(self.controller, limit=None)
         """What was called, which edges that took, and what was told."""
         self.recording: Final = Recording(sample_rate)
         self._track: Final = _SentTrack(self.controller, self._before_read, self._after_read)

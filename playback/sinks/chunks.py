@@ -1,20 +1,16 @@
-"""What sinks receive: audio, and the events that they are told of."""
+"""What sinks receive: audio, and the events that concern them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from playback.audio.formats import AudioFormat
-from playback.events import (
-    Event,
-)
-
-if TYPE_CHECKING:
-    from playback.utterance import Utterance
+from playback.events import Event
+from playback.utterance import Utterance
 
 When = Literal["pushed", "played"]
 """When a sink hears: as soon as audio is accepted, ahead of its time, or in the read that hands it out."""
@@ -41,14 +37,17 @@ class Chunk(Event):
     voice: NDArray[np.int16] | None = field(default=None, compare=False)
     """For a played frame the speech alone, of the same shape, whatever sounds beneath it or replaces it."""
 
-
-@dataclass(frozen=True, slots=True)
-class InputEnded(Event):
-    """No more audio of an utterance comes: its producer, a lock or starvation ended it."""
-
-    name: ClassVar[str] = "input_ended"
-
-    utterance: Utterance
+    def as_dict(self) -> dict[str, Any]:
+        """The chunk as JSON can hold it: how many samples it has, in place of the samples."""
+        return {
+            "name": self.name,
+            "position": self.position,
+            "utterance": None if self.utterance is None else self.utterance.id,
+            "offset": self.offset,
+            "format": asdict(self.format),
+            "samples": len(self.audio),
+            "when": self.when,
+        }
 
 
 CONTROLS: Final = frozenset(
@@ -63,4 +62,4 @@ CONTROLS: Final = frozenset(
         "closed",
     )
 )
-"""The events that sinks are told of, in order with the audio."""
+"""The events that sinks receive, in order with the audio."""

@@ -1,4 +1,4 @@
-"""Outlets: how a sink is called, at once or by a task of its own, so that nothing that it does gets out."""
+"""Dispatch: how a sink is called, at once or by a task of its own, so that nothing that it does gets out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from playback._waiting import Gate
 from playback.events import Closed, ErrorRaised, Event
 from playback.sinks.chunks import Chunk, When
-
-if TYPE_CHECKING:
-    from playback.sinks.sinks import Sinks
 
 INLINE_SECONDS: Final = 0.005
 """How long a sink may keep a push or a read waiting before that is told: a quarter of a frame."""
@@ -49,10 +46,31 @@ class SinkOverflow(Exception):  # noqa: N818 - as queue.Full
         self.over: Final = over
 
 
-class Outlet:
-    """One sink: called at once, or by a queue's task if it has to be awaited. Nothing that it does gets out of here."""
+class SinkWorker:
+    """One sink: called at once, or by a queue's task if it has to be awaited. Nothing that it does gets out of here.
 
-    def __init__(self, sinks: Sinks, sink: object, when: When, replaces_output: bool) -> None:
+    Args:
+        sink: what is called.
+        when: which audio it hears.
+        replaces_output: whether the output is silent because of it.
+        emit: where events go.
+        position: gives the samples read so far.
+        rate: how many of them a second has.
+
+    Raises:
+        TypeError: it is nothing that could hear audio.
+    """
+
+    def __init__(
+        self,
+        sink: object,
+        when: When,
+        replaces_output: bool,
+        *,
+        emit: Callable[[Event], None],
+        position: Callable[[], int],
+        rate: int,
+    ) -> None:
         audio = getattr(sink, "audio", sink)  # a function is its own
         control = getattr(sink, "control", None) or ignore
         if isinstance(sink, type) or not callable(audio) or not callable(control):
@@ -63,10 +81,12 @@ class Outlet:
         self.hears_audio: Final = audio is not ignore
         self.stopped = False
 
-        self._sinks: Final = sinks
+        self._emit: Final = emit
+        self._position: Final = position
+        self._rate: Final = rate
         self._audio: Final[Callable[[Any], object]] = audio
         self._control: Final[Callable[[Any], object]] = control
-        self._tells_slow = 0  # the position from which on slowness is told again
+        self._slow_again = 0  # the position from which on slowness is reported again
         awaited = _is_coroutine_function(audio) or _is_coroutine_function(control)
         self._queue = _Queue(self) if awaited else None
 
@@ -93,14 +113,14 @@ class Outlet:
         try:
             return (self._audio if isinstance(item, Chunk) else self._control)(item)
         finally:
-            seconds, position = perf_counter() - began, self._sinks.position()
-            if seconds > INLINE_SECONDS and position >= self._tells_slow:
-                self._tells_slow = position + self._sinks.format.sample_rate
+            seconds, position = perf_counter() - began, self._position()
+            if seconds > INLINE_SECONDS and position >= self._slow_again:
+                self._slow_again = position + self._rate
                 self.failed(SinkSlow(self.sink, seconds))
 
     def failed(self, error: BaseException) -> None:
         """Tell what went wrong."""
-        self._sinks.tell(ErrorRaised(self._sinks.position(), error, f"sink {name_of(self.sink)}"))
+        self._emit(ErrorRaised(self._position(), error, f"sink {name_of(self.sink)}"))
 
     def stop(self) -> None:
         """Call it no more."""
@@ -112,10 +132,10 @@ class Outlet:
 class _Queue:
     """What a sink is still to be awaited for, and the task that does that, one after the other."""
 
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet: Final = outlet
+    def __init__(self, worker: SinkWorker) -> None:
+        self._worker: Final = worker
         self._items: Final[deque[tuple[Event, Awaitable[object] | None]]] = deque()
-        self._most: Final = round(QUEUE_SECONDS[outlet.when] * 1e6)
+        self._most: Final = round(QUEUE_SECONDS[worker.when] * 1e6)
         self._waiting = 0  # in microseconds: rates differ, and floats would not add up
         self._dropped = 0
         self._arrived = Gate()
@@ -155,13 +175,13 @@ class _Queue:
             return True
         self._dropped += 1
         if self._dropped == 1:
-            self._outlet.failed(SinkOverflow(self._outlet.sink, 1, over=False))
+            self._worker.failed(SinkOverflow(self._worker.sink, 1, over=False))
         return False
 
     def _end_overflow(self) -> None:
         dropped, self._dropped = self._dropped, 0
         if dropped:
-            self._outlet.failed(SinkOverflow(self._outlet.sink, dropped, over=True))
+            self._worker.failed(SinkOverflow(self._worker.sink, dropped, over=True))
 
     def _serve_in_loop(self) -> bool:
         """See that the task runs; False if there is no loop for it."""
@@ -173,7 +193,7 @@ class _Queue:
             except RuntimeError as error:
                 if not self._stranded:
                     self._stranded = True
-                    self._outlet.failed(error)
+                    self._worker.failed(error)
                 return False
             self._stranded = False
             self._task = loop.create_task(self._serve())
@@ -183,7 +203,7 @@ class _Queue:
         task = asyncio.current_task()
         assert task is not None
         # A sink may swallow its cancellation; its task ends all the same.
-        while not self._outlet.stopped and not task.cancelling():
+        while not self._worker.stopped and not task.cancelling():
             while not self._items:
                 await self._arrived.wait()
             item, begun = self._items.popleft()
@@ -192,15 +212,15 @@ class _Queue:
                 if _was_dropped(item):
                     continue
             try:
-                result = self._outlet.call(item) if begun is None else begun
+                result = self._worker.call(item) if begun is None else begun
                 if isawaitable(result):
                     await result
             except asyncio.CancelledError as error:
                 if task.cancelling():
                     raise
-                self._outlet.failed(error)  # the sink's own, from something else that it waited for
+                self._worker.failed(error)  # the sink's own, from something else that it waited for
             except Exception as error:
-                self._outlet.failed(error)
+                self._worker.failed(error)
             if isinstance(item, Closed):
                 return
 

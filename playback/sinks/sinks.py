@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import BuiltinMethodType, MethodType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, get_args
+from typing import Any, Final, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from playback.audio.formats import AudioFormat, Block, Converter
+from playback.audio.converter import Converter
+from playback.audio.formats import AudioFormat, Block
 from playback.events import Closed, Event
 from playback.sinks.chunks import CONTROLS, Chunk, When
-from playback.sinks.dispatch import Outlet, SinkOverflow, SinkSlow, ignore, name_of
-
-if TYPE_CHECKING:
-    from playback.utterance import Utterance
+from playback.sinks.dispatch import SinkOverflow, SinkSlow, SinkWorker, ignore, name_of
+from playback.utterance import Utterance
 
 __all__ = ["CONTROLS", "CallbackSink", "Chunk", "Sink", "SinkOverflow", "SinkSlow", "Sinks", "When"]
 
@@ -65,17 +64,17 @@ class Sinks:
 
     Args:
         format: the output format.
-        tell: where events go; they are told at once, if the state is settled.
-        position: samples read so far.
-        changed: called whenever what is heard may have changed.
+        emit: where events go; they are delivered at once, unless somebody is at it.
+        position: gives the samples read so far.
+        taps_input: called with whether any sink hears what is pushed, each time that this may have changed.
     """
 
     def __init__(
         self,
         format: AudioFormat,
-        tell: Callable[[Event], None],
+        emit: Callable[[Event], None],
         position: Callable[[], int],
-        changed: Callable[[], None],
+        taps_input: Callable[[bool], object],
     ) -> None:
         self.hears_pushed = False
         """Whether any sink hears what is pushed."""
@@ -84,11 +83,11 @@ class Sinks:
         self.replaces_output = False
         """Whether the output is silent because a sink sounds in its place."""
 
-        self.format: Final = format
-        self.tell: Final = tell
-        self.position: Final = position
-        self._changed: Final = changed
-        self._outlets: Final[list[Outlet]] = []
+        self._format: Final = format
+        self._emit: Final = emit
+        self._position: Final = position
+        self._taps_input: Final = taps_input
+        self._workers: Final[list[SinkWorker]] = []
         self._closed = False
 
     def add(self, sink: S, *, when: When | None = None, replaces_output: bool = False) -> S:
@@ -115,11 +114,18 @@ class Sinks:
         """
         if self._find(sink) is not None:
             raise ValueError(f"{name_of(sink)} was added already")
-        outlet = Outlet(self, sink, _when(sink, when), replaces_output)
-        self._outlets.append(outlet)
+        worker = SinkWorker(
+            sink,
+            _when(sink, when),
+            replaces_output,
+            emit=self._emit,
+            position=self._position,
+            rate=self._format.sample_rate,
+        )
+        self._workers.append(worker)
         self._update()
         if self._closed:
-            outlet.put(Closed(self.position()))
+            worker.put(Closed(self._position()))
         return sink
 
     def remove(self, sink: object) -> None:
@@ -128,12 +134,12 @@ class Sinks:
         Raises:
             ValueError: it is not there.
         """
-        outlet = self._find(sink)
-        if outlet is None:
+        worker = self._find(sink)
+        if worker is None:
             raise ValueError(f"{name_of(sink)} is none of the sinks")
-        self._outlets.remove(outlet)
+        self._workers.remove(worker)
         self._update()
-        outlet.stop()
+        worker.stop()
 
     def pushed_chunk(self, utterance: Utterance, block: Block, at: int) -> Chunk:
         """What was pushed and accepted; it begins at this sample of its utterance, at the output rate.
@@ -146,36 +152,36 @@ class Sinks:
         if layout.sample_type != "s16" or layout.channels not in ("mono", "stereo"):
             converter = Converter(layout, own)
             data = converter.convert(data) + converter.flush()
-        return Chunk(self.position(), utterance, at, own, _samples(data, own), "pushed")
+        return Chunk(self._position(), utterance, at, own, _samples(data, own), "pushed")
 
     def played_chunk(self, utterance: Utterance | None, position: int, audio: bytes, voice: bytes) -> Chunk:
         """What was read, from a position on; the speech alone, and whose it begins with."""
-        own = self.format
+        own = self._format
         return Chunk(position, utterance, None, own, _samples(audio, own), "played", _samples(voice, own))
 
     def deliver(self, item: Event) -> None:
         """Hand a chunk or an event to those whom it concerns; nothing comes after ``closed``."""
         if self._closed or (item.name != Chunk.name and item.name not in CONTROLS):
             return
-        outlets = tuple(self._outlets)  # a sink may add and remove sinks, itself too
+        workers = tuple(self._workers)  # a sink may add and remove sinks, itself too
         if isinstance(item, Closed):
             self._closed = True
             self._update()
-        for outlet in outlets:
-            if not outlet.stopped and not (isinstance(item, Chunk) and item.when != outlet.when):
-                outlet.put(item)
+        for worker in workers:
+            if not worker.stopped and not (isinstance(item, Chunk) and item.when != worker.when):
+                worker.put(item)
 
-    def _find(self, sink: object) -> Outlet | None:
+    def _find(self, sink: object) -> SinkWorker | None:
         # A bound method is another object each time that it is asked for.
         method = isinstance(sink, (MethodType, BuiltinMethodType))
-        return next((o for o in self._outlets if o.sink is sink or (method and o.sink == sink)), None)
+        return next((o for o in self._workers if o.sink is sink or (method and o.sink == sink)), None)
 
     def _update(self) -> None:
-        heard = {outlet.when for outlet in self._outlets if outlet.hears_audio and not self._closed}
+        heard = {worker.when for worker in self._workers if worker.hears_audio and not self._closed}
         self.hears_pushed = "pushed" in heard
         self.hears_played = "played" in heard
-        self.replaces_output = any(outlet.replaces_output for outlet in self._outlets)
-        self._changed()
+        self.replaces_output = any(worker.replaces_output for worker in self._workers)
+        self._taps_input(self.hears_pushed)
 
 
 def _when(sink: object, when: When | None) -> When:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
-from numbers import Real
 from typing import Any, Final
 
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
-from playback.core.transitions import Limits
+from playback.core.limits import Limits
 from playback.events import EVENTS
 
 VERSION: Final = 1
 """Of the format in which a trace is saved."""
 
-_AUDIO: Final = ("utterance", "layout", "samples", "dangling", "dropped")
+_AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
 CALLS: Final[dict[str, tuple[str, ...]]] = {
-    "utterance": ("utterance", "id", "text", "format", "interruptible"),  # a handle is seen for the first time
-    "admit": ("utterance", "stale"),
-    "drop": ("utterance",),  # a handle is gone without having been used
+    "utterance": ("utterance", "id", "text", "format", "interruptible", "stale"),  # used for the first time
     "push": _AUDIO,
     "push_from_thread": _AUDIO,
     "refuse": _AUDIO,
@@ -114,21 +110,6 @@ def _shown(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def jsonable(value: Any) -> Any:
-    """A copy of what JSON can hold, as JSON gives it back; of anything else ``{"repr": ...}``, which is no word."""
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    # What it does is the user's, and no reason for a call to fail.
-    except Exception:
-        pass
-    try:
-        if isinstance(value, Real) and isfinite(value):  # numpy's
-            return float(value)
-        return {"repr": repr(value)}
-    except Exception:
-        return {"repr": object.__repr__(value)}
-
-
 # Lines
 
 
@@ -154,7 +135,9 @@ def parse_header(text: str) -> tuple[Settings, bool, int]:
         settings = Settings(*formats, Fades(**line["fades"]), Limits(**line["limits"]))
     except TypeError as error:
         raise ValueError(f"the settings are incomplete or of another kind: {error}") from None
-    whole = {name: value for name, value in asdict(settings.limits).items() if name != "starve" or value is not None}
+    whole = {
+        name: value for name, value in asdict(settings.limits).items() if name != "input_timeout" or value is not None
+    }
     for name, value in whole.items():
         if not _is_count(value):
             raise ValueError(f"{name} is {value!r}, expected a number of samples")
@@ -255,7 +238,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "stale": _FLAG,
     "layout": ("[rate, channels, sample type, bytes]", _is_layout),
     "samples": _COUNT,
-    "dangling": _COUNT,
+    "partial": _COUNT,
     "at": _COUNT,
     "until": ("a whole number or null", lambda value: value is None or _is_count(value)),
     "payload": ("anything", lambda _: True),

@@ -7,20 +7,27 @@ from typing import Any, Final
 
 from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat, Block, FormatError, Layout
-from playback.controller import PlaybackController
-from playback.core.queue import BufferFull
+from playback.core.limits import BufferFull
+from playback.core.playout import Playout
 from playback.tracing.records import Settings, TracedCall, TraceError
 from playback.tracing.trace import Trace
 from playback.utterance import Utterance
 
 
 def replay(trace: Trace) -> Trace:
-    """See :meth:`Trace.replay`."""
+    """Give a fresh playout the calls of a trace.
+
+    Returns:
+        The trace of that.
+
+    Raises:
+        TraceError: the beginning is missing, or the calls do not go together.
+    """
     if not trace.fresh or trace.dropped:
         missing = f"its first {trace.dropped} records were dropped" if trace.dropped else "its controller was in use"
         raise TraceError(
             f"the trace can be shown, but not replayed, for {missing}:"
-            " begin it right after making the controller, with controller.trace(limit=None)"
+            " begin it right after making the controller, with Trace(controller, limit=None)"
         )
     replayer = _Replayer(trace.settings)
     for number, call in enumerate(trace.calls, 1):
@@ -33,20 +40,27 @@ def replay(trace: Trace) -> Trace:
             raise TraceError(f"call {number} ({call}): expected less audio") from None
         except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
             raise TraceError(f"call {number} ({call}): {error}") from None
-    replayer.trace.stop()
     return replayer.trace
 
 
 class _Replayer:
-    """A controller, and the handles that a trace has made."""
+    """A playout, and the utterances that a trace has made.
+
+    Args:
+        settings: the controller's.
+
+    Raises:
+        TraceError: there can't be a controller with such settings.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        controller = _controller(settings)
-        self.trace: Final = controller.trace(limit=None)
-        self._controller: Final = controller
-        self._playout: Final = controller._playout
-        # Nothing else holds a handle: one that is dropped is gone at once, as it was.
-        self._handles: Final[dict[int | None, Utterance]] = {}
+        limits = settings.limits
+        if not limits.prebuffer <= limits.high_water <= limits.maximum:
+            raise TraceError(f"the trace's settings can't be: expected prebuffer ≤ high water ≤ maximum, got {limits}")
+        self._playout: Final = Playout(settings.format, limits, settings.fades)
+        self.trace: Final = Trace.of(settings)
+        self._playout.observers.add(self.trace)
+        self._utterances: Final[dict[int | None, Utterance]] = {}
 
     def carry_out(self, call: TracedCall) -> None:
         """Do what was done.
@@ -55,30 +69,29 @@ class _Replayer:
             KeyError: to an utterance that is not there.
             MemoryError: with more audio than there can be.
         """
-        playout, handles, arguments = self._playout, self._handles, call.arguments
+        playout, utterances, arguments = self._playout, self._utterances, call.arguments
+        producers, reader = playout.input, playout.output
         number = arguments.get("utterance")
         match call.name:
             case "utterance":
                 made = {name: arguments[name] for name in ("id", "text", "interruptible")}
-                handles[number] = self._controller._make(format=AudioFormat(**arguments["format"]), **made)
-            case "admit":
-                playout.admit(handles[number], object() if arguments["stale"] else None)
-            case "drop":
-                del handles[number]
+                utterance = Utterance(producers, format=AudioFormat(**arguments["format"]), **made)
+                utterances[number] = utterance
+                producers.first_use(utterance, arguments["stale"])
             case "push":
                 with suppress(BufferFull, FormatError):  # it was raised to a producer, and nothing was taken
-                    playout.push_block(handles[number], _silence(arguments))
+                    producers.push_block(utterances[number], _silence(arguments))
             case "push_from_thread":
                 with suppress(FormatError):
-                    playout.push_from_thread(handles[number], _silence(arguments))
+                    producers.push_from_thread(utterances[number], _silence(arguments))
             case "refuse":
-                playout.refuse_block(None if number is None else handles[number], _silence(arguments))
+                producers.refuse_block(None if number is None else utterances[number], _silence(arguments))
             case "mark":
-                playout.mark(handles[number], Mark(arguments["at"], arguments["until"], arguments["payload"]))
+                producers.mark(utterances[number], Mark(arguments["at"], arguments["until"], arguments["payload"]))
             case "end":
-                self._end(handles[number], arguments["cut_short"])
+                producers.end_input(utterances[number], arguments["cut_short"])
             case "cancel":
-                playout.cancel(handles[number])
+                producers.cancel(utterances[number])
             case "pause" | "unlock":
                 playout.command(call.name)
             case "resume":
@@ -90,48 +103,19 @@ class _Replayer:
             case "close":
                 playout.close()
             case "read":
-                playout.read(memoryview(bytearray(arguments["samples"] * playout.format.frame_bytes)))
+                reader.read(memoryview(bytearray(arguments["samples"] * self.trace.settings.format.frame_bytes)))
             case "gain":
                 with suppress(TypeError, ValueError):
-                    playout.set_gain(_number(arguments["gain_db"]))
+                    reader.set_gain(_number(arguments["gain_db"]))
             case "stalled":
-                playout.stalled(_number(arguments["seconds"]))
-
-    def _end(self, utterance: Utterance, cut_short: bool) -> None:
-        """End an utterance, as if a write of it waited where one did."""
-        waiting = [utterance] if cut_short else []
-        self._playout._writing.extend(waiting)
-        self._playout.end(utterance)
-        del self._playout._writing[:]
-
-
-def _controller(settings: Settings) -> PlaybackController:
-    """A controller with these settings.
-
-    Raises:
-        TraceError: there can't be one.
-    """
-    limits, seconds = settings.limits, settings.format.seconds
-    try:
-        return PlaybackController(
-            settings.format,
-            input_format=settings.input_format,
-            fades=settings.fades,
-            cushion_seconds=seconds(limits.cushion),
-            high_water_seconds=seconds(limits.high_water),
-            max_buffered_seconds=seconds(limits.maximum),
-            history_seconds=seconds(limits.history),
-            starve_seconds=None if limits.starve is None else seconds(limits.starve),
-        )
-    except (ValueError, OverflowError) as error:
-        raise TraceError(f"the trace's settings can't be: {error}") from None
+                reader.stalled(_number(arguments["seconds"]))
 
 
 def _silence(arguments: dict[str, Any]) -> Block:
     """Audio of the same shape."""
     layout = Layout(*arguments["layout"])
     data = bytes(arguments["samples"] * layout.frame_bytes)
-    return Block(layout, data, arguments["samples"], bytes(arguments["dangling"]), arguments["dropped"])
+    return Block(layout, data, arguments["samples"], bytes(arguments["partial"]), arguments["dropped"])
 
 
 def _number(value: Any) -> float:

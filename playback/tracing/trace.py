@@ -1,4 +1,4 @@
-"""Trace: what a controller was asked to do, which edges that took and what it told, to be kept and to be replayed."""
+"""Trace: what a controller was asked to do, which edges that took and what it emitted, to be kept and replayed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from functools import wraps
-from inspect import signature
 from itertools import islice, zip_longest
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
-from weakref import ReferenceType, WeakKeyDictionary, finalize, ref
+from typing import Any, Self
+from weakref import WeakKeyDictionary
 
-from playback.audio.clip import Clip, Mark
-from playback.audio.formats import AudioFormat, Block
+from playback._json import jsonable
+from playback.audio.clip import Mark
+from playback.audio.formats import Block
+from playback.controller import PlaybackController
 from playback.events import EVENTS, ErrorRaised, Event
 from playback.report import UtteranceReport
 from playback.tracing.records import (
@@ -28,101 +28,72 @@ from playback.tracing.records import (
     TracedEvent,
     TraceError,
     header,
-    jsonable,
     parse_header,
     parse_line,
     to_line,
 )
 from playback.utterance import Utterance
 
-if TYPE_CHECKING:
-    from playback.core.playout import Playout
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def recorded(name: str) -> Callable[[Callable[Concatenate[Playout, P], R]], Callable[Concatenate[Playout, P], R]]:
-    """Have a method's calls written down while a trace is on, but not those that the playout itself makes meanwhile.
-
-    Args:
-        name: a name in :data:`playback.tracing.records.CALLS`, or ``command`` for the event that the method is given.
-    """
-
-    def decorate(method: Callable[Concatenate[Playout, P], R]) -> Callable[Concatenate[Playout, P], R]:
-        parameters = list(signature(method).parameters)[1:]
-
-        @wraps(method)
-        def call(playout: Playout, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            trace = playout.trace
-            if trace is None or trace.inside:
-                return method(playout, *args, **kwargs)
-            trace.called(name, {**dict(zip(parameters, args, strict=False)), **kwargs})
-            trace.inside = True
-            try:
-                return method(playout, *args, **kwargs)
-            finally:
-                trace.inside = False
-
-        return call
-
-    return decorate
-
 
 class Trace:
-    """The calls made on a controller and its handles, the edges they took, the events they told. No audio is kept.
+    """The calls made on a controller and its utterances, the edges they took, the events they emitted.
 
-    Nothing that is decided or told depends on how the audio sounds, so a fresh controller that is given the same calls,
-    with silence, takes the same edges and tells the same events. What a listener, a sink, a background raised is kept
-    as the ``error`` event that it became, but is no part of a comparison: a replay has none of them.
+    No audio is kept. Nothing that is decided or emitted depends on how the audio sounds, so a fresh controller that is
+    given the same calls, with silence, takes the same edges and emits the same events. What a listener, a sink or a
+    background raised is kept as the ``error`` event that it became, but is no part of a comparison: a replay has none
+    of them.
 
-    Made by :meth:`PlaybackController.trace` or :meth:`load`. Used in a ``with`` statement, it stops at its end.
+    It records from when it is made until :meth:`stop`; used in a ``with`` statement, it stops at its end.
 
     Example::
 
-        with controller.trace(limit=None) as trace:
+        with Trace(controller, limit=None) as trace:
             controller.read(960)
         trace.save("call.jsonl")
-        assert not trace.differences(trace.replay())
+        assert not trace.differences(replay(trace))  # from playback.tracing.replay import replay
+
+    Args:
+        controller: whose calls are recorded; it may have other observers, another trace too.
+        limit: how many records are kept, the newest; None keeps all.
+
+    Raises:
+        TypeError: the limit is no whole number.
+        ValueError: it is less than 1.
     """
 
-    def __init__(self, settings: Settings, limit: int | None = None) -> None:
-        self.settings: Final = settings
-        """The controller's."""
-        self.fresh = True
-        """Whether it began with the controller."""
-        self.dropped = 0
-        """How many records the limit has cost."""
-        self.inside = False
-        """Whether a call is under way that has told nothing yet: whatever is called now, the playout calls itself."""
-        self._records: Final[deque[Record]] = deque(maxlen=limit)
-        self._numbers: Final[WeakKeyDictionary[Utterance, int]] = WeakKeyDictionary()
-        self._named = 0
-        self._playout: Playout | None = None
-
-    @classmethod
-    def begin(cls, playout: Playout, input_format: AudioFormat, limit: int | None) -> Trace:
-        """See :meth:`PlaybackController.trace`."""
+    def __init__(self, controller: PlaybackController, limit: int | None = 1000) -> None:
         if limit is not None:
             if not isinstance(limit, Integral) or isinstance(limit, bool):
                 raise TypeError(f"limit is {limit!r}, expected a whole number or None")
             if not 1 <= limit <= sys.maxsize:
                 raise ValueError(f"limit is {limit!r}, expected 1 or more, or None to keep all")
-        if playout.trace is not None:
-            raise RuntimeError("the controller has a trace already, expected one at a time: stop it first")
-        trace = cls(Settings(playout.format, input_format, playout.playhead._fades, playout._limits), limit)
-        trace.fresh = playout.is_unused
-        trace._playout = playout
-        playout.trace = trace
-        playout.listeners.trace = trace.told
-        playout.disturb()
+        settings = Settings(controller.format, controller.input_format, controller.fades, controller.limits)
+        self._begin(settings, limit, fresh=controller.is_unused)
+        self._stops.append(controller.observe(self))
+
+    def _begin(self, settings: Settings, limit: int | None, *, fresh: bool) -> None:
+        self.settings: Settings = settings
+        """The controller's."""
+        self.fresh = fresh
+        """Whether it began with the controller."""
+        self.dropped = 0
+        """How many records the limit has cost."""
+        self._records: deque[Record] = deque(maxlen=limit)
+        self._numbers: WeakKeyDictionary[Utterance, int] = WeakKeyDictionary()
+        self._named = 0
+        self._stops: list[Callable[[], None]] = []
+
+    @classmethod
+    def of(cls, settings: Settings, *, fresh: bool = True) -> Trace:
+        """A trace that nothing has been recorded in: a file's or a replay's."""
+        trace = cls.__new__(cls)
+        trace._begin(settings, None, fresh=fresh)  # noqa: SLF001 - its own
         return trace
 
     def stop(self) -> None:
         """Record no more."""
-        playout, self._playout = self._playout, None
-        if playout is not None:
-            playout.trace = playout.listeners.trace = None
+        while self._stops:
+            self._stops.pop()()
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +112,7 @@ class Trace:
 
     @property
     def calls(self) -> tuple[TracedCall, ...]:
-        """The calls from outside, listeners' too."""
+        """The calls from outside, those of listeners included."""
         return tuple(record for record in self._records if isinstance(record, TracedCall))
 
     @property
@@ -151,26 +122,13 @@ class Trace:
 
     @property
     def events(self) -> tuple[TracedEvent, ...]:
-        """The events that were told."""
+        """The events that were emitted."""
         return tuple(record for record in self._records if isinstance(record, TracedEvent))
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
         """How often each cell (leaf, event) of the chart was an edge that was taken."""
         return Counter((edge.source, edge.event) for edge in self.edges)
-
-    def replay(self) -> Trace:
-        """Give a fresh controller the same calls.
-
-        Returns:
-            Its trace.
-
-        Raises:
-            TraceError: the beginning is missing, or the calls do not go together.
-        """
-        from playback.tracing.replay import replay  # it needs a controller, which needs this module
-
-        return replay(self)
 
     def differences(self, other: Trace, most: int = 3) -> list[str]:
         """What is not the same in another trace: settings, calls, edges, events but for ``error``, in lines to read.
@@ -198,92 +156,77 @@ class Trace:
                 calls.append(call)
         return calls, list(self.edges), [event for event in self.events if event.name != ErrorRaised.name]
 
-    # While it records
+    # While it records: the methods of an observer
 
-    def called(self, name: str, arguments: dict[str, Any]) -> None:
+    def called(self, position: int, name: str, arguments: dict[str, Any]) -> None:
         """Write down a call; its arguments as the method was given them."""
-        playout = self._playout
-        assert playout is not None
-        if name == "admit":
-            era = arguments.pop("era", None)
-            arguments["stale"] = era is not None and era is not playout.era
-        elif name == "end":
-            # What a write is still waiting to add will be missing; a replay has nobody who waits.
-            arguments["cut_short"] = arguments["utterance"] in playout._writing
-        elif name == "interrupt":
-            arguments = {key: bool(value) for key, value in arguments.items()}
+        if name == "utterance":
+            self._number(position, arguments["utterance"], stale=arguments["stale"])
+            return
         plain: dict[str, Any] = {}
         for key, value in arguments.items():
             match value:
                 case Block():
                     plain |= {"layout": list(value.layout), "samples": value.samples}
-                    plain |= {"dangling": len(value.dangling), "dropped": value.dropped}
+                    plain |= {"partial": len(value.partial), "dropped": value.dropped}
                 case Mark():
                     plain |= {"at": value.at, "until": value.until, "payload": jsonable(value.payload)}
                 case memoryview():
-                    plain["samples"] = len(value) // playout.format.frame_bytes
+                    plain["samples"] = len(value) // self.settings.format.frame_bytes
+                case Utterance():
+                    plain[key] = self._number(position, value)
                 case _:
-                    plain[key] = self._plain(value)
-        call = TracedCall(playout.playhead.position, plain.pop("event", name), plain)
+                    plain[key] = jsonable(value)
+        self._add_call(TracedCall(position, plain.pop("event", name), plain))
+
+    def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
+        """Write down an edge, but for a push that changes nothing and emits nothing: there are fifty a second."""
+        if event != "push" or source != target or outputs:
+            self._add(TracedEdge(position, source, event, target, outputs))
+
+    def event(self, event: Event) -> None:
+        """Write down an event that is about to be delivered."""
+        if event.name in EVENTS:
+            details = {field.name: self._plain(event, getattr(event, field.name)) for field in fields(event)[1:]}
+            self._add(TracedEvent(event.position, event.name, details))
+
+    def _add_call(self, call: TracedCall) -> None:
         last = self._records[-1] if self._records else None
         if isinstance(last, TracedCall) and (both := last.joined(call)):
             self._records[-1] = both
         else:
             self._add(call)
 
-    def took(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
-        """Write down an edge."""
-        # Only who measures the chart fires these.
-        if event != "push" or source != target or outputs:
-            self._add(TracedEdge(position, source, event, target, outputs))
-
-    def told(self, event: Event) -> None:
-        """Write down an event that is about to be told: from here on, whatever is called, listeners call."""
-        self.inside = False
-        if event.name in EVENTS:
-            names = [field.name for field in fields(event)][1:]
-            details = {name: self._plain(getattr(event, name)) for name in names}
-            self._add(TracedEvent(event.position, event.name, details))
-
     def _add(self, record: Record) -> None:
         self.dropped += len(self._records) == self._records.maxlen
         self._records.append(record)
 
-    def _plain(self, value: Any) -> Any:
+    def _plain(self, event: Event, value: Any) -> Any:
         """A value as JSON can hold it."""
         match value:
             case Utterance():
-                return self._number(value)
+                return self._number(event.position, value)
             case UtteranceReport():
-                marks = [[mark.at, mark.until, jsonable(mark.payload)] for mark in value.marks]
                 names = [field.name for field in fields(value)]
-                return {name: jsonable(getattr(value, name)) for name in names} | {"marks": marks}
+                return {name: getattr(value, name) for name in names} | {"marks": value.as_dict()["marks"]}
         return jsonable(value)
 
-    def _number(self, utterance: Utterance) -> int:
+    def _number(self, position: int, utterance: Utterance, *, stale: bool = False) -> int:
         """The trace's own number of a handle: ids may be given twice. The first time, its making is written down."""
         number = self._numbers.get(utterance)
         if number is None:
             number = self._named = self._numbers[utterance] = self._named + 1
-            self.fresh = self.fresh and not utterance._clip.ended
-            self.called(
-                "utterance",
-                {
-                    "utterance": utterance,
-                    "id": utterance.id,
-                    "text": utterance.text,
-                    "format": asdict(utterance.format),
-                    "interruptible": bool(utterance.interruptible),
-                },
-            )
-            # What waits for the end of a handle is held until then: so not the trace, which holds who holds the handle.
-            finalize(utterance, _tell_gone, ref(self), number, utterance._clip).atexit = False
+            self.fresh = self.fresh and not utterance.ended
+            arguments = {
+                "utterance": number,
+                "id": utterance.id,
+                "text": utterance.text,
+                "format": asdict(utterance.format),
+                "interruptible": bool(utterance.interruptible),
+                "stale": stale,
+            }
+            self._add(TracedCall(position, "utterance", arguments))
         return number
-
-    def _gone(self, number: int, clip: Clip) -> None:
-        """A handle is gone. One that was never used leaves no trace behind, so nobody may hold it in a replay."""
-        if self._playout is not None and not clip.ended:
-            self.called("drop", {"utterance": number})
 
     # The file
 
@@ -313,24 +256,17 @@ class Trace:
         """Read what :meth:`save` has written.
 
         Raises:
-            TraceError: it is something else; tells which line, and what was expected there.
+            TraceError: it is something else; the message names the line, and what was expected there.
             OSError: it can't be read.
         """
         with Path(path).open(encoding="utf-8") as file:
             number = 1
             try:
                 settings, fresh, dropped = parse_header(file.readline())
-                trace = cls(settings)
-                trace.fresh, trace.dropped = fresh, dropped
-                for number, line in enumerate(file, 2):  # noqa: B007 - the error tells it
-                    trace._records.append(parse_line(line))
+                trace = cls.of(settings, fresh=fresh)
+                trace.dropped = dropped
+                for number, line in enumerate(file, 2):  # noqa: B007 - the error names it
+                    trace._records.append(parse_line(line))  # noqa: SLF001 - its own
             except ValueError as error:  # UnicodeDecodeError, too
                 raise TraceError(f"{path}: line {number}: {error}") from None
         return trace
-
-
-def _tell_gone(trace: ReferenceType[Trace], number: int, clip: Clip) -> None:
-    """Tell a trace, if it is still there, that a handle is not."""
-    there = trace()
-    if there is not None:
-        there._gone(number, clip)

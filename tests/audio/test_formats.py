@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from playback import AudioFormat, FormatError, PlaybackController
-from playback.audio.formats import converted_samples
+from playback.audio.converter import converted_samples
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
 RATES = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
@@ -330,7 +330,7 @@ class TestDanglingBytes:
             utterance.push(ramp(FRAME).tobytes() + b"\x7f")
             utterance.end()
         assert heard.read() == heard.read() == ramp(FRAME).tolist()
-        assert heard.controller.stats.dangling_bytes == 2
+        assert heard.controller.stats.partial_bytes == 2
 
     def test_an_array_can_not_complete_a_sample(self) -> None:
         heard = Heard()
@@ -338,7 +338,7 @@ class TestDanglingBytes:
         utterance.push(b"\x7f")
         utterance.push(ramp(FRAME))
         assert heard.read() == ramp(FRAME).tolist()
-        assert heard.controller.stats.dangling_bytes == 1
+        assert heard.controller.stats.partial_bytes == 1
 
     def test_an_interrupt_drops_it(self) -> None:
         heard = Heard()
@@ -354,7 +354,7 @@ class TestDanglingBytes:
             utterance = controller.utterance()
             utterance.push(bytes(21))
             getattr(utterance if finish == "cancel" else controller, finish)()
-            assert controller.stats.dangling_bytes == 1, finish
+            assert controller.stats.partial_bytes == 1, finish
 
     def test_a_refused_push_does_not_shift_what_follows(self) -> None:
         audio = ramp(10).tobytes()

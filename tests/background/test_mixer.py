@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from playback import AudioFormat, Fades, FormatError, PlaybackController
 from playback.audio.limiter import Limiter
-from playback.background.mixer import Background, Voice
+from playback.background.mixer import Background, BackgroundSound
 from playback.events import ErrorRaised
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
@@ -97,7 +97,7 @@ def test_a_source_that_ends_is_finished_within_its_last_frame() -> None:
     assert last[:10].tolist() == [*range(FRAME + 1, FRAME + 11)]
     assert not last[10:].any()
     assert voice.is_finished
-    assert not background.sounds
+    assert not background.is_active
     assert [voice.pause(), voice.resume(), voice.stop()] == [False] * 3
 
 
@@ -221,7 +221,7 @@ def test_it_follows_a_pause_if_told() -> None:
     case.controller.pause()
     falling = case.read(FRAME + 100)
     assert not any(case.read() + falling[FRAME - 1 :])
-    assert voice._source.clip.cursor == 2 * FRAME, "what the ramp took, and no more"
+    assert voice._source.buffer.cursor == 2 * FRAME, "what the ramp took, and no more"
     case.controller.resume()
     case.read()
     assert case.read() == ramp(FRAME, 3 * FRAME + 1).tolist()
@@ -240,7 +240,7 @@ def test_pause_and_resume_have_no_step_and_lose_nothing() -> None:
     assert not voice.pause()
     audio.append(mixed(background, 3))
     assert not audio[-1][FRAME - 1 :].any()
-    assert voice._source.clip.cursor == 2 * FRAME, "nothing is taken once the ramp is over"
+    assert voice._source.buffer.cursor == 2 * FRAME, "nothing is taken once the ramp is over"
     assert voice.resume()
     assert not voice.resume()
     audio.append(mixed(background, 2))
@@ -255,7 +255,7 @@ def test_a_paused_voice_goes_on_at_the_very_next_sample() -> None:
     voice.pause()
     out = np.zeros(FRAME + 333, np.int16)  # the ramp ends within the frame
     background.mix(out.data.cast("B"), speaking=False, paused=False)
-    assert voice._source.clip.cursor == 2 * FRAME
+    assert voice._source.buffer.cursor == 2 * FRAME
     voice.resume()
     mixed(background, 1)
     assert np.array_equal(mixed(background, 1), ramp(FRAME, 3 * FRAME + 1))
@@ -294,7 +294,7 @@ def test_what_does_not_sound_stops_at_once() -> None:
     assert cut.is_finished
     assert later.is_finished
     assert not mixed(background, 1).any()
-    assert not background.sounds
+    assert not background.is_active
 
 
 def test_a_stop_during_a_pause_ramp_ends_with_it() -> None:
@@ -384,12 +384,12 @@ def test_the_limiter_lets_go_slowly_and_wholly() -> None:
     loud.stop(0)
     after = mixed(background, 1, speech=20_000)
     assert 13_000 < after[0] < 13_200
-    assert background.sounds, "or the speech would jump"
+    assert background.is_active, "or the speech would jump"
     for _ in range(20):
         after = np.concatenate([after, mixed(background, 1, speech=20_000)])
     assert steps(after) <= 6
     assert after[-1] == 20_000
-    assert not background.sounds
+    assert not background.is_active
 
 
 def test_a_limit_is_the_same_in_frames_of_any_size() -> None:
@@ -443,7 +443,7 @@ def test_a_failure_that_nobody_is_told_of_is_logged(
         mixed(background, 1)
     monkeypatch.undo()
     voice._source.error = RuntimeError("torn")
-    voice._finish()
+    voice.finish()
     mixed(background, 1)
     assert "torn" in caplog.text
 
@@ -486,12 +486,12 @@ def test_what_can_not_be_added(source: Any, options: dict[str, Any], error: type
     background = Background(FORMAT)
     with pytest.raises(error, match=message):
         background.add(source, **options)
-    assert not background.sounds
+    assert not background.is_active
 
 
 def test_what_can_not_be_set() -> None:
     background = Background(FORMAT)
-    voice: Voice = background.add(constant(1_000))
+    voice: BackgroundSound = background.add(constant(1_000))
     mixed(background, 1)
     value: Any
     for value, error in ((float("nan"), ValueError), (61, ValueError), ("loud", TypeError)):
@@ -523,7 +523,7 @@ def test_what_begins_in_a_held_pause_is_held_from_its_first_sample() -> None:
 
 def test_what_begins_beneath_speech_begins_ducked() -> None:
     controller = PlaybackController(FORMAT, fades=CUTS)
-    assert not controller.background.sounds
+    assert not controller.background.is_active
     controller.push(np.zeros(20 * FRAME, np.int16))
     for _ in range(5):
         controller.read(FRAME)

@@ -57,7 +57,7 @@ def listen(source: FileSource, samples: int, size: int = FRAME) -> NDArray[np.in
     done = 0
     while done < samples:
         piece = out[done : done + size]
-        until(lambda: len(source._ready) > 0 or source.clip.ended or source.clip.available(size) >= size)
+        until(lambda: len(source._ready) > 0 or source.buffer.ended or source.buffer.available(size) >= size)
         taken = source.take(piece.data.cast("B"))
         done += taken
         if source.is_over:
@@ -125,7 +125,7 @@ def test_a_file_ends_with_its_last_sample(rate: int) -> None:
     until(lambda: not decoders())
     out = np.zeros((60, FRAME), np.int16)
     frames = 0
-    while background.sounds:
+    while background.is_active:
         background.mix(out[frames].data.cast("B"), speaking=False, paused=False)
         frames += 1
     assert RATE // FRAME <= frames <= RATE // FRAME + 1
@@ -141,7 +141,7 @@ def test_a_file_is_decoded_a_little_ahead_and_no_more() -> None:
     source = FileSource(FORMAT, file, loop=True)
     until(lambda: len(source._ready) == 14)
     time.sleep(0.05)
-    held = sum(len(item) for item in source._ready if isinstance(item, bytes)) // 2 + source.clip.accepted
+    held = sum(len(item) for item in source._ready if isinstance(item, bytes)) // 2 + source.buffer.accepted
     assert RATE <= held <= 2 * RATE
     source.close()
 
@@ -254,7 +254,7 @@ def test_what_can_not_be_opened(tmp_path: Path, make: Any, error: Any, message: 
     background = Background(FORMAT)
     with pytest.raises(error, match=message):
         background.add(make(tmp_path), loop=loop)
-    assert not background.sounds
+    assert not background.is_active
     assert not decoders()
 
 

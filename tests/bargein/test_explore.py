@@ -10,7 +10,7 @@ import pytest
 
 from playback import AudioFormat, Fades, PlaybackController, State
 from playback.bargein import BARGE_IN, BargeIn
-from playback.bargein.chart import EXPIRES, HOLDS, LASTS, MACHINE
+from playback.bargein.chart import HOLDS, MACHINE, SILENCE_LASTS, SPEECH_LASTS
 from statecharts import IMPOSSIBLE
 from statecharts.testing import ChartCoverage, Exploration, explore
 from tests.bargein.test_policy import Clock
@@ -18,7 +18,7 @@ from tests.bargein.test_policy import Clock
 TICK = 1.0
 GUARD, LASTING, SILENCE = 1 * TICK, 2 * TICK, 2 * TICK
 USER = ("speech_started", "speech_ended", "words", "backchannel")
-COMMANDS = ("pause", "resume", "interrupt", "close")
+COMMANDS = ("pause", "resume", "interrupt", "close", "stop")
 
 
 class Configuration(NamedTuple):
@@ -58,7 +58,7 @@ class Conversation:
             self.policy.on(name, lambda event: self.told.append(event.name))
 
     def actions(self) -> Iterator[str]:
-        if self.controller.state is State.CLOSED and self.policy.leaf not in LASTS | EXPIRES:
+        if self.controller.state is State.CLOSED and self.policy.leaf not in SPEECH_LASTS | SILENCE_LASTS:
             yield from USER
             return
         if self.controller.buffered < 2:
@@ -79,7 +79,7 @@ class Conversation:
                 self.controller.read(1)
             case "wait":
                 self.clock.advance_to(self.clock.now + TICK)
-            case "speech_started" | "speech_ended":
+            case "speech_started" | "speech_ended" | "stop":
                 getattr(self.policy, action)()
             case _:
                 getattr(self.controller, action)()
@@ -92,7 +92,7 @@ class Conversation:
         news = self.told[told:]
         assert len(news) <= 2
         if news[:1] == ["barge_in"]:
-            assert before in HOLDS or before in ("agent.settled", "both.overruled", "both.early")
+            assert before in HOLDS or before in ("agent.settled", "both.released", "both.early")
         if "false_interruption" in news:
             assert before in HOLDS
         if others_pause and action not in COMMANDS:
@@ -120,7 +120,7 @@ class Conversation:
             self.controller.leaf,
             self.controller.buffered,
             bool(playing and playing.played),
-            all(clip.utterance.interruptible for clip in self.controller._playout.timeline.clips),
+            all(utterance.interruptible for utterance in self.controller._playout.transitions.queue.utterances),
             min((when - now for when in self.clock.waiting), default=None),
             tuple(max(now - time, 0) if now - time < 3 * TICK else 3 * TICK for time in times),
             self.gain,
@@ -148,8 +148,8 @@ def test_every_cell_is_asked_and_none_that_is_impossible(
     with capsys.disabled():
         print(f"\n{len(explored.paths)} configurations")
     untouched = coverage.untouched
-    if "overruled" in {event for _, event in untouched}:  # nobody can resume what is not paused
-        untouched = [(leaf, event) for leaf, event in untouched if "overruled" not in (event, leaf.partition(".")[2])]
+    if "hold_released" in {event for _, event in untouched}:  # nobody can resume what is not paused
+        untouched = [(leaf, event) for leaf, event in untouched if event != "hold_released" and leaf != "both.released"]
     assert untouched == []
     assert not [cell for cell in coverage.touched if BARGE_IN.cells[cell[0]][cell[1]] == IMPOSSIBLE]
     assert MACHINE.chart is BARGE_IN

@@ -15,23 +15,24 @@ from playback import AudioFormat, Fades, PlaybackController, State, Utterance
 from playback.bargein import BARGE_IN, BargedIn, BargeIn, BargeInSuspected, FalseInterruption
 from playback.bargein.backchannels import words_of
 from playback.bargein.chart import MACHINE
-from playback.events import Event, Resumed
+from playback.events import Event, EventName, Resumed
 from statecharts import IGNORED, IMPOSSIBLE, STAYS
 
 RATE = 8_000
 FRAME = 160
 
 GOLDEN = """
-| leaf | speech_started | speech_ended | words | backchannel | agent_sounds | agent_rests | overruled | settled | lasted | expired |
-|---|---|---|---|---|---|---|---|---|---|---|
-| idle | user | . | . | . | agent.early | x | x | x | x | x |
-| agent.early | both.early | . | . | . | x | idle | x | agent.settled | x | x |
-| agent.settled | suspected.speaking | . | idle | . | x | idle | x | x | x | x |
-| user | . | idle | . | . | both.early | x | x | x | x | x |
-| both.early | . | agent.early | . | . | x | user | x | suspected.speaking | x | x |
-| both.overruled | . | agent.settled | user | . | x | user | x | x | x | x |
-| suspected.speaking | . | suspected.silent | user | . | x | user | both.overruled | x | user | x |
-| suspected.silent | suspected.speaking | . | idle | agent.settled | x | idle | agent.settled | x | x | agent.settled |
+| leaf | speech_started | speech_ended | words | backchannel | stop | agent_started | agent_stopped | hold_released | guard_elapsed | min_speech_elapsed | silence_timeout |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+| idle | user | . | . | . | stopped | agent.early | x | x | x | x | x |
+| agent.early | both.early | . | . | . | stopped | x | idle | x | agent.settled | x | x |
+| agent.settled | suspected.speaking | . | idle | . | stopped | x | idle | x | x | x | x |
+| user | . | idle | . | . | stopped | both.early | x | x | x | x | x |
+| both.early | . | agent.early | . | . | stopped | x | user | x | suspected.speaking | x | x |
+| both.released | . | agent.settled | user | . | stopped | x | user | x | x | x | x |
+| suspected.speaking | . | suspected.silent | user | . | stopped | x | user | both.released | x | user | x |
+| suspected.silent | suspected.speaking | . | idle | agent.settled | stopped | x | idle | agent.settled | x | x | agent.settled |
+| stopped | . | . | . | . | . | . | . | . | . | . | . |
 """  # noqa: E501
 
 
@@ -117,7 +118,7 @@ def golden() -> dict[str, dict[str, str]]:
 def test_the_table_is_the_golden_matrix() -> None:
     assert {leaf: dict(row) for leaf, row in BARGE_IN.cells.items()} == golden()
     assert BARGE_IN.initial == "idle"
-    assert BARGE_IN.commands == ("speech_started", "speech_ended", "words", "backchannel")
+    assert BARGE_IN.commands == ("speech_started", "speech_ended", "words", "backchannel", "stop")
 
 
 def test_the_built_machine_is_the_table() -> None:
@@ -133,14 +134,14 @@ def test_the_built_machine_is_the_table() -> None:
 def test_every_suspicion_is_told_and_every_way_out_of_it() -> None:
     assert dict(BARGE_IN.outputs) == {
         ("agent.settled", "speech_started"): ("barge_in_suspected",),
-        ("both.early", "settled"): ("barge_in_suspected",),
+        ("both.early", "guard_elapsed"): ("barge_in_suspected",),
         ("agent.settled", "words"): ("barge_in",),
-        ("both.overruled", "words"): ("barge_in",),
+        ("both.released", "words"): ("barge_in",),
         ("suspected.speaking", "words"): ("barge_in",),
         ("suspected.silent", "words"): ("barge_in",),
-        ("suspected.speaking", "lasted"): ("barge_in",),
+        ("suspected.speaking", "min_speech_elapsed"): ("barge_in",),
         ("suspected.silent", "backchannel"): ("false_interruption",),
-        ("suspected.silent", "expired"): ("false_interruption",),
+        ("suspected.silent", "silence_timeout"): ("false_interruption",),
     }
 
 
@@ -456,7 +457,7 @@ def test_who_resumes_against_the_policy_has_the_last_word() -> None:
     talk.until(1.0)
     talk.policy.speech_started()
     talk.controller.resume()
-    assert talk.policy.leaf == "both.overruled"
+    assert talk.policy.leaf == "both.released"
     talk.until(3.0)
     assert (talk.state, talk.names()) == ("speaking", ["barge_in_suspected"])
     talk.policy.transcript("I said stop")
@@ -543,7 +544,7 @@ def test_what_a_listener_raises_is_an_error_of_the_controller_s() -> None:
 
 
 @pytest.mark.parametrize("event", ["first_audio_byte", "state_changed"])
-def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: str) -> None:
+def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: EventName) -> None:
     clock = Clock()
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
     policies: list[BargeIn] = []
@@ -552,7 +553,7 @@ def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: str) -> None
     policies.append(policy)
     controller.push(np.ones(4 * RATE, np.int16))
     controller.read(FRAME)
-    assert (policy.leaf, clock.waiting) == ("idle", [])
+    assert (policy.leaf, clock.waiting) == ("stopped", [])
     clock.advance_to(1.0)
     policy.speech_started()
     assert controller.state is State.SPEAKING

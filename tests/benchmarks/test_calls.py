@@ -89,7 +89,7 @@ def test_what_was_disturbed_is_tried_again(
 
 def test_what_fails_is_told(tmp_path: Path) -> None:
     silent = tmp_path / "none.wav"
-    with pytest.raises(RuntimeError, match=r"near_end(.|\n)*FileNotFoundError"):
+    with pytest.raises(RuntimeError, match=r"calls\.sender(.|\n)*FileNotFoundError"):
         Runner(silent, Console(quiet=True), short=True)("floor", 1)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyee import EventEmitter
 
 import benchmarks.soak.__main__ as soak
 from benchmarks.soak.__main__ import Outcome, Plan, main, run
@@ -20,11 +21,12 @@ from benchmarks.soak.audio import converted
 from benchmarks.soak.growth import LIMITS, Sample, Trend, ends, growing, left, slope, trends, warm
 from benchmarks.soak.ledger import Account, Findings
 from benchmarks.soak.session import Session
-from playback.audio.clip import Clip
+from playback.audio.buffer import SampleBuffer
 from playback.chart import PLAYBACK
-from playback.core.emitter import Listeners
-from playback.core.playout import Playout
-from playback.core.queue import Timeline
+from playback.core.emitter import Emitter
+from playback.core.input import Input
+from playback.core.queue import PlayoutQueue
+from playback.utterance import Utterance
 
 SHORT = Plan(hours=0.06, controllers=6, segments=2)
 """Enough for what is wrong each time."""
@@ -91,24 +93,24 @@ def _every(number: int) -> Callable[[], bool]:
 
 
 def test_an_utterance_that_is_told_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    emit, due = Listeners.emit, _every(20)
+    emit, due = EventEmitter.emit, _every(20)
 
-    def twice(listeners: Listeners, name: str, *arguments: Any) -> bool:
+    def twice(listeners: EventEmitter, name: str, *arguments: Any) -> bool:
         if name == "utterance_finished" and due():
             emit(listeners, name, *arguments)
-        return emit(listeners, name, *arguments)
+        return bool(emit(listeners, name, *arguments))
 
-    monkeypatch.setattr(Listeners, "emit", twice)
+    monkeypatch.setattr(EventEmitter, "emit", twice)
     assert _checks(run(SHORT)) == {"utterance_finished exactly once"}
 
 
 def test_an_utterance_that_is_never_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    emit, due = Listeners.emit, _every(20)
+    emit, due = EventEmitter.emit, _every(20)
 
-    def seldom(listeners: Listeners, name: str, *arguments: Any) -> bool:
-        return (name == "utterance_finished" and due()) or emit(listeners, name, *arguments)
+    def seldom(listeners: EventEmitter, name: str, *arguments: Any) -> bool:
+        return (name == "utterance_finished" and due()) or bool(emit(listeners, name, *arguments))
 
-    monkeypatch.setattr(Listeners, "emit", seldom)
+    monkeypatch.setattr(EventEmitter, "emit", seldom)
     outcome = run(SHORT)
     assert "what has its place is kept" in _checks(outcome)
     assert any(" utterances, but " in problem for problem in outcome.problems)
@@ -119,14 +121,14 @@ def test_an_utterance_that_is_never_told_is_noticed(monkeypatch: pytest.MonkeyPa
 def test_an_event_that_is_told_another_number_of_times_is_noticed(
     monkeypatch: pytest.MonkeyPatch, name: str, times: int
 ) -> None:
-    emit, due = Listeners.emit, _every(20)
+    emit, due = EventEmitter.emit, _every(20)
 
-    def otherwise(listeners: Listeners, told: str, *arguments: Any) -> bool:
+    def otherwise(listeners: EventEmitter, told: str, *arguments: Any) -> bool:
         for _ in range(times if told == name and due() else 1):
             emit(listeners, told, *arguments)
         return True
 
-    monkeypatch.setattr(Listeners, "emit", otherwise)
+    monkeypatch.setattr(EventEmitter, "emit", otherwise)
     expected = {
         "first_audio_byte": {"first_audio_byte exactly once"},
         "last_audio_byte": {"last_audio_byte if and only if completed"},
@@ -136,63 +138,63 @@ def test_an_event_that_is_told_another_number_of_times_is_noticed(
 
 
 def test_a_sample_that_is_lost_in_a_push_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    append, due = Clip.append_plain, _every(50)
+    append, due = SampleBuffer.append_plain, _every(50)
 
-    def lose(clip: Clip, data: bytes, samples: int) -> None:
+    def lose(clip: SampleBuffer, data: bytes, samples: int) -> None:
         append(clip, data, samples)
         if due():
             clip.accepted -= 1
 
-    monkeypatch.setattr(Clip, "append_plain", lose)
+    monkeypatch.setattr(SampleBuffer, "append_plain", lose)
     assert "what is open is counted" in _checks(run(SHORT))
 
 
 def test_samples_that_are_played_and_not_counted_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, due = Clip.read, _every(20)
+    read, due = SampleBuffer.read, _every(20)
 
-    def go_back(clip: Clip, out: memoryview) -> None:
+    def go_back(clip: SampleBuffer, out: memoryview) -> None:
         read(clip, out)
         if clip._offset and due():
             clip._offset -= clip._width
 
-    monkeypatch.setattr(Clip, "read", go_back)
+    monkeypatch.setattr(SampleBuffer, "read", go_back)
     assert "what was counted is what was heard" in _checks(run(SHORT))
 
 
 def test_a_buffer_that_is_counted_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    remove, due = Timeline.remove, _every(40)
+    remove, due = PlayoutQueue.remove, _every(40)
 
-    def forget(timeline: Timeline, clip: Clip) -> None:
-        remove(timeline, clip)
-        timeline._gone -= due()
+    def forget(queue: PlayoutQueue, utterance: Utterance) -> None:
+        remove(queue, utterance)
+        queue._gone -= due()
 
-    monkeypatch.setattr(Timeline, "remove", forget)
+    monkeypatch.setattr(PlayoutQueue, "remove", forget)
     assert "buffered is what is left" in _checks(run(replace(SHORT, segments=1, hours=0.02)))
 
 
 def test_a_refusal_that_is_not_counted_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse, due = Playout.refuse, _every(10)
+    refuse, due = Input.refuse, _every(10)
 
-    def forget(playout: Playout, *arguments: Any) -> None:
-        refuse(playout, *arguments)
-        playout.stats.refused_samples -= due()
+    def forget(input: Input, *arguments: Any) -> None:
+        refuse(input, *arguments)
+        input._transitions.stats.refused_samples -= due()
 
-    monkeypatch.setattr(Playout, "refuse", forget)
+    monkeypatch.setattr(Input, "refuse", forget)
     assert _checks(run(SHORT)) == {"refusals are counted"}
 
 
 def test_stale_audio_that_is_taken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    may_push = Playout._may_push
+    may_push = Input._may_push
 
-    def lenient(playout: Playout, utterance: Any) -> bool:
-        return may_push(playout, utterance) or playout.session.leaf == "idle"
+    def lenient(input: Input, utterance: Any) -> bool:
+        return may_push(input, utterance) or input._transitions.session.leaf == "idle"
 
-    monkeypatch.setattr(Playout, "_may_push", lenient)
+    monkeypatch.setattr(Input, "_may_push", lenient)
     assert "a push is taken whole or refused whole" in _checks(run(SHORT))
 
 
 def test_what_is_raised_and_never_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Listeners, "_failed", lambda *_: None)
+    monkeypatch.setattr(Emitter, "_failed", lambda *_: None)
     assert _checks(run(SHORT)) == {"what is raised is told"}
 
 
@@ -217,10 +219,12 @@ def test_utterances_that_a_listener_keeps_are_noticed(monkeypatch: pytest.Monkey
     outcome = run(soak.QUICK.parts()[0])
     kept.clear()
     assert not outcome.findings.failed
-    assert {"playback.utterance.Utterance", "playback.audio.clip.Clip"} <= set(growing(outcome.samples))
-    assert {"playback.utterance.Utterance", "playback.audio.clip.Clip"} <= set(left(outcome.before, outcome.after))
+    types = {"playback.utterance.Utterance", "playback.audio.buffer.SampleBuffer"}
+    assert types <= set(growing(outcome.samples))
+    assert types <= set(left(outcome.before, outcome.after))
     assert any(
-        problem.startswith("more and more live objects: playback.audio.clip.Clip") for problem in outcome.problems
+        problem.startswith("more and more live objects: playback.audio.buffer.SampleBuffer")
+        for problem in outcome.problems
     )
 
 
@@ -277,7 +281,7 @@ def test_a_task_that_is_left_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_problem_is_shown_and_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Listeners, "_failed", lambda *_: None)
+    monkeypatch.setattr(Emitter, "_failed", lambda *_: None)
     monkeypatch.setattr(soak, "FEWEST_SEGMENTS", 1)
     monkeypatch.setattr(soak, "QUICK", replace(soak.QUICK, segments=1))
     file = tmp_path / "found.json"

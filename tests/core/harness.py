@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,11 +46,11 @@ class Duet:
         self.controller: Final = PlaybackController(
             AudioFormat(RATE),
             fades=Fades(settings.interrupt_fade / RATE, settings.pause_ramp / RATE, settings.resume_ramp / RATE),
-            cushion_seconds=settings.cushion / RATE,
+            prebuffer_seconds=settings.prebuffer / RATE,
             high_water_seconds=settings.maximum / RATE,
             max_buffered_seconds=settings.maximum / RATE,
             history_seconds=settings.history / RATE,
-            starve_seconds=None if settings.starve is None else settings.starve / RATE,
+            input_timeout_seconds=None if settings.input_timeout is None else settings.input_timeout / RATE,
         )
         self.parts: Final[list[Part]] = []
         self.told: Final[list[Event]] = []
@@ -125,11 +124,8 @@ class Duet:
         self.compare()
 
     def forget(self, number: int) -> None:
-        """Drop the last reference to a handle that nothing was pushed to; it is named by its place among the parts."""
-        self.model.forget(self.parts.pop(number).line)
-        self.told.clear()
-        gc.collect(0)
-        self.compare()
+        """Drop the last reference to an unused handle, named by its place among the parts; nobody knew of it."""
+        self.parts.pop(number)
 
     # Commands
 

@@ -24,10 +24,10 @@ class Full(Exception):  # noqa: N818 - as BufferFull
 class Settings:
     """What a controller is made with, in samples."""
 
-    cushion: int = 0
+    prebuffer: int = 0
     maximum: int = 1_000_000
     history: int = 16_000
-    starve: int | None = None
+    input_timeout: int | None = None
     interrupt_fade: int = 0
     pause_ramp: int = 0
     resume_ramp: int = 0
@@ -49,6 +49,8 @@ class Line:
 
     id: str
     interruptible: bool = True
+    generation: int = 0
+    used: bool = False
     samples: list[int] = field(default_factory=list)
     cursor: int = 0
     played: int = 0
@@ -56,7 +58,7 @@ class Line:
     cut_short: bool = False
     outcome: str | None = None
     refused: int = 0
-    dangling: bytes = b""  # the first byte of a sample; nothing goes on with it once the line has ended
+    partial: bytes = b""  # the first byte of a sample; nothing goes on with it once the line has ended
     words: list[Word] = field(default_factory=list)
 
     @property
@@ -93,7 +95,8 @@ class Model:
         self.waiting = False  # speaking: for enough to start, or to go on
         self.blank = False  # paused: there was nothing to pause, and nothing came since
         self.queue: list[Line] = []
-        self.placeless: list[Line] = []
+        self.unqueued: list[Line] = []
+        self.generation = 0  # how many interrupts there were
         self.own: Line | None = None
         self.owned = 0
         self.position = 0
@@ -152,32 +155,24 @@ class Model:
     # Producers
 
     def utterance(self, id: str, interruptible: bool) -> Line:
-        line = Line(id, interruptible)
-        self.placeless.append(line)
         self._begin()
-        if self.mode == "closed":
-            self._finish(line, "closed")
-        return line
-
-    def forget(self, line: Line) -> None:
-        """The producer drops a handle that has never pushed."""
-        self._begin()
-        self.placeless.remove(line)
+        return Line(id, interruptible, self.generation)
 
     def push(self, line: Line, data: bytes, *, whole: bool) -> int:
-        """Push bytes; whole are those of an array, that no dangling byte goes on with."""
+        """Push bytes; whole are those of an array, that no partial byte goes on with."""
         before = self._begin()
         if not whole and not line.ended:
-            data = line.dangling + data
+            data = line.partial + data
+        self._use(line)
         samples, odd = divmod(len(data), 2)
-        dangling = data[-1:] if odd else b""
+        partial = data[-1:] if odd else b""
         if line.ended or self.refuses:
-            line.dangling = b"" if line.ended else dangling
+            line.partial = b"" if line.ended else partial
             self._refuse(line, samples)
             return 0
         if samples and self.buffered + samples > self.settings.maximum:
             raise Full
-        line.dangling = dangling
+        line.partial = partial
         if not samples:
             return 0
         was_draining = self.mode == "speaking" and not self.any_open
@@ -210,6 +205,7 @@ class Model:
 
     def end(self, line: Line) -> bool:
         before = self._begin()
+        self._use(line)
         if line.ended:
             return False
         line.ended = True
@@ -219,6 +215,7 @@ class Model:
 
     def cancel(self, line: Line) -> bool:
         before = self._begin()
+        self._use(line)
         if line.outcome:
             return False
         if line in self.queue[:1]:
@@ -229,6 +226,7 @@ class Model:
 
     def mark(self, line: Line, payload: str, at: int | None, until: int | None) -> bool:
         self._begin()
+        self._use(line)
         if line.outcome:
             return False
         word = Word(payload, line.accepted if at is None else at, until)
@@ -275,9 +273,10 @@ class Model:
     def interrupt(self, lock: bool, force: bool) -> bool:
         before = self._begin()
         leaf = self.leaf
+        self.generation += 1
         spared = [line for line in self.queue[:1] if not line.interruptible and not force]
         buffered = self.buffered
-        doomed = [line for line in self.queue + self.placeless if line not in spared]
+        doomed = [line for line in self.queue + self.unqueued if line not in spared]
         if not spared:
             self._fade_out()
         for line in doomed:
@@ -311,7 +310,7 @@ class Model:
         before = self._begin()
         if self.mode == "closed":
             return False
-        for line in self.queue + self.placeless:
+        for line in self.queue + self.unqueued:
             self._finish(line, "closed")
         self.mode = "closed"
         self.tail, self.unsilenced = 0, False
@@ -357,7 +356,7 @@ class Model:
             self.dry += samples - spoken
             if head.played:
                 self.underrun_samples += samples - spoken
-            if self.settings.starve is not None and self.dry >= self.settings.starve:
+            if self.settings.input_timeout is not None and self.dry >= self.settings.input_timeout:
                 head.ended = True
             elif streaming:
                 self.waiting = True
@@ -412,9 +411,20 @@ class Model:
         if self.leaf != before:
             self._tell("state_changed", extra=(before.partition(".")[0], self.state, before, self.leaf))
 
+    def _use(self, line: Line) -> None:
+        """Know of a handle from its first use on; before that it is nobody's."""
+        if line.used:
+            return
+        line.used = True
+        self.unqueued.append(line)
+        if self.mode == "closed":
+            self._finish(line, "closed")
+        elif line.generation != self.generation:
+            self._finish(line, "interrupted")
+
     def _place(self, line: Line) -> None:
-        if line in self.placeless:
-            self.placeless.remove(line)
+        if line in self.unqueued:
+            self.unqueued.remove(line)
             self.queue.append(line)
 
     def _refuse(self, line: Line | None, samples: int) -> None:
@@ -440,7 +450,7 @@ class Model:
     def _finish(self, line: Line, outcome: str) -> None:
         if line in self.queue[:1]:
             self.dry = 0
-        (self.queue if line in self.queue else self.placeless).remove(line)
+        (self.queue if line in self.queue else self.unqueued).remove(line)
         line.ended = True
         line.outcome = outcome
         report = (outcome, line.accepted, line.played, line.discarded, line.refused, line.heard())
@@ -461,8 +471,8 @@ class Model:
         if self.waiting:
             head = self.queue[0]
             gapless = self.sounding and head.played > 0  # nobody has read within the pause
-            cushion = 0 if gapless else self.settings.cushion
-            self.waiting = not head.ended and head.left < max(cushion, self.read_size)
+            prebuffer = 0 if gapless else self.settings.prebuffer
+            self.waiting = not head.ended and head.left < max(prebuffer, self.read_size)
         if self.mode == "speaking" and not self.queue and not self.tail:
             self.mode = "rest"
 

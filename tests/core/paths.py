@@ -43,6 +43,9 @@ CONTEXTS: Final = {
         "b",
         "read a90 read interrupt pause resume",
         "b read a90 read interrupt pause resume",
+        "lock a9 unlock",
+        "lock a9 b9 unlock read",
+        "lock c9 a9 unlock read read",
     ),
     "speaking.buffering": (
         "read a10",
@@ -58,6 +61,12 @@ CONTEXTS: Final = {
         "read a10 b. c5",
         "read *10",
         "read a20 a@9 read interrupt b10",
+        "lock a9 unlock b10 a. c5",
+        "lock a9 unlock b10 read a. c5",
+        "lock a9 unlock read b10 a. c5",
+        "read A10 b40 b.",
+        "read A10 b5 read",
+        "read A5 b40 c5",
     ),
     "speaking.streaming": (
         "read a16",
@@ -85,6 +94,9 @@ CONTEXTS: Final = {
         "read a40 read pause a. resume",
         "read a90 a. read a!",
         "read a90 a. read lock a! unlock",
+        "read A90 A. b9 b. read",
+        "read A90 A. b9 b. read5 read5",
+        "read A40 A. b40 b.",
     ),
     "speaking.sealed": (
         "read a40 read lock",
@@ -96,8 +108,14 @@ CONTEXTS: Final = {
         "read a40 read pause lock resume",
         "read a40 b. c5 read lock",
         "read a90 read lock a!",
+        "read A90 b40 read lock read",
+        "read A90 b9 c9 read lock",
+        "read A90 b40 lock",
     ),
     "paused.empty": (
+        "lock b9 unlock pause",
+        "lock b9 a9 unlock pause read",
+        "lock a9 b9 unlock read pause",
         "pause",
         "pause read",
         "read a90 read interrupt pause",
@@ -119,6 +137,9 @@ CONTEXTS: Final = {
         "read *90 read pause",
         "read a10 b. c5 pause",
         "read a90 b. c5 read pause",
+        "read A90 read b40 pause read",
+        "read A90 b5 read pause",
+        "pause A10 b5",
     ),
     "paused.ended": (
         "pause a10 a.",
@@ -131,6 +152,11 @@ CONTEXTS: Final = {
         "read a90 a. read a! pause",
         "read a90 read pause lock unlock",
         "read A90 A. b40 b. read pause",
+        "pause lock b9 unlock a10 a. b.",
+        "lock b9 unlock read a90 a. read pause b.",
+        "lock b9 unlock a90 a. b. read pause read",
+        "read A90 A. b9 b. pause",
+        "pause A9 A. b9 b. read",
     ),
     "paused.sealed": (
         "pause lock",
@@ -142,6 +168,9 @@ CONTEXTS: Final = {
         "read A90 b40 read lock pause",
         "read a90 read hush pause",
         "read a90 read pause a! lock",
+        "read A90 b5 read pause lock",
+        "read A90 b40 read pause lock read",
+        "pause A9 b9 lock",
     ),
     "interrupted.fading": (
         "read a90 read interrupt",
@@ -153,6 +182,9 @@ CONTEXTS: Final = {
         "read A90 read drop",
         "read a90 a. read interrupt",
         "read a90 read lock interrupt unlock",
+        "read a90 read hush b9 unlock",
+        "lock b9 unlock read a90 read interrupt b!",
+        "lock b9 a9 unlock read c90 read interrupt",
     ),
     "interrupted.sealed": (
         "read a90 read hush",
@@ -224,8 +256,8 @@ SEQUELS: Final = (
 SETTINGS: Final = {
     "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5),
     "cuts": Settings(),
-    "cushion": Settings(cushion=24, interrupt_fade=1),
-    "starving": Settings(cushion=12, starve=48, maximum=200, history=20),
+    "prebuffer": Settings(prebuffer=24, interrupt_fade=1),
+    "timing out": Settings(prebuffer=12, input_timeout=48, maximum=200, history=20),
 }
 """Those without fades can be compared to the sample; those with them have tails that sound on."""
 

@@ -6,32 +6,36 @@ import copy
 import logging
 import pickle
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transitions import Machine
+from transitions.extensions import GraphMachine
 
-from playback.chart import MACHINE, PLAYBACK, STATE_OF, State
+from playback.chart import INTERNAL, MACHINE, PLAYBACK, STATE_OF, State
 from statecharts import IGNORED, IMPOSSIBLE, REFUSED, STAYS, Chart, ChartError, ChartMachine, Edge
 from statecharts.chart import find
-from statecharts.machine import WATCHERS
+from statecharts.machine import WATCHERS, Session
 
 GOLDEN = """
-| leaf | push | end | ready | underrun | boundary | drained | pause | resume | interrupt | lock | unlock | close |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
-| idle | speaking.buffering | . | x | x | = | x | paused.empty | . | = | input_locked | . | closed |
-| speaking.buffering | = | speaking.draining | speaking.streaming | x | = | x | paused.held | . | interrupted.fading | speaking.sealed | . | closed |
-| speaking.streaming | = | speaking.draining | x | speaking.buffering | = | x | paused.held | . | interrupted.fading | speaking.sealed | . | closed |
-| speaking.draining | speaking.streaming | . | x | x | = | idle | paused.ended | . | interrupted.fading | speaking.sealed | . | closed |
-| speaking.sealed | R | . | x | x | = | input_locked | paused.sealed | . | interrupted.sealed | . | speaking.draining | closed |
-| paused.empty | paused.held | . | x | x | = | x | . | idle | idle | paused.sealed | . | closed |
-| paused.held | = | paused.ended | x | x | = | x | . | speaking.buffering | interrupted.fading | paused.sealed | . | closed |
-| paused.ended | paused.held | . | x | x | = | x | . | speaking.draining | interrupted.fading | paused.sealed | . | closed |
-| paused.sealed | R | . | x | x | = | x | . | speaking.sealed | interrupted.sealed | . | paused.ended | closed |
-| interrupted.fading | speaking.buffering | . | x | x | = | idle | paused.empty | . | = | interrupted.sealed | . | closed |
-| interrupted.sealed | R | . | x | x | = | input_locked | paused.sealed | . | = | . | interrupted.fading | closed |
-| input_locked | R | . | x | x | = | x | paused.sealed | . | = | . | idle | closed |
-| closed | R | . | . | . | . | . | . | . | . | . | . | . |
+| leaf | push | end | input_ended | ready | underrun | completed | cut_short | drained | faded | pause | resume | interrupt | drop_waiting | lock | unlock | close |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| idle | speaking.buffering | = | x | x | x | = | = | x | x | paused.empty | . | = | x | input_locked | . | closed |
+| speaking.buffering | = | = | speaking.draining | speaking.streaming | x | = | = | x | x | paused.held | . | interrupted.fading | = | speaking.sealed | . | closed |
+| speaking.streaming | = | = | speaking.draining | x | speaking.buffering | = | = | x | x | paused.held | . | interrupted.fading | = | speaking.sealed | . | closed |
+| speaking.draining | speaking.streaming | = | x | x | x | = | = | idle | x | paused.ended | . | interrupted.fading | = | speaking.sealed | . | closed |
+| speaking.sealed | R | = | x | x | x | = | = | input_locked | x | paused.sealed | . | interrupted.sealed | = | . | speaking.draining | closed |
+| paused.empty | paused.held | = | x | x | x | = | = | x | x | . | idle | idle | x | paused.sealed | . | closed |
+| paused.held | = | = | paused.ended | x | x | = | = | x | x | . | speaking.buffering | interrupted.fading | = | paused.sealed | . | closed |
+| paused.ended | paused.held | = | x | x | x | = | = | x | x | . | speaking.draining | interrupted.fading | = | paused.sealed | . | closed |
+| paused.sealed | R | = | x | x | x | = | = | x | x | . | speaking.sealed | interrupted.sealed | = | . | paused.ended | closed |
+| interrupted.fading | speaking.buffering | = | x | x | x | = | = | x | idle | paused.empty | . | = | x | interrupted.sealed | . | closed |
+| interrupted.sealed | R | = | x | x | x | = | = | x | input_locked | paused.sealed | . | = | x | . | interrupted.fading | closed |
+| input_locked | R | = | x | x | x | = | = | x | x | paused.sealed | . | = | x | . | idle | closed |
+| closed | R | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . |
 """  # noqa: E501
 
 
@@ -43,8 +47,9 @@ def golden() -> dict[str, dict[str, str]]:
 def test_the_table_is_the_golden_matrix() -> None:
     assert {leaf: dict(row) for leaf, row in PLAYBACK.cells.items()} == golden()
     assert PLAYBACK.initial == "idle"
-    assert PLAYBACK.facts == ("ready", "underrun", "boundary", "drained")
-    assert PLAYBACK.commands == ("push", "end", "pause", "resume", "interrupt", "lock", "unlock", "close")
+    assert PLAYBACK.internal == INTERNAL
+    commands = ("push", "end", "pause", "resume", "interrupt", "drop_waiting", "lock", "unlock", "close")
+    assert PLAYBACK.commands == commands
 
 
 def test_the_built_machine_is_the_table() -> None:
@@ -91,7 +96,8 @@ def test_outputs_hang_on_the_edges_that_tell_something() -> None:
     told = {(edge.source, edge.event): edge.outputs for edge in PLAYBACK.edges() if edge.outputs}
     assert told["speaking.streaming", "pause"] == ("paused",)
     assert told["input_locked", "push"] == ("audio_refused",)
-    assert told["speaking.draining", "boundary"] == ("last_audio_byte", "utterance_finished")
+    assert told["speaking.draining", "completed"] == ("last_audio_byte", "utterance_finished")
+    assert told["speaking.draining", "cut_short"] == ("utterance_finished",)
     assert ("idle", "interrupt") not in told
     assert ("speaking.streaming", "push") not in told
 
@@ -108,14 +114,14 @@ on    =     off
 """
 
 
-def toy(table: str = TOY, *, facts: tuple[str, ...] = (), **more: object) -> Chart:
-    return Chart.parse("toy", table, facts=facts, **more)  # type: ignore[arg-type]
+def toy(table: str = TOY, *, internal: tuple[str, ...] = (), **more: object) -> Chart:
+    return Chart.parse("toy", table, internal=internal, **more)  # type: ignore[arg-type]
 
 
 def test_a_chart_tells_its_parts() -> None:
-    chart = toy(facts=("stop",), outputs={("off", "go"): ("light",)})
+    chart = toy(internal=("stop",), outputs={("off", "go"): ("light",)})
     assert (chart.leaves, chart.events, chart.states) == (("off", "on"), ("go", "stop"), ("off", "on"))
-    assert (chart.commands, chart.facts, chart.initial) == (("go",), ("stop",), "off")
+    assert (chart.commands, chart.internal, chart.initial) == (("go",), ("stop",), "off")
     assert list(chart.edges()) == [
         Edge("off", "go", "on", ("light",)),
         Edge("on", "go", "on", ()),
@@ -150,8 +156,8 @@ def test_a_table_that_contradicts_itself_is_refused(table: str, message: str) ->
 
 
 def test_a_fact_needs_a_column_and_an_output_an_edge() -> None:
-    with pytest.raises(ChartError, match="the fact 'ready' has no column"):
-        toy(facts=("ready",))
+    with pytest.raises(ChartError, match="the internal event 'ready' has no column"):
+        toy(internal=("ready",))
     with pytest.raises(ChartError, match=r"\(off, stop\) takes no event"):
         toy(outputs={("off", "stop"): ("light",)})
 
@@ -175,12 +181,12 @@ def test_names_are_frozen_whatever_they_came_in() -> None:
     told = ["light"]
     chart = Chart("toy", "off", ["go"], [], {"off": {"go": "="}}, {("off", "go"): told})  # type: ignore[arg-type, dict-item]
     told.append("sound")
-    assert (chart.commands, chart.facts, chart.outputs["off", "go"]) == (("go",), (), ("light",))
-    for commands, facts in (("go", ()), (("go",), "")):
+    assert (chart.commands, chart.internal, chart.outputs["off", "go"]) == (("go",), (), ("light",))
+    for commands, internal in (("go", ()), (("go",), "")):
         with pytest.raises(ChartError, match=r"s is '.*', expected a tuple of names"):
-            Chart("toy", "off", commands, facts, {"off": {"go": "="}})  # type: ignore[arg-type]
-    with pytest.raises(ChartError, match="the facts is 'stop', expected a tuple of names"):
-        toy(facts="stop")  # type: ignore[arg-type]
+            Chart("toy", "off", commands, internal, {"off": {"go": "="}})  # type: ignore[arg-type]
+    with pytest.raises(ChartError, match="the internal events is 'stop', expected a tuple of names"):
+        toy(internal="stop")  # type: ignore[arg-type]
 
 
 def test_a_chart_can_be_a_key_and_be_copied() -> None:
@@ -203,10 +209,20 @@ def test_the_table_can_not_be_changed_afterwards() -> None:
 
 
 def test_edges_are_not_logged_unless_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    assert logging.getLogger("transitions").level == logging.WARNING
+    assert logging.getLogger("transitions").level == logging.NOTSET
     with caplog.at_level(logging.INFO):
         MACHINE.fire(MACHINE.session(), "push")
     assert not caplog.records
+    with caplog.at_level(logging.INFO, logger="transitions"):
+        MACHINE.fire(MACHINE.session(), "push")
+    assert caplog.records
+
+
+def test_other_machines_of_the_package_are_logged_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    other = Machine(states=["off", "on"], initial="off", transitions=[["go", "off", "on"]], name="other")
+    with caplog.at_level(logging.INFO):
+        assert other.trigger("go")
+    assert caplog.records
 
 
 @pytest.mark.parametrize(
@@ -225,7 +241,7 @@ def test_names_that_other_programs_do_not_take_are_refused(table: str, message: 
     with pytest.raises(ChartError, match=message):
         toy(table)
     with pytest.raises(ChartError, match="the name 'a toy' is no word"):
-        Chart.parse("a toy", TOY, facts=())
+        Chart.parse("a toy", TOY, internal=())
 
 
 def test_a_chart_is_found_by_its_name() -> None:
@@ -256,10 +272,24 @@ def test_a_module_that_fails_while_it_is_imported(
         find("broken_module:CHART")
 
 
+class Drawn:
+    """A model that the package hangs its own methods on."""
+
+    get_graph: Callable[[], Any]
+
+
+def drawn_by_the_package(machine: ChartMachine, session: Session | None = None) -> str:
+    """The machine as `transitions` itself draws it, in Mermaid."""
+    model = Drawn()
+    graph = GraphMachine(model=None, graph_engine="mermaid", title=machine.chart.name, **machine.definition())
+    graph.add_model(model, initial=(session or machine.session()).leaf)
+    return str(model.get_graph().source)
+
+
 def test_the_package_that_runs_the_machine_draws_it_too() -> None:
     """Every edge of the table, and no other, is in the picture that `transitions` draws."""
     drawn = set()
-    for line in MACHINE.graph().source.splitlines():
+    for line in drawn_by_the_package(MACHINE).splitlines():
         if "-->" in line and "[*]" not in line:
             arrow, _, events = line.strip().partition(": ")
             source, target = arrow.split(" --> ")
@@ -270,7 +300,7 @@ def test_the_package_that_runs_the_machine_draws_it_too() -> None:
 def test_the_package_s_drawing_marks_a_session_s_leaf() -> None:
     session = MACHINE.session()
     MACHINE.fire(session, "push")
-    assert "Class speaking.buffering s_active" in MACHINE.graph(session).source
+    assert "Class speaking.buffering s_active" in drawn_by_the_package(MACHINE, session)
     assert not MACHINE.machine.models
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from playback import PlaybackController, State, Utterance
 from playback.core.emitter import STREAM_EVENTS, EventStream
-from playback.events import EVENTS, ErrorRaised, Event, EventsLost, StateChanged, UtteranceFinished
+from playback.events import EVENTS, ErrorRaised, Event, EventName, EventsLost, StateChanged, UtteranceFinished
 from tests.signals import FRAME, Heard, ramp
 
 pytestmark = pytest.mark.timeout(30)  # nothing here waits for time to pass
@@ -94,7 +94,7 @@ def test_a_removed_listener_is_told_no_more(register: str) -> None:
 
 @pytest.mark.parametrize("method", ["on", "once"])
 @pytest.mark.parametrize("name", ["last_audio_bite", "", "new_listener", "events_lost"])
-def test_an_unknown_name_is_told(method: str, name: str) -> None:
+def test_an_unknown_name_is_told(method: str, name: Any) -> None:
     controller = PlaybackController()
     with pytest.raises(ValueError, match=f"no event {name!r}.*last_audio_byte"):
         getattr(controller, method)(name)
@@ -131,7 +131,7 @@ CALLS_BACK: list[tuple[str, Call, list[str], str]] = [
 
 @pytest.mark.parametrize(("name", "call", "told", "leaf"), CALLS_BACK, ids=[f"{row[0]}-{row[3]}" for row in CALLS_BACK])
 def test_a_listener_that_calls_back_sees_a_settled_state_and_all_hear_the_same_order(
-    name: str, call: Call, told: list[str], leaf: str
+    name: EventName, call: Call, told: list[str], leaf: str
 ) -> None:
     controller = PlaybackController()
     utterance = controller.utterance()
@@ -192,7 +192,7 @@ def test_what_is_pushed_when_an_utterance_finished_sounds_in_the_next_read(h: He
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
-def test_any_event_may_close_the_controller(name: str) -> None:
+def test_any_event_may_close_the_controller(name: EventName) -> None:
     """Every event is caused once; whichever closes, reads go on in silence and each utterance finishes once."""
     h = Heard()
     controller = h.controller

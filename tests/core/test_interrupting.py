@@ -190,7 +190,10 @@ class TestFinality:
         handles = [case.controller.utterance(id=str(index)) for index in range(5)]
         for handle in handles[:3]:
             handle.push(ramp(100))
+        for handle in handles[3:]:
+            handle.mark("in use, and without a place")
         handles[0].end()
+        case.controller.utterance(id="unused")
         case.controller.interrupt()
         finished = [event.utterance.id for event in case.events if event.name == "utterance_finished"]  # type: ignore[attr-defined]
         assert finished == ["0", "1", "2", "3", "4"]
@@ -328,6 +331,7 @@ class TestUninterruptible:
         handles = [case.controller.utterance(interruptible=index > 0) for index in range(3)]
         for start, handle in zip((1, 2_001), handles, strict=False):
             handle.push(ramp(2 * FRAME, start))
+        handles[2].mark("in use, and without a place")
         if end:
             handles[0].end()
         case.read()
@@ -405,6 +409,7 @@ class TestClose:
     def test_is_silent_at_once_and_finishes_everything(self) -> None:
         case = sounding()
         handle = case.controller.utterance()
+        handle.mark("in use")
         assert [case.controller.close(), case.controller.close()] == [True, False]
         assert case.told() == ["utterance_finished", "utterance_finished", "closed", "state_changed"]
         assert handle.report is not None

@@ -18,7 +18,7 @@ from tests.signals import RATE, Heard
         (lambda: PlaybackController(24_000), "format is 24000, expected AudioFormat"),  # type: ignore[arg-type]
         (lambda: PlaybackController(input_format=24_000), "input_format is 24000, expected AudioFormat or None"),  # type: ignore[arg-type]
         (lambda: PlaybackController(fades=0.06), r"fades is 0\.06, expected Fades"),  # type: ignore[arg-type]
-        (lambda: PlaybackController(cushion_seconds="1"), "cushion_seconds is '1', expected a number of seconds"),  # type: ignore[arg-type]
+        (lambda: PlaybackController(prebuffer_seconds="1"), "prebuffer_seconds is '1', expected a number of seconds"),  # type: ignore[arg-type]
         (lambda: Fades("long"), "interrupt_seconds is 'long', expected a number of seconds"),  # type: ignore[arg-type]
         (lambda: PlaybackController().utterance(text=123), "text is 123, expected str or None"),  # type: ignore[arg-type]
         (lambda: PlaybackController().utterance(id=7), "id is 7, expected str or None"),  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def test_fades_that_can_not_be(seconds: float) -> None:
 def test_numbers_of_numpy_are_numbers() -> None:
     stereo = AudioFormat(np.int64(24_000), np.int8(2))  # type: ignore[arg-type]
     assert (stereo, type(stereo.sample_rate)) == (AudioFormat(24_000, 2), int)
-    assert PlaybackController(stereo, cushion_seconds=np.float32(0.5)).format == stereo  # type: ignore[arg-type]
+    assert PlaybackController(stereo, prebuffer_seconds=np.float32(0.5)).format == stereo  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

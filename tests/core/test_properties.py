@@ -35,13 +35,13 @@ seldom = st.integers(0, 4).map(lambda number: number == 3)
 settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
 settings_of_limits = st.builds(
     Settings,
-    cushion=st.sampled_from([1, 12, 16, 40]),
+    prebuffer=st.sampled_from([1, 12, 16, 40]),
     maximum=st.sampled_from([1_000_000, 90]),
-    starve=st.sampled_from([None, 48, 90]),
+    input_timeout=st.sampled_from([None, 48, 90]),
 )
 settings_of_fades = st.builds(
     Settings,
-    cushion=st.sampled_from([0, 0, 12]),
+    prebuffer=st.sampled_from([0, 0, 12]),
     interrupt_fade=st.sampled_from([1, 10, 24, 100]),
     pause_ramp=st.sampled_from([0, 3, 20]),
     resume_ramp=st.sampled_from([0, 3, 20]),
@@ -99,12 +99,11 @@ class Playouts(RuleBasedStateMachine):
     def mark(self, which: int, at: int | None, length: int | None) -> None:
         self.duet.mark(self.pick(which), at, length)
 
-    @precondition(lambda self: self.duet.model.placeless)
+    @precondition(lambda self: any(not part.line.used for part in self.duet.parts))
     @rule(which=which)
     def forget(self, which: int) -> None:
         """A handle that is dropped before its first push leaves no trace."""
-        parts, placeless = self.duet.parts, self.duet.model.placeless
-        candidates = [number for number in range(len(parts)) if parts[number].line in placeless]
+        candidates = [number for number, part in enumerate(self.duet.parts) if not part.line.used]
         if candidates:
             self.duet.forget(candidates[which % len(candidates)])
 
@@ -172,7 +171,7 @@ class Cuts(Playouts):
 
 
 class Limits(Playouts):
-    """No fades, but a cushion, a maximum, and producers that are given up."""
+    """No fades, but a prebuffer, a maximum, and producers that are given up."""
 
     settings = settings_of_limits
 
@@ -248,7 +247,7 @@ def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> No
 
 @pytest.mark.timeout(5)
 def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), starve_seconds=10 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=10 / RATE)
     controller.read(10)
     dry, following = controller.utterance(), controller.utterance()
     dry.push(_samples(1, 10))
@@ -260,7 +259,7 @@ def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play()
 
 
 def test_an_utterance_starves_whatever_becomes_of_others() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), starve_seconds=20 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=20 / RATE)
     controller.read(10)
     dry, other = controller.utterance(), controller.utterance()
     dry.push(_samples(1, 5))
@@ -271,7 +270,7 @@ def test_an_utterance_starves_whatever_becomes_of_others() -> None:
 
 
 def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), starve_seconds=90 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=90 / RATE)
     controller.read(40)
     utterance = controller.utterance()
     utterance.push(_samples(1, 16))

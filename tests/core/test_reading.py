@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from playback import AudioFormat, ChartError, PlaybackController
-from playback.audio.formats import Converter
+from playback.audio.converter import Converter
 from playback.events import ErrorRaised, Event
 from statecharts import ChartMachine
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
@@ -128,7 +128,7 @@ def test_an_impossible_cell_within_a_read_is_an_error_event_and_silence(monkeypa
     utterance.end()
 
     def impossible(*_: object) -> bool:
-        raise ChartError("playback: 'boundary' can't happen here")
+        raise ChartError("playback: 'completed' can't happen here")
 
     with monkeypatch.context() as patch:
         patch.setattr(ChartMachine, "fire", impossible)
@@ -141,7 +141,7 @@ def test_an_impossible_cell_within_a_read_is_an_error_event_and_silence(monkeypa
 
 def test_an_impossible_cell_within_a_command_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Heard()
-    session = case.controller._playout.session
+    session = case.controller._playout.transitions.session
     monkeypatch.setattr(session, "leaf", "speaking.buffering")
     with pytest.raises(ChartError, match=r"'drained' can't happen in 'speaking\.buffering'"):
         case.controller._playout.command("drained")
@@ -223,8 +223,8 @@ def test_dropped_audio_is_freed_as_reading_goes_on() -> None:
         case.controller.push(bytes(2 * FRAME))
     case.read()
     case.controller.interrupt()
-    timeline = case.controller._playout.timeline
-    assert not timeline.is_clean
+    queue = case.controller._playout.transitions.queue
+    assert not queue.is_clean
     for _ in range(4):
         case.read()
-    assert timeline.is_clean
+    assert queue.is_clean

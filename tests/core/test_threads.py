@@ -267,7 +267,7 @@ async def test_odd_bytes_across_pushes_are_put_together(step: int) -> None:
     in_a_thread(produce)
     await settle()
     assert h.read(101) == [*range(1, 101), 0]
-    assert h.controller.stats.dangling_bytes == 0
+    assert h.controller.stats.partial_bytes == 0
 
 
 async def test_a_dangling_byte_does_not_go_over_to_the_next_utterance() -> None:
@@ -281,7 +281,7 @@ async def test_a_dangling_byte_does_not_go_over_to_the_next_utterance() -> None:
     in_a_thread(produce)
     await settle()
     assert h.read(8) == [1, 2, 3, 1, 2, 3, 0, 0]
-    assert h.controller.stats.dangling_bytes == 2
+    assert h.controller.stats.partial_bytes == 2
 
 
 async def test_what_is_pushed_may_change_afterwards() -> None:

@@ -264,13 +264,13 @@ def test_what_goes_wrong_is_told(visit: Visit) -> None:
 
 
 def test_settings_make_a_new_connection(visit: Visit) -> None:
-    visit.page.get_by_label("Cushion (s)").fill("0.2")
+    visit.page.get_by_label("Prebuffer (s)").fill("0.2")
     visit.page.get_by_label("Interrupt's fade (s)").fill("0.25")
     visit.press("Apply, reconnect")
     visit.wait("received.filter((message) => message.is === 'hello').length === 2")
     assert [hello["settings"] for hello in visit.received("hello")] == [
-        {"cushion": 0.0, "fade": 0.06, "pause_fade": 0.005},
-        {"cushion": 0.2, "fade": 0.25, "pause_fade": 0.005},
+        {"prebuffer": 0.0, "fade": 0.06, "pause_fade": 0.005},
+        {"prebuffer": 0.2, "fade": 0.25, "pause_fade": 0.005},
     ]
     visit.say(TEXT)
     visit.await_leaf("speaking.draining")

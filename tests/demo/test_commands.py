@@ -64,7 +64,7 @@ async def test_the_page_is_there_with_all_that_it_names() -> None:
 async def test_an_offer_is_answered_and_a_session_can_be_ended() -> None:
     async with served() as client:
         one = Page(client)
-        response = await one.offer("?cushion=0.2&fade=0.1&pause_fade=0")
+        response = await one.offer("?prebuffer=0.2&fade=0.1&pause_fade=0")
         assert response.status_code == 201
         assert response.headers["content-type"] == "application/sdp"
         assert "a=candidate" in response.text
@@ -126,10 +126,10 @@ async def test_the_lifespan_closes_the_sessions() -> None:
 
 async def test_hello_tells_the_limits_and_the_settings() -> None:
     settings = DemoSettings(text_characters=7, file_bytes=99)
-    async with page(settings, "?cushion=0.2&fade=0.1") as one:
+    async with page(settings, "?prebuffer=0.2&fade=0.1") as one:
         hello = await one.told("hello")
         assert hello["limits"] == {"text": 7, "file": 99}
-        assert hello["settings"] == {"cushion": 0.2, "fade": 0.1, "pause_fade": 0.005}
+        assert hello["settings"] == {"prebuffer": 0.2, "fade": 0.1, "pause_fade": 0.005}
         assert hello["sample_rate"] == 48_000
         assert hello["leaf"] == "idle"
         assert one.location.endswith(hello["session"])

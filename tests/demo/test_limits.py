@@ -20,9 +20,9 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
 from playback import AudioFormat, PlaybackController
 from playback.demo.app import DemoSettings, create_app
-from playback.demo.channel import CROWDED_BYTES, Outbox
+from playback.demo.channel import CROWDED_BYTES, Channel
 from playback.demo.protocol import COMMANDS, MESSAGE_CHARACTERS, MOST_SKIPPED_BYTES, ProtocolError, Say, parse
-from playback.demo.rate_limit import Bucket
+from playback.demo.rate_limit import TokenBucket
 from playback.track import PlaybackTrack
 from tests.demo.page import HOST, SDP, Page, counted_controllers, loopback, page, served, settled, sockets
 from tests.demo.test_commands import LONG, TEXT, send_file, wav
@@ -85,12 +85,12 @@ async def test_the_server_goes_by_its_own_names(host: str) -> None:
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("?cushion=nan", "cushion is 'nan', expected seconds from 0 to 5"),
+        ("?prebuffer=nan", "prebuffer is 'nan', expected seconds from 0 to 5"),
         ("?fade=inf", "fade is 'inf'"),
         ("?fade=5.1", "fade is '5.1'"),
         ("?pause_fade=-1", "pause_fade is '-1'"),
         ("?pause_fade=", "pause_fade is ''"),
-        ("?rate=3", "there is no setting 'rate', expected cushion, fade, pause_fade"),
+        ("?rate=3", "there is no setting 'rate', expected prebuffer, fade, pause_fade"),
     ],
 )
 async def test_settings_that_cannot_be_are_refused(query: str, error: str) -> None:
@@ -557,7 +557,7 @@ class SlowChannel:
 def test_what_waits_for_a_slow_page_is_bounded() -> None:
     full: list[bool] = []
     channel: Any = SlowChannel()
-    outbox = Outbox(200_000, lambda: full.append(True))
+    outbox = Channel(200_000, lambda: full.append(True))
     outbox.put("before", x=1)
     outbox.open(channel)
     passing = "x" * 1_000
@@ -596,7 +596,7 @@ async def test_a_page_that_takes_no_long_messages_is_closed(longest: int) -> Non
 
 def test_a_bucket_fills_with_time_up_to_its_edge() -> None:
     now = 0.0
-    bucket = Bucket(2.0, 3.0, lambda: now)
+    bucket = TokenBucket(2.0, 3.0, lambda: now)
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
     now = 0.5
     assert [bucket.take() for _ in range(2)] == [True, False]

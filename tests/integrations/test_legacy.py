@@ -34,7 +34,7 @@ FOUR: list[type[LegacyTrack]] = [
 ]
 four = pytest.mark.parametrize("track_class", FOUR, ids=lambda track_class: track_class.__name__)
 STARVING_FRAMES = 12
-"""Reads after which an utterance that ran dry has starved."""
+"""Reads after which an utterance that ran dry has timed out."""
 
 
 class Turns:
@@ -189,7 +189,7 @@ async def test_it_is_told_once_and_on_time_of_a_marked_utterance(track_class: ty
 async def test_it_is_told_once_of_an_utterance_that_starved() -> None:
     track = CustomAudioStreamTrack()
     turns = Turns(track)
-    for _ in range(3):  # the gaps are shorter than starving takes
+    for _ in range(3):  # the gaps are shorter than timing out takes
         await track.add_new_bytes(ramp(FRAME).tobytes())
         read(track, 5 * FRAME)
     assert turns.count == 0
@@ -225,7 +225,7 @@ async def test_the_mark_of_a_new_turn_is_not_taken_for_that_of_one_that_starved(
 
 
 async def test_no_starving_if_told_so() -> None:
-    track = CustomAudioStreamTrack(starve_seconds=None)
+    track = CustomAudioStreamTrack(input_timeout_seconds=None)
     turns = Turns(track)
     await track.add_new_bytes(ramp(FRAME).tobytes())
     read(track, 60 * RATE)
@@ -467,7 +467,7 @@ async def test_a_byte_left_over_does_not_reach_the_next_utterance() -> None:
 async def test_a_tail_shorter_than_a_frame_is_heard() -> None:
     track = CustomAudioStreamTrack()
     await track.add_new_bytes(ramp(FRAME + 7).tobytes())
-    assert len(heard(track, 20)) == FRAME + 7  # the rest once it has starved
+    assert len(heard(track, 20)) == FRAME + 7  # the rest once it has timed out
 
 
 async def test_speech_at_another_rate_is_converted() -> None:

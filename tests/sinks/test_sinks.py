@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from playback import AudioFormat, PlaybackController, Utterance, sinks
-from playback.events import EVENTS, ErrorRaised, Event
-from playback.sinks import CONTROLS, CallbackSink, Chunk, SinkOverflow, SinkSlow, When
+from playback import AudioFormat, PlaybackController, Utterance
+from playback.events import EVENTS, ErrorRaised, Event, InputEnded
+from playback.sinks import CONTROLS, CallbackSink, Chunk, SinkOverflow, SinkSlow, When, sinks
 from playback.sinks import dispatch as module
-from playback.sinks.chunks import InputEnded
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 pytestmark = pytest.mark.timeout(30)  # nothing here waits for time to pass
@@ -221,16 +220,16 @@ def test_the_short_path_of_pushes_comes_back_when_the_last_sink_goes(h: Heard) -
         utterance.push(data)
     h.read()
     utterance.push(data)
-    playout = h.controller._playout
-    assert playout._fast_in is utterance._clip
+    fast = h.controller._playout.transitions.fast
+    assert fast.push is utterance
     tap = h.controller.sinks.add(Tap(), when="pushed")
     utterance.push(data)
-    assert playout._fast_in is None
+    assert fast.push is None
     assert len(tap.chunks) == 1
     h.controller.sinks.remove(tap)
     for _ in range(2):
         utterance.push(data)
-        assert playout._fast_in is utterance._clip
+        assert fast.push is utterance
     assert len(tap.chunks) == 1
 
 
@@ -240,7 +239,7 @@ def test_a_sink_that_hears_played_audio_leaves_pushes_their_short_path(h: Heard)
     utterance.push(bytes(4 * FRAME))
     h.read()
     utterance.push(bytes(FRAME))
-    assert h.controller._playout._fast_in is utterance._clip
+    assert h.controller._playout.transitions.fast.push is utterance
 
 
 # What chunks say
@@ -955,7 +954,7 @@ def test_a_loop_that_was_closed_under_a_sink_costs_nobody_a_frame() -> None:
     loop = asyncio.new_event_loop()
     task = loop.create_task(serve())
     loop.run_until_complete(task)
-    queue = h.controller.sinks._outlets[0]._queue
+    queue = h.controller.sinks._workers[0]._queue
     assert queue is not None
     served = queue._task
     assert served is not None

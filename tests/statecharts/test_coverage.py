@@ -13,12 +13,12 @@ from statecharts import Chart, ChartMachine
 from statecharts.machine import WATCHERS
 from statecharts.testing import ChartCoverage, cells
 
-TOY = Chart.parse("toy", "     go  stop\noff  on  .\non   =   off", facts=())
+TOY = Chart.parse("toy", "     go  stop\noff  on  .\non   =   off", internal=())
 
 SUITE = """
 from statecharts import Chart, ChartMachine
 
-TOY = Chart.parse("toy", "     go  stop\\noff  on  .\\non   =   off", facts=())
+TOY = Chart.parse("toy", "     go  stop\\noff  on  .\\non   =   off", internal=())
 MACHINE = ChartMachine(TOY)
 
 
@@ -44,7 +44,7 @@ def test_every_cell_is_a_case() -> None:
         ("on", "stop", "on-stop"),
     ]
     assert [case.values for case in cells(TOY, "stop")] == [("off", "stop"), ("on", "stop")]
-    assert len(cells(PLAYBACK)) == 13 * 12
+    assert len(cells(PLAYBACK)) == 13 * 16
     with pytest.raises(ValueError, match="toy has no event 'fly', expected one of go, stop"):
         cells(TOY, "fly")
 
@@ -56,7 +56,7 @@ def test_what_was_touched_is_counted() -> None:
         assert coverage.percent == 0
         machine.fire(session, "stop")  # ignored: nobody has to ask it
         machine.fire(session, "go")
-        other = ChartMachine(Chart.parse("other", "   go\na  b\nb  a", facts=()))
+        other = ChartMachine(Chart.parse("other", "   go\na  b\nb  a", internal=()))
         other.fire(other.session(), "go")  # not this chart's
         assert coverage.touched == {("off", "stop"): 1, ("off", "go"): 1}
         assert coverage.untouched == [("on", "go"), ("on", "stop")]
@@ -71,7 +71,7 @@ def test_what_was_touched_is_counted() -> None:
 
 
 def test_a_chart_that_was_made_twice_is_one_chart() -> None:
-    again = Chart.parse("toy", "     go  stop\noff  on  .\non   =   off", facts=())
+    again = Chart.parse("toy", "     go  stop\noff  on  .\non   =   off", internal=())
     with ChartCoverage(TOY) as coverage:
         machine = ChartMachine(again)  # as of a module that was imported under two names
         machine.fire(machine.session(), "go")

@@ -35,7 +35,7 @@ TOY = Chart.parse(
     a.note  =       a_note
     a_note  state   =
     """,
-    facts=("end",),
+    internal=("end",),
     outputs={("state", "go"): ("one", "two")},
 )
 """Names that mean something in Mermaid, and two that look alike there."""
@@ -77,8 +77,15 @@ def test_what_an_edge_tells_stands_on_it() -> None:
     texts = [note.text for note in idle.notes]
     closed = next(node for node in diagram.nodes if node.name == "closed")
     assert [note.text for note in closed.notes] == ["push (refused) / audio_refused"]  # it is not taken, as with =
-    assert texts == ["boundary / last_audio_byte, utterance_finished", "interrupt", "close / closed → closed"]
-    assert {arrow.event for arrow in diagram.arrows if arrow.fact} == {"ready", "underrun", "drained"}
+    assert texts == [
+        "end",
+        "completed / last_audio_byte, utterance_finished",
+        "cut_short / utterance_finished",
+        "interrupt",
+        "close / closed → closed",
+    ]
+    internal = {arrow.event for arrow in diagram.arrows if arrow.internal}
+    assert internal == {"input_ended", "ready", "underrun", "drained", "faded"}
 
 
 def test_the_overview_has_what_leads_from_state_to_state() -> None:
@@ -157,7 +164,7 @@ MERMAID_WORDS = (
 @pytest.mark.parametrize("view", diagrams.VIEWS.values(), ids=diagrams.VIEWS)
 def test_no_name_is_a_word_of_mermaid_s(word: str, view: Callable[[Chart, Highlight], Diagram]) -> None:
     """Mermaid does not mind the case of its own words, and trips over those of JavaScript."""
-    chart = Chart.parse("toy", f"       go   end\n{word}  b.b  .\nb.b  {word}  =", facts=())
+    chart = Chart.parse("toy", f"       go   end\n{word}  b.b  .\nb.b  {word}  =", internal=())
     text = diagrams.mermaid(view(chart, Highlight(word)))
     bare = re.sub(r'"[^"]*"|: .*', "", text)  # what is a label is no word of the language
     names = set(re.findall(r"[\w]+", bare)) - {"stateDiagram", "v2", "state", "as", "classDef", "class", "current"}
@@ -305,7 +312,7 @@ def test_a_picture_that_was_cut_or_changed_is_not_the_diagram_s(monkeypatch: pyt
 
 def test_a_name_in_any_alphabet_is_drawn_whatever_the_locale() -> None:
     need_program("dot", "Debian package graphviz")
-    chart = Chart.parse("tür", "     öffnen\nzu   auf\nauf  =", facts=())
+    chart = Chart.parse("tür", "     öffnen\nzu   auf\nauf  =", internal=())
     script = "import sys, pickle; from statecharts import diagrams; chart = pickle.load(sys.stdin.buffer);"
     script += "sys.stdout.buffer.write(diagrams.svg(diagrams.detail(chart)).encode())"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -30,7 +30,7 @@ LATE = Chart.parse(
     b.y  a    .
     a    b.x  b.y
     """,
-    facts=(),
+    internal=(),
 )
 
 

@@ -90,7 +90,7 @@ def changed(leaf: str, event: str, target: str) -> Chart:
     ("leaf", "event", "target"),
     [
         ("speaking.streaming", "pause", "paused.ended"),
-        ("interrupted.sealed", "drained", "idle"),
+        ("interrupted.sealed", "faded", "idle"),
         ("paused.empty", "push", "paused.ended"),
     ],
 )
@@ -133,7 +133,7 @@ def wander(seed: int) -> Trace:
     """A controller that is given commands in any order."""
     random = Random(seed)
     controller = PlaybackController(AudioFormat(8_000), fades=Fades(0.002, 0.001, 0.001))
-    trace = controller.trace(limit=None)
+    trace = Trace(controller, limit=None)
     controller.read(16)
     for _ in range(120):
         command = random.choice(COMMANDS)

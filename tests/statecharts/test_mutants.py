@@ -13,10 +13,9 @@ import pytest
 from mutants.findings import Findings
 from mutants.judge import HUNG, REFUSED, SURVIVED, TOUR, Survey, Verdict, Walked
 from mutants.reasons import REASONS, Reason
-from mutants.source import SETTLING, Mutant, Source
+from mutants.source import ORDER, Mutant, Source
 from mutants.workers import KILLED, answers
-from playback.chart import PLAYBACK
-from playback.chart import SETTLING as ORDER
+from playback.chart import INTERNAL, PLAYBACK
 
 JUDGED = """
 import json
@@ -33,11 +32,11 @@ judged = answers(tasks, lambda mutant: judge(source, surveyed, mutant, ()), work
 print(json.dumps([(task, answer) for task, answer in judged]))
 """
 
-ORDERED = " ".join(ORDER)
+ORDERED = " ".join(INTERNAL)
 BAD = Mutant("speaking.streaming", "pause", "paused.held", "idle")
 ENDLESS = Mutant("speaking.draining", "drained", "idle", "=")
-AS_GOOD = Mutant("speaking.draining", "end", ".", "=")
-AS_GOOD_AN_ORDER = Mutant(SETTLING, "order", ORDERED, "drained underrun boundary ready")
+AS_GOOD = Mutant("speaking.draining", "end", "=", ".")
+AS_GOOD_AN_ORDER = Mutant(ORDER, "order", ORDERED, "faded completed cut_short ready underrun drained input_ended")
 BEYOND = Mutant("closed", "close", ".", "idle")
 
 
@@ -66,7 +65,7 @@ def test_mutants_are_everything_else_that_a_cell_can_say() -> None:
     others = {*PLAYBACK.leaves, "=", ".", "R", "x"} - {"idle", "paused.empty"}
     assert {mutant.becomes for mutant in mutants} == others
     assert {(*mutant.cell, mutant.was) for mutant in mutants} == {("idle", "pause", "paused.empty")}
-    assert len({mutant.becomes for mutant in source.orders()} - {ORDERED}) == 23
+    assert len({mutant.becomes for mutant in source.orders()} - {ORDERED}) == 21
 
 
 @pytest.mark.parametrize("mutant", [None, BAD, AS_GOOD_AN_ORDER])
@@ -79,7 +78,7 @@ def test_only_what_is_changed_is_different(mutant: Mutant | None) -> None:
     if mutant == BAD:
         cells[BAD.leaf][BAD.event] = BAD.becomes
     assert names["PLAYBACK"].cells == cells
-    assert names["SETTLING"] == (tuple(mutant.becomes.split()) if mutant == AS_GOOD_AN_ORDER and mutant else ORDER)
+    assert names["INTERNAL"] == (tuple(mutant.becomes.split()) if mutant == AS_GOOD_AN_ORDER and mutant else INTERNAL)
 
 
 def test_a_chart_that_was_imported_can_not_be_changed() -> None:
@@ -102,7 +101,7 @@ def findings(*verdicts: tuple[Mutant, Verdict], reasons: tuple[Reason, ...] = ()
 
 
 def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
-    reason = Reason(("speaking.*",), "end", ".", ("=",), "Nobody asks.")
+    reason = Reason(("speaking.*",), "end", "=", (".",), "Nobody asks.")
     survives, caught = (AS_GOOD, (SURVIVED, "")), (BAD, (TOUR, "pause"))
     assert findings(caught).problems() == []
     assert findings(survives).problems() == [f"no reason why it survived: {AS_GOOD}"]
@@ -116,7 +115,7 @@ def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
 
 
 def test_enough_have_to_be_caught() -> None:
-    reason = Reason(("speaking.*",), "end", ".", ("=",), "Nobody asks.")
+    reason = Reason(("speaking.*",), "end", "=", (".",), "Nobody asks.")
     verdicts = [(BAD, (TOUR, "pause")), (ENDLESS, (HUNG, "")), (BEYOND, (REFUSED, "")), (AS_GOOD, (SURVIVED, ""))]
     found = findings(*verdicts, reasons=(reason,), whole=True)
     assert found.counts == {REFUSED: 1, TOUR: 1, "tests": 0, HUNG: 1, SURVIVED: 1}

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 // Where `make` installs it; elsewhere Node's own search finds it.
-const require = createRequire(new URL("../.venv/node/", import.meta.url));
+const require = createRequire(new URL("../../.venv/node/", import.meta.url));
 const { createMachine, initialTransition, transition } = require("xstate");
 
 const { machine: config, walks } = JSON.parse(readFileSync(0, "utf8"));

@@ -27,6 +27,7 @@ from playback.cli import main
 from playback.sinks import CallbackSink
 from playback.tracing import Trace
 from playback.tracing.records import TracedCall, TracedEdge, TraceError
+from playback.tracing.replay import replay
 from statecharts.chart import Chart
 from statecharts.machine import WATCHERS
 from tests.needs import need_program
@@ -38,7 +39,7 @@ FRAME = 160
 def made(**options: Any) -> tuple[PlaybackController, Trace]:
     """A controller at 8 kHz, and its trace from the beginning."""
     controller = PlaybackController(AudioFormat(RATE), **options)
-    return controller, controller.trace(limit=None)
+    return controller, Trace(controller, limit=None)
 
 
 def replayed(trace: Trace, path: Path) -> Trace:
@@ -48,7 +49,7 @@ def replayed(trace: Trace, path: Path) -> Trace:
     loaded = Trace.load(path)
     assert loaded.records == trace.records
     assert loaded.settings == trace.settings
-    again = loaded.replay()
+    again = replay(loaded)
     assert loaded.differences(again) == []
     assert again.differences(trace) == []
     return again
@@ -128,9 +129,8 @@ def test_what_is_written_down_is_what_was_done() -> None:
     controller.interrupt(lock=True)
     assert [str(call) for call in trace.calls] == [
         "0: utterance(utterance=1, id='greeting', text='Hi',"
-        " format={'sample_rate': 8000, 'channels': 1}, interruptible=True)",
-        "0: admit(utterance=1, stale=False)",
-        "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, dangling=0, dropped=0)",
+        " format={'sample_rate': 8000, 'channels': 1}, interruptible=True, stale=False)",
+        "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, partial=0, dropped=0)",
         "0: read(samples=160)",
         "160: interrupt(lock=True, force=False)",
     ]
@@ -166,7 +166,7 @@ def test_reads_that_follow_each_other_are_one_record() -> None:
 
 
 def test_underruns_a_cushion_and_starving(path: Path) -> None:
-    controller, trace = made(cushion_seconds=0.03, starve_seconds=0.1)
+    controller, trace = made(prebuffer_seconds=0.03, input_timeout_seconds=0.1)
     utterance = controller.utterance()
     utterance.push(bytes(2 * FRAME + 1))
     controller.read(FRAME)
@@ -183,7 +183,7 @@ def test_underruns_a_cushion_and_starving(path: Path) -> None:
 )
 def test_other_rates_frames_and_odd_bytes(output: AudioFormat, input: AudioFormat, path: Path) -> None:
     controller = PlaybackController(output, input_format=input)
-    trace = controller.trace(limit=None)
+    trace = Trace(controller, limit=None)
     utterance = controller.utterance()
     rng = np.random.default_rng(1)
     for size in (1, 333, 0, 1001, 2):
@@ -300,7 +300,7 @@ def test_listeners_that_call_back_and_fail(path: Path) -> None:
 def test_a_trace_that_is_never_stopped_keeps_nothing_alive() -> None:
     def call() -> list[ReferenceType[object]]:
         controller = PlaybackController()
-        trace = controller.trace(100)
+        trace = Trace(controller, 100)
         utterance = controller.utterance()
         utterance.push(bytes(960))
         utterance.end()
@@ -313,20 +313,22 @@ def test_a_trace_that_is_never_stopped_keeps_nothing_alive() -> None:
     assert [each() for each in refs] == [None, None, None]
 
 
-def test_a_handle_that_was_dropped_unused_is_dropped_again(path: Path) -> None:
+def test_nothing_depends_on_when_a_handle_is_collected(path: Path) -> None:
     controller, trace = made()
-    controller.utterance(text="unused").mark("word")
+    controller.utterance(text="marked").mark("word")
+    controller.utterance(text="unused")
     kept = controller.utterance(text="kept")
     used = controller.utterance()
     used.push(bytes(100))
     del used
     gc.collect()
     controller.interrupt()
+    assert kept.report is None, "nobody knows of it before its first use"
+    assert kept.push(bytes(100)) == 0
     assert kept.report is not None
-    assert names(trace).count("drop") == 1
     assert replayed(trace, path).calls == trace.calls
     finished = [event.details["utterance"] for event in trace.events if event.name == "utterance_finished"]
-    assert finished == [3, 2]
+    assert finished == [2, 1, 3]
 
 
 class Awkward:
@@ -363,7 +365,7 @@ def test_who_measures_the_chart_changes_no_trace() -> None:
     unwatched, other = made()
     turn(unwatched)
     assert trace.edges == other.edges
-    assert trace.differences(trace.replay()) == []
+    assert trace.differences(replay(trace)) == []
 
 
 def test_a_trace_changes_nothing() -> None:
@@ -440,17 +442,17 @@ COMMANDS = ("resume", "interrupt", "pause", "lock", "unlock", "close")
         ),
         max_size=50,
     ),
-    starve=st.sampled_from([None, 0.006]),
-    cushion=st.sampled_from([0.0, 0.003]),
+    input_timeout=st.sampled_from([None, 0.006]),
+    prebuffer=st.sampled_from([0.0, 0.003]),
     calls_back=st.booleans(),
 )
 def test_any_calls_are_the_same_again(
-    calls: list[tuple[str, int, int, bool]], starve: float | None, cushion: float, calls_back: bool
+    calls: list[tuple[str, int, int, bool]], input_timeout: float | None, prebuffer: float, calls_back: bool
 ) -> None:
     controller, trace = made(
         fades=Fades(0.002, 0.001, 0.001),
-        starve_seconds=starve,
-        cushion_seconds=cushion,
+        input_timeout_seconds=input_timeout,
+        prebuffer_seconds=prebuffer,
         high_water_seconds=0.01,
         max_buffered_seconds=0.03,
     )
@@ -461,7 +463,7 @@ def test_any_calls_are_the_same_again(
     for call in calls:
         script.do(*call)
     trace.stop()
-    again = trace.replay()
+    again = replay(trace)
     assert trace.differences(again) == []
     assert trace.counts == again.counts
 
@@ -475,7 +477,7 @@ def test_a_trace_that_was_changed_differs(path: Path) -> None:
     for at in removable:
         path.write_text("\n".join([*lines[:at], *lines[at + 1 :]]))
         changed = Trace.load(path)
-        differences = changed.differences(changed.replay())
+        differences = changed.differences(replay(changed))
         assert any(line.startswith("edge ") for line in differences), lines[at]
         assert len(differences) <= 9
     assert len(removable) >= 4
@@ -483,7 +485,7 @@ def test_a_trace_that_was_changed_differs(path: Path) -> None:
 
 def test_differences_name_what_is_not_the_same() -> None:
     one, mine = made()
-    other, others = made(cushion_seconds=0.5)
+    other, others = made(prebuffer_seconds=0.5)
     one.pause()
     other.lock()
     other.lock()
@@ -498,18 +500,18 @@ def test_differences_name_what_is_not_the_same() -> None:
 
 def test_a_limit_keeps_the_newest() -> None:
     controller = PlaybackController(AudioFormat(RATE))
-    trace = controller.trace(limit=4)
+    trace = Trace(controller, limit=4)
     turn(controller)
     assert len(trace.records) == 4
     assert trace.records[-1] == trace.events[-1]
     with pytest.raises(TraceError, match=r"first \d+ records were dropped.*limit=None"):
-        trace.replay()
+        replay(trace)
 
 
 def test_a_trace_that_was_begun_late_can_be_shown_but_not_replayed(path: Path) -> None:
     controller = PlaybackController(AudioFormat(RATE))
     controller.push(bytes(2 * FRAME))
-    trace = controller.trace()
+    trace = Trace(controller)
     controller.read(FRAME)
     controller.interrupt()
     assert trace.edges[0] == TracedEdge(
@@ -519,47 +521,60 @@ def test_a_trace_that_was_begun_late_can_be_shown_but_not_replayed(path: Path) -
     trace.save(path)
     for shown in (trace, Trace.load(path)):
         with pytest.raises(TraceError, match="was in use: begin it right after making the controller"):
-            shown.replay()
+            replay(shown)
 
 
 def test_a_handle_that_is_older_than_the_trace_is_noticed_even_if_it_is_over() -> None:
     controller = PlaybackController(AudioFormat(RATE))
     old = controller.utterance()
     controller.interrupt()
-    trace = controller.trace(limit=None)
+    trace = Trace(controller, limit=None)
+    assert trace.fresh
+    assert old.push(bytes(100)) == 0
+    assert trace.calls[0].arguments["stale"]
+    assert not trace.differences(replay(trace))
+
+
+def test_a_handle_that_was_over_before_the_trace_is_noticed() -> None:
+    controller = PlaybackController(AudioFormat(RATE))
+    old = controller.utterance()
+    old.cancel()
+    trace = Trace(controller, limit=None)
     assert trace.fresh
     old.push(bytes(100))
     with pytest.raises(TraceError, match="was in use"):
-        trace.replay()
+        replay(trace)
 
 
 def test_begin_and_stop() -> None:
     controller, trace = made()
-    with pytest.raises(RuntimeError, match="has a trace already, expected one at a time: stop it first"):
-        controller.trace()
+    other = Trace(controller)  # several may watch
+    controller.lock()
+    assert names(trace) == names(other) == ["lock"]
     trace.stop()
     trace.stop()
-    handle = controller.utterance()
-    second = controller.trace()
+    controller.unlock()
+    assert names(other) == ["lock", "unlock"]
+    other.stop()
+    second = Trace(controller)
     controller.pause()
     assert names(second) == ["pause"]
     second.stop()
-    del handle
     controller.resume()
-    assert trace.records == ()
+    assert names(trace) == ["lock"]
     assert names(second) == ["pause"]
 
 
 @pytest.mark.parametrize("limit", [0, -1, sys.maxsize + 1])
 def test_a_limit_that_keeps_nothing(limit: int) -> None:
     with pytest.raises(ValueError, match=f"limit is {limit}, expected 1 or more, or None"):
-        PlaybackController().trace(limit)
+        Trace(PlaybackController(), limit)
 
 
 @pytest.mark.parametrize("limit", [True, "10", 1.5])
 def test_a_limit_of_another_type(limit: Any) -> None:
     with pytest.raises(TypeError, match=f"limit is {limit!r}, expected a whole number or None"):
-        PlaybackController().trace(limit)
+        Trace(PlaybackController(), limit)
 
 
 def replace_line(path: Path, number: int, line: str) -> None:
@@ -578,7 +593,7 @@ def replace_line(path: Path, number: int, line: str) -> None:
         (1, '{"trace": 1}', "line 1: 'fresh' is missing, expected true or false"),
         (2, "pause", "line 2: expected JSON"),
         (2, "{}", 'line 2: expected a record with "call", "edge" or "event"'),
-        (2, '{"call": "stop"}', "line 2: there is no call 'stop', expected one of utterance, admit"),
+        (2, '{"call": "stop"}', "line 2: there is no call 'stop', expected one of utterance, push"),
         (2, '{"event": "over"}', "line 2: there is no event 'over', expected one of state_changed"),
         (2, '{"edge": 1}', "line 2: the edge is 1, expected the name"),
         (3, '{"call": "read", "position": 0}', "line 3: 'samples' is missing, expected a whole number"),
@@ -614,8 +629,12 @@ def test_files_that_are_no_traces(number: int, line: str, message: str, path: Pa
     [
         ("format", {"sample_rate": 1, "channels": 1}, "sample_rate is 1, expected"),
         ("fades", {"interrupt_seconds": -1}, "interrupt_seconds is -1, expected"),
-        ("limits", {"cushion": 0}, "the settings are incomplete"),
-        ("limits", dict.fromkeys(("cushion", "high_water", "maximum", "history", "starve"), "x"), "cushion is 'x'"),
+        ("limits", {"prebuffer": 0}, "the settings are incomplete"),
+        (
+            "limits",
+            dict.fromkeys(("prebuffer", "high_water", "maximum", "history", "input_timeout"), "x"),
+            "prebuffer is 'x'",
+        ),
     ],
 )
 def test_headers_that_can_not_be(field: str, value: object, message: str, path: Path) -> None:
@@ -633,7 +652,7 @@ def test_headers_that_can_not_be(field: str, value: object, message: str, path: 
         ('{"call": "read", "position": 0, "samples": 100000000000000000}', "expected less audio"),
         (
             '{"call": "utterance", "position": 0, "utterance": 1, "id": "a", "text": null, "interruptible": true,'
-            ' "format": {"sample_rate": 1, "channels": 1}}',
+            ' "stale": false, "format": {"sample_rate": 1, "channels": 1}}',
             "sample_rate is 1, expected a whole number from 4000",
         ),
         ('{"call": "stalled", "position": 0, "seconds": {"repr": "long"}}', "could not convert string to float"),
@@ -643,7 +662,7 @@ def test_calls_that_do_not_go_together(line: str, message: str, path: Path) -> N
     made()[1].save(path)
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(TraceError, match=message):
-        Trace.load(path).replay()
+        replay(Trace.load(path))
 
 
 def test_bytes_that_are_no_text(path: Path) -> None:
@@ -707,13 +726,13 @@ def test_the_command_tells_what_a_terminal_can_not_show(path: Path) -> None:
 
 def test_a_trace_ends_with_its_block() -> None:
     controller = PlaybackController(AudioFormat(RATE))
-    with controller.trace() as trace:
+    with Trace(controller) as trace:
         controller.pause()
     controller.resume()
     assert names(trace) == ["pause"]
-    with pytest.raises(LookupError), controller.trace():
+    with pytest.raises(LookupError), Trace(controller):
         raise LookupError
-    controller.trace().stop()  # there is none any more
+    Trace(controller).stop()  # there is none any more
 
 
 def test_a_file_is_kept_until_the_new_one_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ LOGGER: Final = logging.getLogger("playback")
 OUTPUT: Final = AudioFormat(24_000)
 """What the tracks hand out, and what they take bytes for unless told otherwise."""
 
-STARVE_SECONDS: Final = 0.2
+INPUT_TIMEOUT_SECONDS: Final = 0.2
 """How long an utterance may stay dry before it counts as ended: its producer has no other way to say so."""
 
 Callback = Callable[[], object]
@@ -60,8 +60,8 @@ class LegacyTrack(_Track):
 
     Args:
         loop: the event loop; kept for those who read it.
-        starve_seconds: an utterance that nobody ended and that stays dry so long, counts as ended; None waits for
-            :meth:`mark_synthesis_complete`.
+        input_timeout_seconds: an utterance that nobody ended and that has nothing to play for so long counts as ended;
+            None waits for :meth:`mark_synthesis_complete`.
     """
 
     kind = "audio"
@@ -70,10 +70,14 @@ class LegacyTrack(_Track):
     event_emitter: ClassVar[Any] = global_event_emitter
     """Where ``ON_SPEECH_OUT`` is told: anything with ``emit(event, data)``."""
 
-    def __init__(self, loop: AbstractEventLoop | None = None, *, starve_seconds: float | None = STARVE_SECONDS) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop | None = None, *, input_timeout_seconds: float | None = INPUT_TIMEOUT_SECONDS
+    ) -> None:
         super().__init__()
         # An hour is more than anybody pushes ahead: this code does not expect a push to fail.
-        self.controller: Final = PlaybackController(OUTPUT, starve_seconds=starve_seconds, max_buffered_seconds=3600.0)
+        self.controller: Final = PlaybackController(
+            OUTPUT, input_timeout_seconds=input_timeout_seconds, max_buffered_seconds=3600.0
+        )
         """What plays: for all that these methods don't offer."""
         self.loop = loop
 
@@ -89,7 +93,7 @@ class LegacyTrack(_Track):
         self._declared: AudioFormat | None = None
         self._manual_audio_control = False
         self._callback: Callback | None = None
-        # The one that the next push or mark belongs to: open, marked, or starved, when its mark is yet to come.
+        # The one that the next push or mark belongs to: open, marked, or timed out, when its mark is yet to come.
         self._utterance: Utterance | None = None
         # Marked ones that still play, with whom to call: the next turn's callback may be there before they are over.
         self._marked: Final[dict[Utterance, Callback | None]] = {}
@@ -171,7 +175,7 @@ class LegacyTrack(_Track):
             return
         utterance = self._utterance
         if utterance is not None and utterance.report is not None and utterance not in self._marked:
-            self._utterance = None  # it starved: its end was told before this mark came
+            self._utterance = None  # it timed out: its end was told before this mark came
             return
         if utterance is None:
             utterance = self._new_utterance()
@@ -234,7 +238,7 @@ class LegacyTrack(_Track):
         return self._utterance
 
     def _begin_turn(self) -> None:
-        """Wait no more for the mark of an utterance that has starved."""
+        """Wait no more for the mark of an utterance that has timed out."""
         if self._utterance is not None and self._utterance.report is not None:
             self._utterance = None
 

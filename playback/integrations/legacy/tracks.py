@@ -18,9 +18,9 @@ from aiortc.mediastreams import MediaStreamError
 
 from playback.audio.formats import AudioFormat
 from playback.integrations.legacy.base import (
+    INPUT_TIMEOUT_SECONDS,
     LOGGER,
     OUTPUT,
-    STARVE_SECONDS,
     EventBus,
     LegacyTrack,
     global_event_emitter,
@@ -28,7 +28,7 @@ from playback.integrations.legacy.base import (
 from playback.report import Outcome
 
 if TYPE_CHECKING:
-    from playback.background.mixer import LiveVoice
+    from playback.background.mixer import LiveSound
     from playback.sinks.sinks import Chunk
 
 __all__ = [
@@ -55,9 +55,11 @@ SINK_SECONDS: Final = 5.0
 class LegacyMixing(LegacyTrack):
     """Adds a background beneath the speech."""
 
-    def __init__(self, loop: AbstractEventLoop | None = None, *, starve_seconds: float | None = STARVE_SECONDS) -> None:
-        super().__init__(loop, starve_seconds=starve_seconds)
-        self._voices: Final[dict[AudioFormat, LiveVoice]] = {}
+    def __init__(
+        self, loop: AbstractEventLoop | None = None, *, input_timeout_seconds: float | None = INPUT_TIMEOUT_SECONDS
+    ) -> None:
+        super().__init__(loop, input_timeout_seconds=input_timeout_seconds)
+        self._voices: Final[dict[AudioFormat, LiveSound]] = {}
         self.controller.background.duck_db = 0.0  # this code sets its levels itself
 
     async def add_background_bytes(self, audio_data: bytes) -> None:
@@ -78,7 +80,7 @@ class LegacyTee(LegacyTrack):
         sinks: the first of them; the list is kept, and may be changed.
         pipeline: kept for those who read it.
         replaces_output: whether the track is silent while it has sinks, because one of them is what is heard.
-        starve_seconds: see :class:`LegacyTrack`.
+        input_timeout_seconds: see :class:`LegacyTrack`.
     """
 
     def __init__(
@@ -88,9 +90,9 @@ class LegacyTee(LegacyTrack):
         pipeline: Any = None,
         *,
         replaces_output: bool = False,
-        starve_seconds: float | None = STARVE_SECONDS,
+        input_timeout_seconds: float | None = INPUT_TIMEOUT_SECONDS,
     ) -> None:
-        super().__init__(loop, starve_seconds=starve_seconds)
+        super().__init__(loop, input_timeout_seconds=input_timeout_seconds)
         self.sinks: list[Any] = [] if sinks is None else sinks
         self.pipeline = pipeline
         # What was accepted, until the sinks, which may take their time, have it.

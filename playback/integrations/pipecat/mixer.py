@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipecat.frames.frames import MixerControlFrame, MixerEnableFrame, MixerUpdateSettingsFrame
 
-from playback.background.mixer import Voice
+from playback.background.mixer import BackgroundSound
 from playback.controller import PlaybackController
 
 LOGGER: Final = logging.getLogger("playback")
@@ -64,7 +64,7 @@ class PlaybackMixer:
         self._mixing = mixing
         self._loop = loop
         self._controller: PlaybackController | None = None
-        self._voice: Voice | None = None
+        self._voice: BackgroundSound | None = None
 
     def start(self, controller: PlaybackController) -> None:
         """Sound beneath the speech of a controller."""

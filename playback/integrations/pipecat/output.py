@@ -55,7 +55,7 @@ __all__ = ["PlaybackMixer", "PlaybackOutput", "PlaybackPauseFrame", "PlaybackRes
 
 LOGGER: Final = logging.getLogger("playback")
 
-STARVE_SECONDS: Final = 3.0
+INPUT_TIMEOUT_SECONDS: Final = 3.0
 """When speech that nobody has ended is taken to be over; the framework's own figure."""
 
 BOT_SPEAKING_SECONDS: Final = 0.2
@@ -102,7 +102,7 @@ class PlaybackOutput(FrameProcessor):
         pipeline = Pipeline([transport.input(), stt, user, llm, tts, output, assistant])
 
     Args:
-        controller: what plays; one of its own, at 48 kHz mono, unless told. One that ends speech that starves, as its
+        controller: what plays; one of its own, at 48 kHz mono, unless told. One that ends speech that times_out, as its
             own does after 3 s, forgives a synthesizer that never says the end.
         mixer: sounds beneath the speech, for the framework's mixer frames.
         pump: read the controller at the pace of playback, for an output that follows in the pipeline and plays.
@@ -125,7 +125,9 @@ class PlaybackOutput(FrameProcessor):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
-        self.controller: Final = controller or PlaybackController(AudioFormat(48_000), starve_seconds=STARVE_SECONDS)
+        self.controller: Final = controller or PlaybackController(
+            AudioFormat(48_000), input_timeout_seconds=INPUT_TIMEOUT_SECONDS
+        )
         """What plays, and what there is to read."""
         self._mixer: Final = mixer
         self._pumps: Final = pump

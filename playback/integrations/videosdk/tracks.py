@@ -10,7 +10,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from typing import Any
 
-from playback.integrations.legacy.base import STARVE_SECONDS
+from playback.integrations.legacy.base import INPUT_TIMEOUT_SECONDS
 from playback.integrations.legacy.tracks import LegacyMixing, LegacyTee
 from playback.integrations.videosdk.turns import TurnTrack
 
@@ -39,7 +39,7 @@ class CustomAudioStreamTrack(TurnTrack, CustomAudioTrack):
 
     Args:
         loop: the event loop; kept for those who read it.
-        starve_seconds: see :class:`playback.integrations.videosdk.turns.TurnTrack`.
+        input_timeout_seconds: see :class:`playback.integrations.videosdk.turns.TurnTrack`.
     """
 
     stream_error = MediaStreamError
@@ -59,9 +59,11 @@ class _Tee(LegacyTee):
         pipeline: Any = None,
         *,
         replaces_output: bool = True,
-        starve_seconds: float | None = STARVE_SECONDS,
+        input_timeout_seconds: float | None = INPUT_TIMEOUT_SECONDS,
     ) -> None:
-        super().__init__(loop, sinks, pipeline, replaces_output=replaces_output, starve_seconds=starve_seconds)
+        super().__init__(
+            loop, sinks, pipeline, replaces_output=replaces_output, input_timeout_seconds=input_timeout_seconds
+        )
         self._connect()
 
 
@@ -73,7 +75,7 @@ class TeeCustomAudioStreamTrack(_Tee, CustomAudioStreamTrack):
         sinks: the first of them: each has ``handle_audio_input(bytes)`` or is called with bytes, awaited if need be.
         pipeline: kept for those who read it.
         replaces_output: False has the track heard all the same.
-        starve_seconds: see :class:`CustomAudioStreamTrack`.
+        input_timeout_seconds: see :class:`CustomAudioStreamTrack`.
     """
 
 
@@ -85,7 +87,7 @@ class TeeMixingCustomAudioStreamTrack(_Tee, MixingCustomAudioStreamTrack):
         sinks: the first of them.
         pipeline: kept for those who read it.
         replaces_output: False has the track heard all the same.
-        starve_seconds: see :class:`CustomAudioStreamTrack`.
+        input_timeout_seconds: see :class:`CustomAudioStreamTrack`.
     """
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from playback.audio.formats import AudioFormat
 from playback.chart import State
 from playback.events import UtteranceFinished
-from playback.integrations.legacy.base import STARVE_SECONDS, Callback, LegacyTrack
+from playback.integrations.legacy.base import INPUT_TIMEOUT_SECONDS, Callback, LegacyTrack
 from playback.report import Outcome
 from playback.utterance import Utterance
 
@@ -41,16 +41,18 @@ class TurnTrack(LegacyTrack):
 
     The framework's synthesis marks where a turn begins, registers its callback, pushes, and marks where it ends: each
     such turn has the callback of its own. Realtime models mark no beginning: their one callback is called for every
-    turn, which ends where they mark it or where it stays dry for ``starve_seconds``.
+    turn, which ends where they mark it or where it stays dry for ``input_timeout_seconds``.
 
     Args:
         loop: the event loop; kept for those who read it.
-        starve_seconds: a turn whose beginning was not marked, and that stays dry so long, counts as ended; None waits
-            for :meth:`mark_synthesis_complete`.
+        input_timeout_seconds: a turn whose beginning was not marked, and that has nothing to play for so long, counts
+            as ended; None waits for :meth:`mark_synthesis_complete`.
     """
 
-    def __init__(self, loop: AbstractEventLoop | None = None, *, starve_seconds: float | None = STARVE_SECONDS) -> None:
-        super().__init__(loop, starve_seconds=starve_seconds)
+    def __init__(
+        self, loop: AbstractEventLoop | None = None, *, input_timeout_seconds: float | None = INPUT_TIMEOUT_SECONDS
+    ) -> None:
+        super().__init__(loop, input_timeout_seconds=input_timeout_seconds)
         self.interrupt_fade_duration = FADE_SECONDS
         """Set by the framework. It changes nothing: speech is gone :data:`FADE_SECONDS` after an interrupt."""
         self._turn: Turn | None = None  # the one that the next push or mark belongs to
@@ -105,7 +107,7 @@ class TurnTrack(LegacyTrack):
         return sum(utterance.played for utterance in utterances), sum(utterance.accepted for utterance in utterances)
 
     def _begin_turn(self) -> None:
-        """Wait no more for the mark of a turn that has starved."""
+        """Wait no more for the mark of a turn that has timed out."""
         if self._turn is not None and self._turn.answered:
             self._turn = None
 
@@ -144,7 +146,7 @@ class TurnTrack(LegacyTrack):
         finished = turn not in self._turn_of.values()
         if turn is self._turn and not turn.declared:
             if completed:
-                turn.answered = finished  # it has starved
+                turn.answered = finished  # it has timed out
             else:
                 self._turn = None
         due = completed and finished and (turn.complete or turn.answered)

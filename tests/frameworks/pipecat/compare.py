@@ -61,7 +61,7 @@ class Ours(PlaybackOutput):
     """Ours, with a track."""
 
     def __init__(self) -> None:
-        super().__init__(PlaybackController(AudioFormat(RATE), starve_seconds=3.0))
+        super().__init__(PlaybackController(AudioFormat(RATE), input_timeout_seconds=3.0))
         self.track = PlaybackTrack(self.controller)
 
 

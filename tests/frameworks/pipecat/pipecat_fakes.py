@@ -156,7 +156,9 @@ class Conversation:
         **options: object,
     ) -> None:
         self.output = output or PlaybackOutput(
-            PlaybackController(AudioFormat(rate), fades=fades, starve_seconds=3.0), end_silence_seconds=0.0, **options
+            PlaybackController(AudioFormat(rate), fades=fades, input_timeout_seconds=3.0),
+            end_silence_seconds=0.0,
+            **options,
         )
         self.controller: PlaybackController | None = getattr(self.output, "controller", None)
         self.llm = FakeLLM(list(answers))

@@ -48,7 +48,7 @@ class Peer:
 async def test_small_webrtc_plays_a_controller() -> None:
     connection = SmallWebRTCConnection(ice_servers=[])
     transport = SmallWebRTCTransport(connection, TransportParams(audio_in_enabled=False))
-    output = PlaybackOutput(PlaybackController(AudioFormat(48_000), starve_seconds=3.0))
+    output = PlaybackOutput(PlaybackController(AudioFormat(48_000), input_timeout_seconds=3.0))
     peer = Peer()
 
     @transport.event_handler("on_client_connected")

@@ -170,6 +170,6 @@ async def test_tones() -> None:
         tone = (await talk.read(0.4))[4_800:]
         assert np.abs(tone).max() > 1_000
         await talk.synthesized(*tts(context="next"), OutputDTMFUrgentFrame(buttons=[KeypadEntry.TWO]))
-        await until(lambda: talk.controller.background.sounds)
+        await until(lambda: talk.controller.background.is_active)
         heard = await talk.read(0.2)
         assert len(set(heard)) > 100  # both at once

@@ -238,7 +238,7 @@ async def test_a_late_chunk_is_refused() -> None:
         await talk.queue(late(talk), stale)  # of the turn that plays, and of the old one
         word = TTSTextFrame("never", text_type=TextType.WORD, context_id=talk.tts.contexts[0])
         await talk.synthesized(word, TTSStoppedFrame(context_id=talk.tts.contexts[0]))
-        await talk.read(4.0)  # nobody ends what is late of the turn that is over: it starves
+        await talk.read(4.0)  # nobody ends what is late of the turn that is over: it times_out
         assert talk.messages[-1] == "Yes."
         assert talk.controller.stats.refused_samples == 24_000
         assert talk.below.speaking == [True, False, True, False, True, False]

@@ -1,0 +1,298 @@
+"""SampleBuffer: audio, first in, first out, and where playback stands in it.
+
+What was pushed lies in three places: samples that were played and are kept for a rewind, samples in the output format
+that come next, and raw blocks that are still to be converted. Nothing here copies, joins or walks through what is
+buffered, so no cost depends on how much that is. Only :meth:`append` adds, only :meth:`read` and :meth:`fill` move on,
+only :meth:`rewind` goes back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain
+from typing import Any, Final
+
+from playback.audio.converter import Converter, check_convertible, converted_samples
+from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, Layout, bare_layout
+
+_NEVER: Final = 1 << 62
+"""A sample that no buffer reaches."""
+
+
+class SampleBuffer:
+    """Audio in the order in which it was pushed.
+
+    Args:
+        format: the output format.
+        history: how many played samples are kept for a rewind.
+    """
+
+    __slots__ = (
+        "_base",
+        "_chunk",
+        "_chunks",
+        "_converter",
+        "_farthest",
+        "_format",
+        "_history",
+        "_history_bytes",
+        "_layout",
+        "_limit",
+        "_made",
+        "_native",
+        "_offset",
+        "_past",
+        "_past_bytes",
+        "_raw",
+        "_run_in",
+        "_run_out",
+        "_stop",
+        "_width",
+        "accepted",
+        "ended",
+    )
+
+    def __init__(self, format: AudioFormat, history: int) -> None:
+        self.accepted = 0
+        """Output samples that the pushes so far amount to."""
+        self.ended = False
+        """Whether no more audio may come."""
+
+        self._format = format
+        self._width = format.frame_bytes
+        self._native = bare_layout(format)
+        self._history = history
+        self._history_bytes = history * self._width
+
+        # Audio in the output format: what was played, the chunk being played from `_offset` on, what comes next.
+        self._past: deque[bytes | memoryview] = deque()
+        self._past_bytes = 0
+        self._chunk: bytes | memoryview = b""
+        self._offset = 0
+        self._chunks: deque[bytes | memoryview] = deque()
+        self._base = 0  # samples before `_chunk`
+        self._made = 0  # samples up to the end of `_chunks`
+        self._farthest = 0  # where playback was when it was last rewound
+        self._stop = _NEVER  # see `stop_before`
+        self._limit = 0  # a plain copy has to end before this byte of `_chunk`
+
+        # Audio that is still to be converted, and how much of the current run of pushes was taken and promised.
+        self._raw: deque[tuple[Layout, bytes | memoryview]] = deque()
+        self._converter: tuple[Layout, Converter] | None = None
+        self._layout = self._native
+        self._run_in = 0
+        self._run_out = 0
+
+    @property
+    def cursor(self) -> int:
+        """Where playback stands, in samples from the start; a rewind takes it back."""
+        return self._base + self._offset // self._width
+
+    @property
+    def played(self) -> int:
+        """Samples handed out, each counted once."""
+        return max(self._farthest, self._base + self._offset // self._width)
+
+    @property
+    def unread(self) -> int:
+        """Samples that were accepted and are still to be read, after a rewind a second time."""
+        return self.accepted - self.cursor
+
+    @property
+    def over(self) -> bool:
+        """Whether no more audio may come and all of it was handed out."""
+        return self.ended and self.cursor >= self.accepted
+
+    def measure(self, block: Block) -> int:
+        """How many output samples a block would add.
+
+        Raises:
+            FormatError: its layout can't be converted.
+        """
+        if block.layout == self._native:
+            return block.samples
+        check_convertible(block.layout, self._format)
+        run_in, run_out = (self._run_in, self._run_out) if block.layout == self._layout else (0, 0)
+        rates = block.layout.sample_rate, self._format.sample_rate
+        return converted_samples(run_in + block.samples, *rates) - run_out
+
+    def append(self, block: Block, added: int) -> None:
+        """Add a block that was measured; a block of another layout than the one before begins a new run."""
+        if block.layout != self._layout:
+            self._layout, self._run_in, self._run_out = block.layout, 0, 0
+        self._run_in += block.samples
+        self._run_out += added
+        self.accepted += added
+        if block.layout == self._native and not self._raw and self._converter is None:
+            self._chunks.append(block.data)
+            self._made += added
+        else:
+            self._raw.append((block.layout, block.data))
+
+    def append_plain(self, data: bytes, samples: int) -> None:
+        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts."""
+        self._chunks.append(data)
+        self.accepted += samples
+        self._made += samples
+
+    def takes_plain(self, format: AudioFormat) -> bool:
+        """Whether :meth:`append_plain` may go on from here with bytes of this format."""
+        plain = self._layout == self._native and not self._raw and self._converter is None
+        return plain and bare_layout(format) == self._native
+
+    def end(self) -> None:
+        """Take no more audio."""
+        self.ended = True
+        self._plan()
+
+    def stop_before(self, sample: int | None) -> None:
+        """Have :meth:`fill` copy nothing that reaches this sample, where something is to be reported; None for none."""
+        self._stop = _NEVER if sample is None else sample
+        self._plan()
+
+    def available(self, samples: int) -> int:
+        """How many samples can be read now; converts no more than it takes to have as many as asked for."""
+        while self._made - self.cursor < samples and self._convert():
+            pass
+        return self._made - self.cursor
+
+    def fill(self, out: memoryview) -> bool:
+        """Copy the next bytes, if they are there and reach neither the end nor what :meth:`stop_before` names.
+
+        Returns:
+            Whether it copied; False changes nothing that a read can notice.
+        """
+        start = self._offset
+        if start == len(self._chunk):
+            if not self._advance():
+                return False
+            start = 0
+        stop = start + len(out)
+        if stop >= self._limit:
+            return self._fill_across(out)
+        # Mostly a chunk is a frame, and needs no view; a slice without one would be a copy.
+        out[:] = self._chunk if stop - start == len(self._chunk) else memoryview(self._chunk)[start:stop]
+        self._offset = stop
+        return True
+
+    def _fill_across(self, out: memoryview) -> bool:
+        """The same where a chunk ends within what is wanted."""
+        samples = len(out) // self._width
+        if self.cursor + samples >= self._next_stop() or self.available(samples) < samples:
+            return False
+        self.read(out)
+        return True
+
+    def read(self, out: memoryview) -> None:
+        """Copy the next bytes; as many must be :meth:`available`."""
+        done = 0
+        while done < len(out):
+            if self._offset == len(self._chunk):
+                self._advance()
+            piece = memoryview(self._chunk)[self._offset : self._offset + len(out) - done]
+            out[done : done + len(piece)] = piece
+            self._offset += len(piece)
+            done += len(piece)
+
+    def peek(self, samples: int) -> bytes:
+        """The bytes of the next samples, as many as there are, without moving on."""
+        left = min(samples, self.available(samples)) * self._width
+        pieces = []
+        for chunk in chain([memoryview(self._chunk)[self._offset :]], self._chunks):
+            if left <= 0:
+                break
+            pieces.append(memoryview(chunk)[:left])
+            left -= len(chunk)
+        return b"".join(pieces)
+
+    def rewind(self, samples: int) -> int:
+        """Go back by so many samples, as far as the history goes.
+
+        Returns:
+            By how many samples it went back.
+        """
+        samples = min(samples, self._history, (self._offset + self._past_bytes) // self._width)
+        self._farthest = self.played
+        left = samples * self._width
+        while left > self._offset:
+            left -= self._offset
+            self._chunks.appendleft(self._chunk)
+            self._chunk = self._past.pop()
+            self._past_bytes -= len(self._chunk)
+            self._base -= len(self._chunk) // self._width
+            self._offset = len(self._chunk)
+        self._offset -= left
+        self._plan()
+        return samples
+
+    def release(self) -> tuple[deque[Any], ...]:
+        """Drop all audio.
+
+        Returns:
+            What held it, so that the caller can free it a little at a time.
+        """
+        held = self._past, self._chunks, self._raw
+        self._farthest = self.played
+        self._past, self._chunks, self._raw = deque(), deque(), deque()
+        self._chunk, self._offset, self._base, self._converter = b"", 0, 0, None
+        self._limit = self._past_bytes = self._made = 0
+        return held
+
+    def _advance(self) -> bool:
+        """Go on to the next chunk; False if there is none."""
+        while not self._chunks:
+            if not self._convert():
+                return False
+        size = len(self._chunk)
+        self._base += size // self._width
+        self._past.append(self._chunk)
+        self._past_bytes += size
+        while self._past and self._past_bytes - len(self._past[0]) >= self._history_bytes:
+            self._past_bytes -= len(self._past.popleft())
+        self._chunk = self._chunks.popleft()
+        self._offset = 0
+        self._plan()
+        return True
+
+    def _plan(self) -> None:
+        """Find the byte of the current chunk before which a plain copy has to end."""
+        limit = len(self._chunk) + 1
+        if self.ended or self._stop != _NEVER:
+            limit = min(limit, (self._next_stop() - self._base) * self._width)
+        self._limit = limit
+
+    def _next_stop(self) -> int:
+        """Where there is something to report, in samples from the start."""
+        return min(self.accepted if self.ended else self.accepted + 1, self._stop)
+
+    def _convert(self) -> bool:
+        """Convert one more block of what waits; False if there is nothing to do."""
+        layout = self._raw[0][0] if self._raw else None
+        if self._converter is not None and (layout != self._converter[0] if layout else self.ended):
+            data: bytes | memoryview = self._converter[1].flush()
+            self._converter = None
+        elif layout is None:
+            return False
+        elif layout == self._native:
+            data = self._raw.popleft()[1]
+        else:
+            if self._converter is None:
+                self._converter = layout, Converter(layout, self._format)
+            data = self._converter[1].convert(self._next_raw(layout))
+        if data:
+            self._chunks.append(data)
+            self._made += len(data) // self._width
+        return True
+
+    def _next_raw(self, layout: Layout) -> bytes | memoryview:
+        """At most :data:`BLOCK_SECONDS` of what waits in one layout."""
+        room = max(1, int(BLOCK_SECONDS * layout.sample_rate)) * layout.frame_bytes
+        pieces: list[bytes | memoryview] = []
+        while room and self._raw and self._raw[0][0] == layout:
+            data = self._raw.popleft()[1]
+            if len(data) > room:
+                self._raw.appendleft((layout, memoryview(data)[room:]))
+                data = memoryview(data)[:room]
+            pieces.append(data)
+            room -= len(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)

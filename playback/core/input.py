@@ -1,0 +1,299 @@
+"""Input: what producers do to a playout. It owns every utterance, and is what a handle calls.
+
+A push is parsed once, then it is taken whole or refused whole. Which it is depends on the leaf and on whether the
+utterance has ended; whether it is an edge depends on the leaf alone. A push that changes nothing but what is buffered
+goes the short way of :class:`~playback.core.fast_paths.FastPaths`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from playback.audio.clip import Mark
+from playback.audio.converter import converted_samples
+from playback.audio.formats import AudioFormat, Block, parse
+from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES, SOUNDS
+from playback.core.limits import BufferFull
+from playback.core.observer import Observers, observed
+from playback.core.transitions import Transitions
+from playback.events import AudioRefused, ErrorRaised, Refusal
+from playback.report import Outcome
+from playback.utterance import Utterance
+
+
+class InputTap(Protocol):
+    """What may want to see each block that is accepted: sinks that hear audio as it is pushed."""
+
+    def take(self, utterance: Utterance, block: Block, at: int) -> None:
+        """See a block that begins at this sample of its utterance, at the output rate."""
+
+
+class Input:
+    """What producers do.
+
+    Args:
+        transitions: the playout's chart, queue and playhead.
+    """
+
+    def __init__(self, transitions: Transitions) -> None:
+        self.observers: Final[Observers] = transitions.observers
+        """Who watches."""
+        self.format: Final[AudioFormat] = transitions.format
+        """What is handed out."""
+        self.history: Final = transitions.limits.history
+        """How many played samples of the head are kept for a rewind."""
+        self.lock_generation = object()
+        """Replaced by each lock: a write that began in an older generation is refused."""
+        self.tap: InputTap | None = None
+        """What sees each block that is accepted."""
+        self._transitions: Final = transitions
+        self._queue: Final = transitions.queue
+        self._fast: Final = transitions.fast
+        self._width: Final = transitions.format.frame_bytes
+        # Samples that may be pushed before anybody has to count again: set by each push that looks at everything, and
+        # never too many afterwards, for reading only makes more room.
+        self._room = 0
+
+    @property
+    def generation(self) -> object:
+        """Replaced by each interrupt."""
+        return self._transitions.generation
+
+    def overtook(self, utterance: Utterance) -> bool:
+        """Whether an interrupt came before the first use of an utterance; safe to ask from any thread."""
+        return not utterance._used and utterance._generation is not self._transitions.generation
+
+    def partial_of(self, utterance: Utterance) -> bytes:
+        """The bytes of a sample that the last push of an utterance has left incomplete."""
+        return utterance._partial
+
+    def admit(self, utterance: Utterance) -> None:
+        """Know of an utterance from its first use on; one that an interrupt has overtaken is finished."""
+        if not utterance._used:
+            self.first_use(utterance, stale=self.overtook(utterance))
+
+    @observed("utterance")
+    def first_use(self, utterance: Utterance, stale: bool) -> None:
+        """Know of an utterance.
+
+        Args:
+            utterance: which one.
+            stale: whether an interrupt came since it was made.
+        """
+        utterance._used = True
+        transitions = self._transitions
+        if transitions.session.leaf == CLOSED:
+            transitions.finish(utterance, Outcome.CLOSED)
+        elif stale:
+            transitions.finish(utterance, Outcome.INTERRUPTED)
+        else:
+            transitions.unqueued[utterance] = None
+        transitions.emitter.flush()
+
+    def push(self, utterance: Utterance, audio: Any) -> int:
+        """See :meth:`Utterance.push`."""
+        if self._fast.push is utterance and type(audio) is bytes:
+            samples, extra = divmod(len(audio), self._width)
+            if not extra and samples <= self._room:
+                utterance._clip.buffer.append_plain(audio, samples)
+                self._queue.accepted += samples
+                self._room -= samples
+                return samples
+        return self.push_block(utterance, parse(audio, utterance.format, utterance._partial))
+
+    def push_block(self, utterance: Utterance, block: Block) -> int:
+        """Take a block that was parsed already, or turn it away."""
+        self.admit(utterance)
+        return self._push_block(utterance, block)
+
+    @observed("push")
+    def _push_block(self, utterance: Utterance, block: Block) -> int:
+        if not self._may_push(utterance):
+            return self.refuse_block(utterance, block)
+        if not block.samples:
+            self._keep_partial(utterance, block)
+            self._fast.refresh()
+            return 0
+        transitions, queue, buffer = self._transitions, self._queue, utterance._clip.buffer
+        samples = buffer.measure(block)
+        self._room = transitions.limits.maximum - queue.buffered
+        if samples > self._room:
+            raise BufferFull(
+                f"{queue.buffered} samples are buffered and {samples} were pushed,"
+                f" expected at most {transitions.limits.maximum} together"
+            )
+        before = transitions.session.leaf
+        self._room -= samples
+        queue.accepted += samples
+        buffer.append(block, samples)
+        self._keep_partial(utterance, block)
+        transitions.enqueue(utterance)
+        queue.clean()
+        if self.tap is not None:
+            self.tap.take(utterance, block, buffer.accepted - samples)
+        transitions.fire("push")
+        self._fast.pushed(utterance, before)
+        if before in FLOWS:
+            self._fast.refresh()
+            transitions.emitter.flush()
+        else:
+            transitions.complete(before)
+        return samples
+
+    def push_from_thread(self, utterance: Utterance, block: Block) -> None:
+        """The same for a producer that no exception reaches: what does not fit is refused, so it can't go unseen."""
+        self.admit(utterance)
+        self._push_from_thread(utterance, block)
+
+    @observed("push_from_thread")
+    def _push_from_thread(self, utterance: Utterance, block: Block) -> None:
+        try:
+            self._push_block(utterance, block)
+        except BufferFull as error:
+            self.refuse(utterance, self._samples_of(block), "full")
+            self.report_error(error, "a push from another thread")
+
+    async def write(self, utterance: Utterance, audio: Any, lock_generation: object) -> int:
+        """See :meth:`Utterance.write`; it began in this generation of locks."""
+        self.admit(utterance)
+        queue, transitions = self._queue, self._transitions
+        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial))
+        while (
+            lock_generation is self.lock_generation
+            and self._may_push(utterance)
+            and not queue.has_room(utterance, samples, transitions.read_size)
+        ):
+            queue.writers.append(utterance)
+            self._fast.refresh()
+            try:
+                await utterance.room.wait()
+            finally:
+                queue.writers.remove(utterance)
+                self._fast.refresh()
+        if lock_generation is not self.lock_generation:
+            return self.refuse_block(utterance, parse(audio, utterance.format, utterance._partial))
+        return self.push(utterance, audio)
+
+    def mark(self, utterance: Utterance, mark: Mark) -> bool:
+        """See :meth:`Utterance.mark`."""
+        self.admit(utterance)
+        return self._mark(utterance, mark)
+
+    @observed("mark")
+    def _mark(self, utterance: Utterance, mark: Mark) -> bool:
+        if utterance.report is not None:
+            return False
+        if utterance._clip.add_mark(mark):
+            self._transitions.playhead.emit_mark(utterance, mark)
+            self._transitions.emitter.flush()
+        return True
+
+    def end(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.end`."""
+        self.admit(utterance)
+        # What a write is still waiting to add will be refused, so something will be missing.
+        return self.end_input(utterance, cut_short=utterance in self._queue.writers)
+
+    @observed("end")
+    def end_input(self, utterance: Utterance, cut_short: bool) -> bool:
+        """Let an utterance take no more audio.
+
+        Args:
+            utterance: which one.
+            cut_short: whether something of it is missing.
+
+        Returns:
+            False if it had ended before.
+        """
+        if utterance.ended:
+            return False
+        transitions = self._transitions
+        before = transitions.session.leaf
+        transitions.end_input(utterance, cut_short=cut_short)
+        transitions.enqueue(utterance)
+        transitions.fire("end")
+        transitions.complete(before)
+        return True
+
+    def cancel(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.cancel`."""
+        self.admit(utterance)
+        return self._cancel(utterance)
+
+    @observed("cancel")
+    def _cancel(self, utterance: Utterance) -> bool:
+        if utterance.report is not None:
+            return False
+        transitions = self._transitions
+        before = transitions.session.leaf
+        if utterance is self._queue.head:
+            transitions.playhead.interrupt(utterance if before in SOUNDS else None, before in PAUSED)
+        transitions.finish(utterance, Outcome.INTERRUPTED)
+        transitions.complete(before)
+        return True
+
+    def refuse(self, utterance: Utterance | None, samples: int, reason: Refusal = "locked") -> None:
+        """Turn audio away, count it and report it; the reason is found out unless it lies outside."""
+        transitions = self._transitions
+        leaf = transitions.session.leaf
+        transitions.stats.refusals += 1
+        transitions.stats.refused_samples += samples
+        if utterance is not None:
+            utterance._refused += samples
+            utterance._clip.cut_short = True
+            if utterance.report is not None:
+                reason = "interrupted" if utterance.report.outcome is Outcome.INTERRUPTED else "ended"
+            elif utterance.ended and leaf not in REFUSES:
+                reason = "ended"
+        if leaf == CLOSED:
+            reason = "closed"
+        if leaf in REFUSES:
+            transitions.fire("push", utterance=utterance, samples=samples, reason=reason)
+        else:
+            transitions.emitter.emit(AudioRefused(transitions.playhead.position, utterance, samples, reason))
+        transitions.emitter.flush()
+
+    @observed("refuse")
+    def refuse_block(self, utterance: Utterance | None, block: Block) -> int:
+        """Turn a block away; an empty one is not reported."""
+        # If more may come, it goes on where this one breaks off, maybe in the middle of a sample.
+        if utterance is not None and not utterance.ended:
+            self._keep_partial(utterance, block)
+            self._fast.refresh()
+        if block.samples:
+            self.refuse(utterance, self._samples_of(block))
+        return 0
+
+    def lock(self) -> bool:
+        """End what waits for audio that can no longer come, and fire the lock.
+
+        Returns:
+            False if the input refuses already.
+        """
+        transitions = self._transitions
+        if transitions.session.leaf in REFUSES:
+            return False
+        for utterance in self._queue.utterances:
+            if not utterance.ended:
+                transitions.end_input(utterance, cut_short=True)
+        self.lock_generation = object()
+        for utterance in list(self._queue.writers):
+            utterance.room.open()
+        return transitions.fire("lock")
+
+    def report_error(self, error: BaseException, source: str) -> None:
+        """Emit what was raised where nobody can catch it."""
+        self._transitions.emitter.emit(ErrorRaised(self._transitions.playhead.position, error, source))
+        self._transitions.emitter.flush()
+
+    def _may_push(self, utterance: Utterance) -> bool:
+        return not utterance.ended and self._transitions.session.leaf not in REFUSES
+
+    def _samples_of(self, block: Block) -> int:
+        """What a block would be at the output rate."""
+        return converted_samples(block.samples, block.layout.sample_rate, self.format.sample_rate)
+
+    def _keep_partial(self, utterance: Utterance, block: Block) -> None:
+        """Keep the bytes of a sample that has only begun, for the push that completes it."""
+        self._transitions.stats.partial_bytes += block.dropped
+        utterance._partial = block.partial

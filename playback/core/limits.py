@@ -1,0 +1,80 @@
+"""Limits, and the counters of what went on; :class:`BufferFull` is what a producer gets that ignores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from playback._checks import check_seconds
+from playback.audio.formats import AudioFormat
+
+
+class BufferFull(Exception):  # noqa: N818 - the name says what is the matter, as in queue.Full
+    """A push would exceed the most that may be buffered; nothing of it was taken."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """What went on so far; samples are at the output rate."""
+
+    underruns: int = 0
+    """How often an open utterance ran out of audio."""
+    underrun_samples: int = 0
+    """Silence that was read because of that."""
+    refusals: int = 0
+    """Pushes that were turned away."""
+    refused_samples: int = 0
+    """The audio in them."""
+    partial_bytes: int = 0
+    """Bytes of samples that were never completed."""
+    stalls: int = 0
+    """How often the reader came late and skipped ahead."""
+    stalled_seconds: float = 0.0
+    """By how much in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is buffered, in samples at the output rate."""
+
+    prebuffer: int
+    high_water: int
+    maximum: int
+    history: int
+    input_timeout: int | None
+
+    @classmethod
+    def of_seconds(
+        cls,
+        format: AudioFormat,
+        prebuffer_seconds: float,
+        high_water_seconds: float,
+        max_buffered_seconds: float,
+        history_seconds: float,
+        input_timeout_seconds: float | None,
+    ) -> Limits:
+        """The limits that a controller was given.
+
+        Raises:
+            TypeError: a time that is no number.
+            ValueError: a time that is negative or not finite, or not prebuffer ≤ high water ≤ maximum.
+        """
+        for name, value in (
+            ("prebuffer_seconds", prebuffer_seconds),
+            ("high_water_seconds", high_water_seconds),
+            ("max_buffered_seconds", max_buffered_seconds),
+            ("history_seconds", history_seconds),
+            ("input_timeout_seconds", 0.0 if input_timeout_seconds is None else input_timeout_seconds),
+        ):
+            check_seconds(name, value)
+        if not prebuffer_seconds <= high_water_seconds <= max_buffered_seconds:
+            raise ValueError(
+                "expected prebuffer_seconds ≤ high_water_seconds ≤ max_buffered_seconds,"
+                f" got {prebuffer_seconds!r}, {high_water_seconds!r}, {max_buffered_seconds!r}"
+            )
+        return cls(
+            prebuffer=format.samples(prebuffer_seconds),
+            high_water=format.samples(high_water_seconds),
+            maximum=format.samples(max_buffered_seconds),
+            history=format.samples(history_seconds),
+            input_timeout=None if input_timeout_seconds is None else max(1, format.samples(input_timeout_seconds)),
+        )

@@ -1,0 +1,136 @@
+"""Observers: whoever watches a playout from outside, such as a trace or the demo's picture of the chart.
+
+Several may watch one playout. Nothing is spent on them while there is none: a call looks at an empty tuple, and the
+fast paths stay open. While there is one, the fast paths are closed, so that every push and every read is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+
+from playback.events import Event
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Observer(Protocol):
+    """What watches a playout. Its methods are called in the middle of a step, so they must not call the controller."""
+
+    def called(self, position: int, name: str, arguments: dict[str, Any]) -> None:
+        """A call came from outside: from the application, a reader or a listener.
+
+        Args:
+            position: samples read so far.
+            name: what was called.
+            arguments: what the call was given, by name.
+        """
+
+    def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
+        """An edge of the chart was taken, also one that stays in its leaf.
+
+        Args:
+            position: when, in samples read.
+            source: the leaf before.
+            event: the chart's event.
+            target: the leaf after.
+            outputs: the names of the events that the edge emits.
+        """
+
+    def event(self, event: Event) -> None:
+        """An event is about to be delivered to the listeners."""
+
+
+class _Clock(Protocol):
+    position: int
+
+
+class Observers:
+    """All observers of one playout.
+
+    Args:
+        clock: what has the position, in samples read.
+        changed: called when somebody begins or ceases to watch.
+    """
+
+    __slots__ = ("_changed", "_clock", "all", "inside")
+
+    def __init__(self, clock: _Clock, changed: Callable[[], None]) -> None:
+        self.all: tuple[Observer, ...] = ()
+        """Who watches."""
+        self.inside = False
+        """Whether a call is under way that has emitted nothing yet: what is called now, the playout calls itself."""
+        self._clock: Final = clock
+        self._changed: Final = changed
+
+    def add(self, observer: Observer) -> Callable[[], None]:
+        """Let an observer watch from now on.
+
+        Returns:
+            What ends it; calling it again does nothing.
+        """
+        self.all += (observer,)
+        self._changed()
+
+        def remove() -> None:
+            self.all = tuple(other for other in self.all if other is not observer)
+            self._changed()
+
+        return remove
+
+    def called(self, name: str, arguments: dict[str, Any]) -> None:
+        """Report a call from outside."""
+        for observer in self.all:
+            observer.called(self._clock.position, name, arguments)
+
+    def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
+        """Report an edge."""
+        for observer in self.all:
+            observer.edge(position, source, event, target, outputs)
+
+    def event(self, event: Event) -> None:
+        """Report an event that is about to be delivered: from here on, whatever is called, listeners call."""
+        self.inside = False
+        for observer in self.all:
+            observer.event(event)
+
+
+class Observed(Protocol):
+    """What has methods that observers are notified of."""
+
+    @property
+    def observers(self) -> Observers:
+        """Who watches."""
+
+
+O = TypeVar("O", bound=Observed)  # noqa: E741 - beside P and R
+
+
+def observed(name: str) -> Callable[[Callable[Concatenate[O, P], R]], Callable[Concatenate[O, P], R]]:
+    """Report a method's calls to the observers, but not those that the playout itself makes within another call.
+
+    Args:
+        name: how the call is named in a trace.
+    """
+
+    def decorate(method: Callable[Concatenate[O, P], R]) -> Callable[Concatenate[O, P], R]:
+        parameters = list(signature(method).parameters)[1:]
+
+        @wraps(method)
+        def call(self: O, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            observers = self.observers
+            if not observers.all or observers.inside:
+                return method(self, *args, **kwargs)
+            observers.called(name, {**dict(zip(parameters, args, strict=False)), **kwargs})
+            observers.inside = True
+            try:
+                return method(self, *args, **kwargs)
+            finally:
+                observers.inside = False
+
+        return call
+
+    return decorate
