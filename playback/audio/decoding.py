@@ -1,25 +1,24 @@
 """Decoding media from bytes: files, uploads, streams.
 
 Everything is read through one :class:`Reader`. What it begins with decides how it goes on: WAV, MPEG audio and ADTS are
-taken apart here; all other containers are opened by FFmpeg, through one guarded function. Files that are joined are
-decoded one after the other, each by a decoder of its own.
+taken apart here; all other containers are left to FFmpeg. Files that are joined are decoded one after the other, each
+by a decoder of its own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
-from functools import cache
 from io import BytesIO
 from os import PathLike
-from typing import Any, BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
-import av
-
-from playback.audio.blocks import FAULTS, Damage, cut, pieces
+from playback.audio.blocks import Damage
 from playback.audio.containers import Kind, recognize, tag_bytes
-from playback.audio.formats import AudioFormat, Block, FormatError, parse
+from playback.audio.ffmpeg import Readable, demux
+from playback.audio.formats import Block, FormatError
 from playback.audio.frames import decode_frames
+from playback.audio.ogg import OggFile
 from playback.audio.reader import Beginning, Part, Reader
 from playback.audio.wav import WAV_BEGINNING, read_header, read_samples
 
@@ -28,57 +27,6 @@ WHOLE_BYTES: Final = 64 * 2**20
 
 _MP4_HEAD: Final = 2**16
 """Within so many bytes the index of an MP4 file has to begin, or it does not come first."""
-
-_ANY: Final = AudioFormat(48_000)
-"""For frames, which have a format of their own."""
-
-_DEMUXERS: Final = {
-    Kind.WAV: "wav",
-    Kind.AIFF: "aiff",
-    Kind.FLAC: "flac",
-    Kind.OGG: "ogg",
-    Kind.MP3: "mp3",
-    Kind.ADTS: "aac",
-    Kind.MATROSKA: "matroska",
-    Kind.MP4: "mov",
-    Kind.CAF: "caf",
-    Kind.AU: "au",
-    Kind.AMR: "amr",
-    Kind.WAVPACK: "wv",
-    Kind.TTA: "tta",
-}
-"""FFmpeg's names. Only these are ever opened: FFmpeg also knows formats that are lists of other files and addresses."""
-
-_CODECS: Final = frozenset(
-    (
-        *(
-            "aac",
-            "aac_fixed",
-            "ac3",
-            "ac3_fixed",
-            "adpcm_ima_qt",
-            "adpcm_ima_wav",
-            "adpcm_ms",
-            "alac",
-            "amrnb",
-            "amrwb",
-        ),
-        *("eac3", "flac", "g722", "gsm", "gsm_ms", "libopencore_amrnb", "libopencore_amrwb", "libopus", "libspeex"),
-        *("libvorbis", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "opus", "speex", "tta", "vorbis"),
-        *("wavpack", "pcm_alaw", "pcm_mulaw", "pcm_s8", "pcm_u8", "pcm_f32be", "pcm_f32le", "pcm_f64be", "pcm_f64le"),
-        *(f"pcm_s{bits}{order}" for bits in (16, 24, 32, 64) for order in ("be", "le")),
-    )
-)
-"""FFmpeg's names of the decoders that are ever used: no pictures, for example."""
-
-_OPTIONS: Final = {
-    "codec_whitelist": ",".join(sorted(_CODECS)),
-    "protocol_whitelist": "none",
-    "max_streams": "64",
-    # How much is read before the first packet, in µs and bytes. A header says what has to be known.
-    "analyzeduration": "1",
-    "probesize": "4096",
-}
 
 _BEGINNINGS: Final = {
     Kind.WAV: WAV_BEGINNING,
@@ -90,30 +38,12 @@ _BEGINNINGS: Final = {
     ),
     Kind.AMR: Beginning(re.compile(rb"#!AMR(-WB)?\n"), b"#!AMR", 9),
     Kind.CAF: Beginning(re.compile(rb"caff\x00\x01\x00\x00"), b"caff", 8),
-    # The first page of a stream (RFC 3533, 6): of several streams side by side, all first pages come before any other.
-    Kind.OGG: Beginning(
-        re.compile(rb"OggS\x00[\x02\x06]\x00{8}.{4}\x00{4}", re.DOTALL),
-        b"OggS\0",
-        22,
-        re.compile(rb"OggS\x00[\x00\x01\x04\x05]"),
-    ),
 }
 """How a file begins that is joined to another one of the same kind."""
-
-_MOST_FAILURES: Final = 16
-"""After so many errors of a demuxer in a row, no more is to be had from it."""
 
 _QUOTED: Final = 200
 _LOOK: Final = 16_384
 """Enough to recognize anything: a frame of ADTS has at most 8,191 bytes."""
-
-
-class Readable(Protocol):
-    """What FFmpeg reads from."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
-
 
 Source = str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
@@ -166,7 +96,7 @@ def decode_stream(
     kind = _recognize(reader, name)
     is_empty = True
     while reader.peek(1):
-        part = Part(reader, _BEGINNINGS.get(kind))
+        part = OggFile(reader, damage) if kind is Kind.OGG else Part(reader, _BEGINNINGS.get(kind))
         try:
             for block in _decode_part(part, kind, damage, file):
                 is_empty = False
@@ -213,7 +143,7 @@ def _recognize(reader: Reader, name: str) -> Kind:
     return kind
 
 
-def _decode_part(part: Part, kind: Kind, damage: Damage, file: BinaryIO | None) -> Iterator[Block]:
+def _decode_part(part: Part | OggFile, kind: Kind, damage: Damage, file: BinaryIO | None) -> Iterator[Block]:
     reader = Reader(part.read)
     if kind in (Kind.MP3, Kind.ADTS):
         return decode_frames(reader, kind, damage)
@@ -221,11 +151,15 @@ def _decode_part(part: Part, kind: Kind, damage: Damage, file: BinaryIO | None) 
         header = read_header(reader)
         if header.format is not None:
             return read_samples(reader, header, damage)
+    if kind not in (Kind.MP4, Kind.WAVPACK):
+        return demux(_Unseekable(reader), kind, damage)
+    if file is not None:
+        file.seek(0)
+        return demux(file, kind, damage)
     if kind is Kind.MP4:
-        return _demux(file or _indexed(reader), kind, damage)
-    if kind is Kind.WAVPACK:  # a tag at its end is taken for a damaged block where FFmpeg can't go back
-        return _demux(file or _whole(reader, "it is WavPack"), kind, damage)
-    return _demux(_Unseekable(reader), kind, damage)
+        return demux(_indexed(reader), kind, damage)
+    # A tag at its end is taken for a damaged block where FFmpeg can't go back.
+    return demux(_whole(reader, "it is WavPack"), kind, damage)
 
 
 class _Unseekable:
@@ -259,111 +193,3 @@ def _whole(reader: Reader, reason: str) -> BinaryIO:
     if len(data) > WHOLE_BYTES:
         raise FormatError(f"it has more than {WHOLE_BYTES} bytes and can't be decoded as it arrives: {reason}")
     return BytesIO(data)
-
-
-# FFmpeg
-
-
-def open_container(file: Readable, kind: Kind) -> Any:
-    """Open a file of a kind that was recognized, and nothing else.
-
-    FFmpeg does not guess the format, so no playlist, session description or list of files is ever parsed; nothing but
-    the given object is opened, and only decoders of audio are used.
-
-    Args:
-        file: what it reads from.
-        kind: a container.
-
-    Returns:
-        PyAV's container; the caller closes it.
-
-    Raises:
-        FormatError: it can't be opened, or has no audio.
-    """
-    demuxer = _DEMUXERS[kind]
-    options = {**_OPTIONS, "format_whitelist": demuxer}
-    try:
-        container = av.open(
-            file,
-            "r",
-            format=demuxer,
-            container_options=options,
-            io_open=_refuse,
-            **_lenient(),
-        )
-    except FAULTS as error:
-        raise FormatError(f"the {kind.value} file can't be opened: {_reason(error)}") from error
-    names = [stream.codec_context.name for stream in container.streams.audio]
-    if not names or names[0] not in _CODECS:
-        container.close()
-        found = f"audio of codec {names[0]}" if names else "no audio stream"
-        raise FormatError(f"the {kind.value} file has {found}, expected audio of a codec that is known")
-    return container
-
-
-def _refuse(*_: object) -> object:
-    raise PermissionError("a file of audio can't open others")
-
-
-@cache
-def _lenient() -> dict[str, Any]:
-    """How to ask PyAV to take titles and names that are not UTF-8; from PyAV 19 on it does so by itself."""
-    lenient: dict[str, Any] = {"metadata_errors": "replace"}
-    silence = BytesIO(b"RIFF\x26\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\2\0\0\0\0\0")
-    try:
-        av.open(silence, "r", format="wav", **lenient).close()
-    except TypeError:
-        return {}
-    return lenient
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _demux(file: Readable, kind: Kind, damage: Damage) -> Iterator[Block]:
-    with open_container(file, kind) as container:
-        stream = container.streams.audio[0]
-        stream.codec_context.thread_count = 1  # it is decoded far faster than it plays
-        last: Block | None = None
-        beyond = 0
-        for packet in _packets(container, stream, damage):
-            try:
-                decoded = [(frame, parse(frame, _ANY)) for frame in packet.decode()]
-            except FAULTS as error:
-                damage.add(error)
-                continue
-            for frame, block in decoded:
-                if kind is not Kind.MP4:  # the others' demuxers have FFmpeg remove what is beyond the end
-                    yield from pieces(block)
-                    continue
-                if last is not None:
-                    yield from pieces(last)
-                last, beyond = block, _samples_beyond(frame, packet, stream)
-        if last is not None:
-            yield from pieces(cut(last, 0, last.samples - beyond))
-
-
-def _packets(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
-    """The packets of a stream, and one without data at the end; what the demuxer can't read is skipped."""
-    failures = 0
-    while failures < _MOST_FAILURES:
-        try:
-            for packet in container.demux(stream):
-                failures = 0
-                yield packet
-        except FAULTS as error:
-            damage.add(error)
-            failures += 1
-        else:
-            return
-
-
-def _samples_beyond(frame: Any, packet: Any, stream: Any) -> int:
-    """How many samples of an MP4 file's last frame are beyond its end, by the packet's duration and the edit list's."""
-    if frame.pts is None or packet.pts is None:
-        return 0
-    ends = [packet.pts + packet.duration if packet.duration else None, stream.duration]
-    stop = frame.pts * stream.time_base * frame.sample_rate + frame.samples
-    beyond = [round(stop - end * stream.time_base * frame.sample_rate) for end in ends if end is not None]
-    return max((samples for samples in beyond if 0 < samples < frame.samples), default=0)

@@ -23,7 +23,6 @@ _DECODER_DELAY: Final = 528 + 1
 """Samples by which a decoder of layer III is late (LAME's technical FAQ, "decoder delay"); LAME's figure of the padding
 assumes the same."""
 
-_SEARCH: Final = 32_768
 _ID3V1: Final = 128
 _APE_HEADER: Final = 32
 
@@ -94,8 +93,7 @@ def _frames(reader: Reader, read: Callable[[bytes], Frame | None], damage: Damag
         if alike is not None:
             damage.add(FormatError("a frame does not begin where the one before ends"))
             alike = None
-        found = reader.peek_some(_SEARCH).find(b"\xff", 1)
-        reader.skip(found if found > 0 else _SEARCH)
+        reader.search(b"\xff")
 
 
 def _is_confirmed(reader: Reader, frame: Frame, read: Callable[[bytes], Frame | None]) -> bool:
@@ -105,13 +103,13 @@ def _is_confirmed(reader: Reader, frame: Frame, read: Callable[[bytes], Frame | 
 
 
 def _foreign(head: bytes) -> int:
-    """The length of a tag that begins here, 0 if there is none."""
+    """The length of a tag, or of padding, that begins here; 0 if there is none."""
     if head.startswith(b"TAG"):
         return _ID3V1
     if head.startswith(b"APETAGEX") and len(head) >= _APE_HEADER:
         size = int.from_bytes(head[12:16], "little")
         return _APE_HEADER + size if head[23] & 0x20 else _APE_HEADER  # the flag: it is the tag's header
-    return tag_bytes(head)
+    return tag_bytes(head) or len(head) - len(head.lstrip(b"\0"))
 
 
 def _read_info(frame: Frame, data: bytes) -> _Info | None:

@@ -48,6 +48,12 @@ class Reader:
         while size > 0 and (passed := len(self.read(min(size, _STEP)))):
             size -= passed
 
+    def search(self, first: bytes) -> None:
+        """Move on by at least one byte, up to the next byte of this value among those that are there."""
+        data = self.peek_some(_STEP)
+        found = data.find(first, 1)
+        self.skip(found if found > 0 else len(data))
+
     def _fill(self, size: int) -> None:
         while len(self._buffer) < size and not self._at_end:
             data = self._read(max(_STEP, size - len(self._buffer)))
@@ -67,8 +73,6 @@ class Beginning(NamedTuple):
     """The fixed bytes with which the pattern begins."""
     width: int
     """The most bytes that the pattern matches."""
-    after: re.Pattern[bytes] | None = None
-    """What has to have come before, or the pattern belongs to the file that has just begun."""
 
 
 class Part:
@@ -83,7 +87,6 @@ class Part:
     def __init__(self, reader: Reader, beginning: Beginning | None, *, is_inside: bool = False) -> None:
         self._reader: Final = reader
         self._beginning: Final = beginning
-        self._is_armed = beginning is None or beginning.after is None
         self._start = 0 if is_inside else 1  # a file's own beginning does not end it
 
     def read(self, size: int = _STEP) -> bytes:
@@ -106,12 +109,9 @@ class Part:
         """
         data = self._reader.peek_some(size + beginning.width)
         while True:
-            start = self._start
-            if not self._is_armed and beginning.after is not None and (found := beginning.after.search(data)):
-                self._is_armed, start = True, found.start()
-            if self._is_armed and (match := beginning.pattern.search(data, start)):
+            if match := beginning.pattern.search(data, self._start):
                 return min(size, match.start())
-            whole = len(data) - _kept_back(data, beginning, start)
+            whole = len(data) - _kept_back(data, beginning, self._start)
             if whole:
                 return min(size, whole)
             more = self._reader.peek(len(data) + 1)
