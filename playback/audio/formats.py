@@ -94,6 +94,9 @@ _BYTE_TYPES: Final = frozenset("Bbch")
 _LOUDEST: Final = 64.0
 """Floats above 36 dB over full scale are no loud audio, but 16-bit values that nobody has scaled."""
 
+_MOST_PLANES: Final = 7
+"""Of frames with more planes than these, PyAV up to 18 reads beyond the last one, and crashes; PyAV 19 raises."""
+
 _NUMPY_TYPES: Final = {np.dtype(np.int16): "s16", np.dtype(np.float32): "flt"}
 
 
@@ -218,6 +221,8 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     if not channels:
         raise FormatError(f"the frame's layout is {frame.layout.name!r}, expected at least one channel")
     try:
+        if frame.format.is_planar and channels > _MOST_PLANES and frame.samples:
+            frame = _pack(frame)
         # PyAV makes no array of nothing.
         array = frame.to_ndarray() if frame.samples else np.zeros((0, channels), np.int16)
     except (ValueError, av.FFmpegError) as error:
@@ -230,6 +235,14 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
         name = _LAYOUTS.get(channels, name)
     layout = Layout(frame.sample_rate, name, frame.format.packed.name, frame.format.bytes * channels)
     return Block(layout, array.tobytes(), frame.samples)
+
+
+def _pack(frame: av.AudioFrame) -> av.AudioFrame:
+    """The same samples, interleaved."""
+    packed = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate).resample(frame)
+    if [piece.samples for piece in packed] != [frame.samples]:
+        raise ValueError("its channels can't be interleaved")
+    return packed[0]
 
 
 def _check_scale(array: NDArray[Any]) -> None:
