@@ -78,7 +78,7 @@ def decode_frames(reader: Reader, kind: Kind, damage: Damage) -> Iterator[Block]
 def _frames(reader: Reader, read: Callable[[bytes], Frame | None], damage: Damage) -> Iterator[tuple[Frame, bytes]]:
     alike: tuple[int, ...] | None = None  # None: the next header has to be confirmed by another one
     while head := reader.peek(max(FRAME_HEADER, _APE_HEADER)):
-        if size := _foreign(head):
+        if size := _foreign(head) or len(head) - len(head.lstrip(b"\0")):  # a tag, or padding
             reader.skip(size)
             continue
         frame = read(head)
@@ -103,13 +103,13 @@ def _is_confirmed(reader: Reader, frame: Frame, read: Callable[[bytes], Frame | 
 
 
 def _foreign(head: bytes) -> int:
-    """The length of a tag, or of padding, that begins here; 0 if there is none."""
+    """The length of a tag that begins here, 0 if there is none."""
     if head.startswith(b"TAG"):
         return _ID3V1
     if head.startswith(b"APETAGEX") and len(head) >= _APE_HEADER:
         size = int.from_bytes(head[12:16], "little")
         return _APE_HEADER + size if head[23] & 0x20 else _APE_HEADER  # the flag: it is the tag's header
-    return tag_bytes(head) or len(head) - len(head.lstrip(b"\0"))
+    return tag_bytes(head)
 
 
 def _read_info(frame: Frame, data: bytes) -> _Info | None:

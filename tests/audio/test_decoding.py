@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from playback.audio.blocks import Damage
-from playback.audio.containers import Kind
+from playback.audio.containers import Kind, adts_frame
 from playback.audio.decoding import decode
 from playback.audio.ffmpeg import demux
 from playback.audio.formats import BLOCK_SECONDS, Block, FormatError
@@ -338,17 +338,18 @@ def test_a_damaged_stretch_is_skipped(name: str, size: int, seed: int) -> None:
     out = samples_of(blocks)
     audio = sound(case.rate, samples=samples)
     assert 0.7 * samples < len(out) < 1.05 * samples, "what follows is played"
-    assert correlation(out[: 2 * SAMPLES], audio[: 2 * SAMPLES], case.delay) > 0.95
+    assert correlation(out[:SAMPLES], audio[:SAMPLES], case.delay) > 0.95
     if size > 1 and name.split()[0] in ("mp3", "adts", "ogg"):
         assert damaged >= 1
 
 
 def test_a_file_without_any_good_packet_is_an_error() -> None:
-    data = bytearray(made("mp3 plain"))
-    data[2_000:] = b""
-    frames = bytes(data[:4]) + bytes(len(data) - 4)
-    with pytest.raises(FormatError):
-        list(decode(frames))
+    data = made("adts")
+    frame = adts_frame(data)
+    assert frame is not None
+    broken = (data[:7] + b"\xff" * (frame.size - 7)) * 5
+    with pytest.raises(FormatError, match=r"the audio is AAC \(ADTS\) without a sample that can be decoded: ."):
+        list(decode(broken))
 
 
 @pytest.mark.parametrize("name", CASES)
