@@ -22,7 +22,7 @@ from playback.audio.reader import Reader
 
 
 class StreamDecoder:
-    """Decodes a media stream that tells its own format: WAV, MP3, AAC, Ogg, FLAC, WebM, MP4 and others.
+    """Decodes a media stream that states its own format: WAV, MP3, AAC, Ogg, FLAC, WebM, MP4 and others.
 
     The stream may arrive in pieces of any size, and consist of several files, one after the other. No method waits. A
     thread decodes what is there; it ends with the stream, with :meth:`close`, or when nobody holds the decoder any

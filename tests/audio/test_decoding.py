@@ -276,7 +276,7 @@ def test_lists_of_files_are_not_followed_behind_a_signature_either(text: str, tm
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind.is_container and kind is not Kind.ID3])
-def test_the_opener_takes_nothing_but_what_it_is_told(kind: Kind, tmp_path: Path) -> None:
+def test_the_demuxer_does_not_guess_the_format(kind: Kind, tmp_path: Path) -> None:
     # A playlist that FFmpeg, left to guess, follows.
     (tmp_path / "a.wav").write_bytes(made("wav"))
     text = f"ffconcat version 1.0\nfile {tmp_path}/a.wav\n".encode()
