@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback._checks import check_seconds, check_type
-from playback.audio.formats import AudioFormat, parse
+from playback.audio.formats import AudioFormat, check_output, parse
 from playback.audio.ramps import Fades
 from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
@@ -74,6 +74,7 @@ class PlaybackController:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
+        check_output(format)
         self.format: Final = format
         """What is handed out."""
         self.input_format: Final = input_format or format

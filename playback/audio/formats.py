@@ -11,6 +11,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from playback.audio.encodings import ENCODINGS
+
 SAMPLE_BYTES: Final = 2
 """Bytes of one sample of one channel: the core stores s16le, as WebRTC stacks and speech synthesis exchange it."""
 
@@ -27,18 +29,23 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How bare audio is laid out: signed 16-bit samples, channels interleaved.
+    """How bare audio is laid out: its samples, channels interleaved.
 
     Args:
         sample_rate: samples of one channel in a second, in Hz.
         channels: 1 (mono) or 2 (stereo).
+        encoding: how bytes hold the samples: signed integers of 16, 24 or 32 bits ("s16le", "s16be", "s24le", "s32le"),
+            floats of full scale 1.0 ("f32le"), unsigned bytes whose silence is 128 ("u8"), or ITU-T G.711 ("mulaw",
+            "alaw"). "le" is little-endian, "be" big-endian. Arrays and frames have a type of their own, so it does not
+            apply to them. A controller's output is always "s16le".
 
     Raises:
-        FormatError: a rate that is no whole number from 4,000 to 384,000, or other channels.
+        FormatError: a rate that is no whole number from 4,000 to 384,000, other channels, or another encoding.
     """
 
     sample_rate: int
     channels: int = 1
+    encoding: str = "s16le"
 
     def __post_init__(self) -> None:
         for name, allowed in (("sample_rate", RATES), ("channels", CHANNELS)):
@@ -46,11 +53,13 @@ class AudioFormat:
             if not isinstance(value, Integral) or isinstance(value, bool) or value not in allowed:
                 raise FormatError(f"{name} is {value!r}, expected a whole number from {allowed[0]} to {allowed[-1]}")
             object.__setattr__(self, name, int(value))  # numpy's whole numbers, too
+        if not isinstance(self.encoding, str) or self.encoding not in ENCODINGS:
+            raise FormatError(f"encoding is {self.encoding!r}, expected one of {', '.join(ENCODINGS)}")
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of one sample of all channels."""
-        return SAMPLE_BYTES * self.channels
+        return ENCODINGS[self.encoding].width * self.channels
 
     def samples(self, seconds: float) -> int:
         """The whole number of samples nearest to a time in seconds."""
@@ -74,18 +83,47 @@ LAYOUTS: Final = {1: "mono", 2: "stereo"}
 """PyAV's names of layouts, by the number of channels."""
 
 _BYTE_TYPES: Final = frozenset("Bbch")
-"""The items of a buffer that are taken for s16le, in the letters of the struct module."""
+"""The items of a buffer that are taken for bare bytes, in the letters of the struct module."""
 
 _LOUDEST: Final = 64.0
 """Floats above 36 dB over full scale are no loud audio, but 16-bit values that nobody has scaled."""
+
+_MOST_PLANES: Final = 7
+"""Of frames with more planes than these, PyAV up to 18 reads beyond the last one, and crashes; PyAV 19 raises."""
 
 _NUMPY_TYPES: Final = {np.dtype(np.int16): "s16", np.dtype(np.float32): "flt"}
 
 
 @cache
 def bare_layout(format: AudioFormat) -> Layout:
-    """The layout of bytes in a declared format."""
-    return Layout(format.sample_rate, LAYOUTS[format.channels], "s16", format.frame_bytes)
+    """The layout of bytes in a declared format.
+
+    Bytes that are not s16le have a layout that no block has, because :func:`parse` decodes them: so nothing takes them
+    for samples that can be played as they are.
+    """
+    sample_type = "s16" if format.encoding == "s16le" else format.encoding
+    return Layout(format.sample_rate, LAYOUTS[format.channels], sample_type, format.frame_bytes)
+
+
+@cache
+def _decoded_layout(format: AudioFormat) -> Layout:
+    """The layout of what bytes in a declared format become."""
+    sample_type = ENCODINGS[format.encoding].sample_type
+    width = av.AudioFormat(sample_type).bytes
+    return Layout(format.sample_rate, LAYOUTS[format.channels], sample_type, width * format.channels)
+
+
+def check_output(format: AudioFormat) -> None:
+    """See that audio can be handed out in a format.
+
+    Raises:
+        FormatError: it has another encoding than s16le.
+    """
+    if format.encoding != "s16le":
+        raise FormatError(
+            f"the output's encoding is {format.encoding!r}, expected 's16le': another encoding is for input, as in"
+            f" input_format or utterance(format=...)"
+        )
 
 
 class Block(NamedTuple):
@@ -103,14 +141,14 @@ def parse(audio: Any, format: AudioFormat, partial: bytes = b"") -> Block:
     """Read what a producer pushed.
 
     Args:
-        audio: bytes-like (s16le), a numpy array of int16 or float32 (full scale 1.0) of shape (samples,) or
-            (samples, channels), or an ``av.AudioFrame`` of any rate, layout and sample type.
+        audio: bytes-like (in the format's encoding), a numpy array of int16 or float32 (full scale 1.0) of shape
+            (samples,) or (samples, channels), or an ``av.AudioFrame`` of any rate, layout and sample type.
         format: what bare bytes and arrays are taken for. An array of two dimensions tells its channels itself.
         partial: the bytes of a sample that the producer's last push left incomplete. Bytes go on with them; anything
             else drops them, for it can't be their continuation.
 
     Returns:
-        The block. Immutable bytes are not copied, anything else is.
+        The block. Immutable bytes are not copied unless they need decoding, anything else is.
 
     Raises:
         FormatError: a type, shape, rate, channel count or value that can't be.
@@ -128,18 +166,33 @@ def parse(audio: Any, format: AudioFormat, partial: bytes = b"") -> Block:
         raise FormatError(
             f"audio is a {type(audio).__name__}, expected bytes, a numpy array or an av.AudioFrame"
         ) from None
-    if view.format not in _BYTE_TYPES:
-        raise FormatError(f"the buffer's type is {view.format!r}, expected bytes or 16-bit samples ('h')")
+    if view.format not in _BYTE_TYPES or (view.format == "h" and format.encoding != "s16le"):
+        expected = "bytes or 16-bit samples ('h')" if format.encoding == "s16le" else f"bytes in {format.encoding}"
+        raise FormatError(f"the buffer's type is {view.format!r}, expected {expected}")
     return _parse_bytes(partial + bytes(view), format)
 
 
 def _parse_bytes(data: bytes, format: AudioFormat) -> Block:
     layout = bare_layout(format)
     samples, extra = divmod(len(data), layout.frame_bytes)
-    if not extra:
-        return Block(layout, data, samples)
-    whole = len(data) - extra
-    return Block(layout, memoryview(data)[:whole], samples, data[whole:])
+    if extra:
+        whole = len(data) - extra
+        block = Block(layout, memoryview(data)[:whole], samples, data[whole:])
+    else:
+        block = Block(layout, data, samples)
+    return block if layout.sample_type == "s16" else _decode(block, format)
+
+
+def _decode(block: Block, format: AudioFormat) -> Block:
+    """The samples of a block whose data is encoded.
+
+    Raises:
+        FormatError: floats that are out of scale.
+    """
+    data, layout = ENCODINGS[format.encoding].decode(block.data), _decoded_layout(format)
+    if layout.sample_type == "flt":
+        _check_scale(np.frombuffer(data, "<f4"))
+    return block._replace(layout=layout, data=data)
 
 
 def _parse_array(array: NDArray[Any], format: AudioFormat) -> Block:
@@ -162,6 +215,8 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
     if not channels:
         raise FormatError(f"the frame's layout is {frame.layout.name!r}, expected at least one channel")
     try:
+        if frame.format.is_planar and channels > _MOST_PLANES and frame.samples:
+            frame = _pack(frame)
         # PyAV makes no array of nothing.
         array = frame.to_ndarray() if frame.samples else np.zeros((0, channels), np.int16)
     except (ValueError, av.FFmpegError) as error:
@@ -174,6 +229,14 @@ def _parse_frame(frame: av.AudioFrame) -> Block:
         name = LAYOUTS.get(channels, name)
     layout = Layout(frame.sample_rate, name, frame.format.packed.name, frame.format.bytes * channels)
     return Block(layout, array.tobytes(), frame.samples)
+
+
+def _pack(frame: av.AudioFrame) -> av.AudioFrame:
+    """The same samples, interleaved."""
+    packed = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate).resample(frame)
+    if [piece.samples for piece in packed] != [frame.samples]:
+        raise ValueError("its channels can't be interleaved")
+    return packed[0]
 
 
 def _check_scale(array: NDArray[Any]) -> None:

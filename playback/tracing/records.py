@@ -204,7 +204,8 @@ def _is_layout(value: object) -> bool:
 
 
 def _is_format(value: object) -> bool:
-    return isinstance(value, dict) and set(value) == {"sample_rate", "channels"}
+    # A trace of a time before there were encodings has none.
+    return isinstance(value, dict) and set(value) | {"encoding"} == {"sample_rate", "channels", "encoding"}
 
 
 def _is_number(value: object) -> bool:
@@ -221,7 +222,7 @@ _FLAG: Final[Kind] = "true or false", lambda value: isinstance(value, bool)
 _TEXT: Final[Kind] = "a string", lambda value: isinstance(value, str)
 _NUMBER: Final[Kind] = "a number", _is_number
 _OBJECT: Final[Kind] = "an object", lambda value: isinstance(value, dict)
-_FORMAT: Final[Kind] = 'an object with "sample_rate" and "channels"', _is_format
+_FORMAT: Final[Kind] = 'an object with "sample_rate", "channels" and "encoding"', _is_format
 _KINDS: Final[dict[str, Kind]] = {
     "position": _COUNT,
     "times": ("a whole number, 1 or more", lambda value: _is_count(value) and value > 0),

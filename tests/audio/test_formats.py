@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from playback import AudioFormat, FormatError, PlaybackController
 from playback.audio.converter import converted_samples
+from playback.audio.formats import parse
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
 RATES = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
@@ -109,6 +110,22 @@ def test_a_change_of_rate_within_an_utterance_flushes_the_converter() -> None:
     for start in range(0, accepted, 4_800):
         assert signal_to_noise(out[start + 500 : start + 4_300], 48_000) > 70
     assert heard.controller.state == "idle"
+
+
+@pytest.mark.parametrize("sample_type", ["fltp", "s16p", "flt", "s16"])
+@pytest.mark.parametrize(("layout", "channels"), [("6.1", 7), ("7.1", 8), ("16 channels", 16), ("25 channels", 25)])
+def test_frames_of_many_channels(layout: str, channels: int, sample_type: str) -> None:
+    # Of a layout without places for its channels, and of planes that PyAV does not count right.
+    samples = np.arange(100 * channels, dtype=np.int16).reshape(100, channels)
+    data = samples if sample_type.startswith("s16") else (samples / 32_768).astype(np.float32)
+    packed_type = sample_type.removesuffix("p")
+    packed = av.AudioFrame(format=packed_type, layout=layout, samples=100)
+    packed.sample_rate = 48_000
+    packed.planes[0].update(data.tobytes().ljust(packed.planes[0].buffer_size, b"\0"))
+    (frame,) = av.AudioResampler(sample_type, packed.layout, 48_000).resample(packed)
+    block = parse(frame, AudioFormat(48_000))
+    assert (block.samples, block.layout.sample_type) == (100, packed_type)
+    assert bytes(block.data) == data.tobytes()
 
 
 def arrays(channels: int) -> NDArray[np.float64]:

@@ -129,7 +129,7 @@ def test_what_is_written_down_is_what_was_done() -> None:
     controller.interrupt(lock=True)
     assert [str(call) for call in trace.calls] == [
         "0: utterance(utterance=1, id='greeting', text='Hi',"
-        " format={'sample_rate': 8000, 'channels': 1}, interruptible=True, stale=False)",
+        " format={'sample_rate': 8000, 'channels': 1, 'encoding': 's16le'}, interruptible=True, stale=False)",
         "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, partial=0, dropped=0)",
         "0: read(samples=160)",
         "160: interrupt(lock=True, force=False)",

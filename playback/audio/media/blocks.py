@@ -1,0 +1,43 @@
+"""What decoders of all kinds share: blocks of a length that a read can convert, and what was skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import av
+
+from playback.audio.formats import BLOCK_SECONDS, Block
+
+FAULTS: Final = (av.FFmpegError, ValueError, ArithmeticError, LookupError, RuntimeError)
+"""What PyAV raises where bytes can't be decoded. An error of the source itself, such as OSError, is none of these."""
+
+
+class Damage:
+    """What of a stream could not be decoded, and was skipped."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Packets, stretches without any, and joined files."""
+        self.last: Exception | None = None
+
+    def add(self, error: Exception) -> None:
+        """Count one."""
+        self.count += 1
+        self.last = error
+
+
+def pieces(block: Block) -> Iterator[Block]:
+    """A block in pieces of at most :data:`BLOCK_SECONDS`, for some codecs have frames of many seconds."""
+    step = max(1, int(BLOCK_SECONDS * block.layout.sample_rate))
+    if 0 < block.samples <= step:
+        yield block
+        return
+    for start in range(0, block.samples, step):
+        yield cut(block, start, min(start + step, block.samples))
+
+
+def cut(block: Block, start: int, stop: int) -> Block:
+    """The samples of a block from ``start`` up to ``stop``."""
+    width = block.layout.frame_bytes
+    return Block(block.layout, memoryview(block.data)[start * width : stop * width], stop - start)
