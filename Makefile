@@ -1,13 +1,27 @@
-# Everything runs in a virtual environment of the project's own; the first target that needs it makes it.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV := .venv
+# Everything runs in a virtual environment of the project's own; the first target that needs it makes it. Each Python has
+# one: `make test PYTHON=python3.13` has it in .venv-python3.13.
+#
+# The default Python is the first that runs and is new enough: pyenv leaves files on the path that do not run.
+CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3 python
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifeq ($(origin PYTHON),command line)
+VENV ?= .venv-$(notdir $(PYTHON))
+endif
+VENV ?= .venv
+ifndef PYTHON
+PYTHON := $(shell for python in $(CANDIDATES); do \
+	if $$python -c "$(IS_NEW_ENOUGH)" >/dev/null 2>&1; then command -v $$python; break; fi; done)
+endif
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full charts mutants integrations site clean
+.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations site clean
 
 $(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c "$(IS_NEW_ENOUGH)" || { echo "$(PYTHON) is not a Python 3.11 or later that runs" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]" --group dev
@@ -41,13 +55,19 @@ bench: $(READY)  ## what playback and calls cost, as multiples of a floor measur
 	$(BIN)/python -m benchmarks.calls --short
 
 bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machine that has nothing else to do
+	mkdir -p $(FIGURES)
 	$(BIN)/python -m benchmarks.micro
-	$(BIN)/python -m benchmarks.micro.codecs --json docs/performance/codecs.json
-	$(BIN)/python -m benchmarks.calls --json docs/performance/calls.json
-	$(BIN)/python -m benchmarks.soak --json docs/performance/soak.json
-	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json docs/performance/heard.json; \
+	$(BIN)/python -m benchmarks.micro.codecs --json $(FIGURES)/codecs.json
+	$(BIN)/python -m benchmarks.calls --json $(FIGURES)/calls.json
+	$(BIN)/python -m benchmarks.soak --json $(FIGURES)/soak.json
+	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json $(FIGURES)/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi
 	$(BIN)/python -m benchmarks.report
+
+nightly: $(READY)  ## what is too slow for each change: every test on every Python, long fuzzing, lowest versions, soaks, figures
+	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
+	$(BIN)/nox -t nightly
+	$(MAKE) bench-full FIGURES=build/nightly
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
 	$(BIN)/cog -r README.md playback/subscribing.py
@@ -59,6 +79,9 @@ charts: $(READY)  ## renew every picture, table and file that is made from a cha
 mutants: $(READY)  ## see that the tests notice every wrong cell of the chart
 	$(BIN)/python -m mutants
 
+pythons: $(READY)  ## the portable tests on each other Python that is found, and with the lowest versions that are allowed
+	$(BIN)/nox -s pythons
+
 integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
 	$(BIN)/nox
 
@@ -66,4 +89,4 @@ site: $(READY)  ## the documentation, in build/site
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) .nox build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .nox build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

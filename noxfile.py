@@ -1,18 +1,31 @@
-"""The matrix: each agent framework in an environment of its own, its current release, our adapter's tests inside it.
+"""The matrices: each agent framework, each Python, and the lowest versions, each in an environment of its own.
 
-``make integrations`` runs all; ``.venv/bin/nox -s livekit`` runs one. The last thing shown is what was run.
+``make integrations`` runs our adapters' tests in the current release of each framework; ``.venv/bin/nox -s livekit``
+runs one. The last thing shown is what was run.
+
+``make pythons`` runs the portable tests on each other Python of this machine, and with the lowest versions that
+pyproject.toml allows; ``.venv/bin/nox -s python3.13`` or ``-s lowest`` runs one. After ``--`` come arguments of pytest.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import nox
+from packaging.requirements import Requirement
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 
 
 class Framework(NamedTuple):
@@ -42,11 +55,12 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
 
 
-def run(session: nox.Session, name: str) -> None:
+def run(session: nox.Session, name: str, *, lowest: bool = False) -> None:
     """Install one framework with our extra for it, run the adapter's tests and its example."""
-    result = RESULTS / f"{name}.json"
+    result = RESULTS / f"{name}{'-lowest' if lowest else ''}.json"
     result.unlink(missing_ok=True)
-    session.install("--quiet", "--upgrade", "--editable", f".[{name}]", *TESTING)
+    versions = constrained(session, PROJECT["optional-dependencies"][name]) if lowest else ("--upgrade",)
+    session.install("--quiet", *versions, "--editable", f".[{name}]", *TESTING)
     session.run("pytest", "-q", "-c", "tests/frameworks/pytest.ini", "--rootdir", ".", f"tests/frameworks/{name}")
     session.run("python", f"examples/{FRAMEWORKS[name].example}")
     packages = (*FRAMEWORKS[name].packages, "aiortc", "av", "numpy", "transitions", "pyee")
@@ -55,8 +69,97 @@ def run(session: nox.Session, name: str) -> None:
     result.write_text(str(told))
 
 
+def constrained(session: nox.Session, requirements: list[str]) -> tuple[str, str]:
+    """Options of pip that allow only the lowest versions of what is required."""
+    file = Path(session.virtualenv.location) / "lowest.txt"
+    file.write_text("".join(f"{_lowest(Requirement(text))}\n" for text in requirements))
+    return "--constraint", str(file.resolve())
+
+
+def _lowest(requirement: Requirement) -> str:
+    bounds = [each.version for each in requirement.specifier if each.operator == ">="]
+    if len(bounds) != 1:
+        raise ValueError(f"pyproject.toml has {requirement}, expected one lower bound with >=")
+    marker = f"; {requirement.marker}" if requirement.marker else ""
+    return f"{requirement.name}=={bounds[0]}{marker}"
+
+
 for framework in FRAMEWORKS:
     nox.session(name=framework)(lambda session, name=framework: run(session, name))
+    lowest_of = nox.session(name=f"{framework}-lowest", tags=["nightly"], default=False)
+    lowest_of(lambda session, name=framework: run(session, name, lowest=True))
+
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+LIBRARIES = ("aiortc", "av", "numpy", "transitions", "pyee")
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version: on the path, or else among those of pyenv."""
+    paths = [shutil.which(f"python{version}", path=folder) for folder in os.get_exec_path()]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    releases = [
+        (int(release[1]), folder / "bin" / "python")
+        for folder in (pyenv.iterdir() if pyenv.is_dir() else ())
+        if (release := re.fullmatch(rf"{re.escape(version)}\.(\d+)", folder.name))
+    ]
+    paths += [str(path) for _, path in sorted(releases, reverse=True)]
+    return next((path for path in paths if path and _is(path, version)), None)
+
+
+def _is(path: str, version: str) -> bool:
+    """Whether an interpreter runs: pyenv puts a file on the path for each version, also for those that are off."""
+    script = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([path, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.strip() == version
+
+
+FOUND = {version: path for version in PYTHONS if (path := interpreter(version))}
+
+
+def portable(session: nox.Session, *options: str) -> None:
+    """Run the portable tests in an environment that has only what these need."""
+    session.install("--quiet", *options, "--editable", ".[demo]", "--group", "portable")
+    # By name, because to collect all files would need all that the others import.
+    files = sorted(str(file) for file in Path("tests").rglob("test_*.py") if "pytest.mark.portable" in file.read_text())
+    tests = ("-m", "portable", *files)
+    session.run("python", "-m", "pytest", "-q", "-p", "tests.touched", *tests, *session.posargs)
+    found = json.loads(str(session.run("python", "-c", VERSIONS, *LIBRARIES, silent=True)))
+    python = str(session.run("python", "-c", "import platform; print(platform.python_version())", silent=True)).strip()
+    session.log(f"passed: Python {python}, {', '.join(f'{name} {found[name]}' for name in found)}")
+
+
+def suite(session: nox.Session) -> None:
+    """Run all tests."""
+    session.install("--quiet", "--editable", ".[demo]", "--group", "dev")
+    session.run("python", "-m", "pytest", "-q", *session.posargs)
+
+
+for number, path in FOUND.items():
+    nox.session(name=f"python{number}", python=path, default=False)(portable)
+    nox.session(name=f"suite{number}", python=path, default=False, tags=["nightly"])(suite)
+
+
+@nox.session(python=next(iter(FOUND.values()), None), default=False)
+def lowest(session: nox.Session) -> None:
+    """Run the portable tests with the lowest versions, on the oldest Python, for which these have wheels."""
+    extras = PROJECT["optional-dependencies"]
+    portable(session, *constrained(session, [*PROJECT["dependencies"], *extras["demo"], *extras["vad"]]))
+
+
+@nox.session(venv_backend="none", default=False)
+def pythons(session: nox.Session) -> None:
+    """Run the portable tests on each other Python that is found, then with the lowest versions."""
+    own = "{}.{}".format(*sys.version_info)
+    for number in PYTHONS:
+        if number in FOUND and number != own:
+            session.notify(f"python{number}")
+        else:
+            session.log(f"Python {number}: {'make test runs on it' if number == own else 'not found'}")
+    session.notify("lowest")
 
 
 @nox.session(venv_backend="none")

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("playback", "aiortc", "av", "numpy", "transitions", "pyee", "uvloop")
+PACKAGES = ("voice-playback", "aiortc", "av", "numpy", "transitions", "pyee", "uvloop")
 
 
 def about() -> dict[str, Any]:

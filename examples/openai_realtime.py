@@ -2,7 +2,7 @@
 
 It runs offline: a server in this file stands for OpenAI's, and a loop that reads frames for the peer connection.
 
-    pip install 'playback[openai]'
+    pip install 'voice-playback[openai]'
     python examples/openai_realtime.py
 """
 

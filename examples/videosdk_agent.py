@@ -3,7 +3,7 @@
 In an application, two lines do it: ``from playback.integrations.videosdk import install``, and ``install()`` before the
 job starts. Here the track is given to the pipeline by hand, and read as a room would read it.
 
-    pip install 'playback[videosdk]'
+    pip install 'voice-playback[videosdk]'
     python examples/videosdk_agent.py
 """
 

@@ -2,7 +2,7 @@
 
 It runs offline: the classes at the end stand for an edge transport, a language model and synthesis.
 
-    pip install 'playback[vision_agents]'
+    pip install 'voice-playback[vision_agents]'
     python examples/vision_agents_call.py
 """
 

@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(error))
     missing = [name for name in NEEDS[options.program] if find_spec(name) is None]
     if missing:
-        parser.error(f"{', '.join(missing)} not found: install it with pip install 'playback[demo]'")
+        parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[demo]'")
     if options.program == "demo":
         from playback.demo.server import run
 

@@ -206,7 +206,7 @@ def _load() -> tuple[Any, int]:
         library = ctypes.CDLL(str(loader.get_library_path()))
         data_path = str(loader.get_data_path())
     except ModuleNotFoundError as error:
-        raise SpeechError("speech needs eSpeak NG: install it with pip install 'playback[demo]'") from error
+        raise SpeechError("speech needs eSpeak NG: install it with pip install 'voice-playback[demo]'") from error
     except (OSError, RuntimeError) as error:
         raise SpeechError(f"eSpeak NG can't be loaded: {error}") from error
     sample_rate = library.espeak_Initialize(

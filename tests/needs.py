@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 ROOT: Final = Path(__file__).parent.parent
+NODE_MODULES: Final = next(
+    (folder for folder in (Path(sys.prefix) / "node", ROOT / ".venv" / "node") if folder.is_dir()), ROOT
+)
+"""Where ``make`` has installed XState: in its environment; where that is another one, in the default one."""
 
 
 def need_program(name: str, package: str) -> None:
@@ -22,7 +27,7 @@ def need_program(name: str, package: str) -> None:
 def need_xstate() -> None:
     """Go on if Node runs and has XState."""
     need_program("node", "Node.js")
-    find = ["node", "-e", "require('module').createRequire(process.argv[1])('xstate')", f"{ROOT}/.venv/node/"]
+    find = ["node", "-e", "require('module').createRequire(process.argv[1])('xstate')", f"{NODE_MODULES}/"]
     if subprocess.run(find, capture_output=True, check=False).returncode:
         _without("needs XState for Node.js, which make test installs where there is npm")
 

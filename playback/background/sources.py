@@ -15,11 +15,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO, Final
 
-import av
-
 from playback.audio.buffer import SampleBuffer
 from playback.audio.converter import Converter
 from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout, parse
+from playback.audio.media.decoding import decode
 
 LIVE_SECONDS: Final = 10.0
 """The most that a live source holds."""
@@ -272,7 +271,7 @@ def _converted(file: str | PathLike[str] | BinaryIO, name: str, format: AudioFor
     heard = True
     while heard:
         heard = False
-        for block in _decoded(file, name, format):
+        for block in decode(file, name=name):  # opened anew each time: after a mere seek, some codecs begin differently
             heard = heard or block.samples > 0
             if run is not None and run[0] != block.layout:
                 yield run[1].flush()
@@ -289,26 +288,3 @@ def _converted(file: str | PathLike[str] | BinaryIO, name: str, format: AudioFor
         raise FormatError(f"{name} has no audio in it, expected at least one sample")
     if run is not None:
         yield run[1].flush()
-
-
-def _decoded(file: str | PathLike[str] | BinaryIO, name: str, format: AudioFormat) -> Iterator[Block]:
-    """One round of a file. It is opened anew each time: after a mere seek, a codec with a delay begins differently."""
-    if isinstance(file, (str, PathLike)):
-        with open(file, "rb") as opened:
-            yield from _decoded(opened, name, format)
-        return
-    if _is_seekable(file):
-        file.seek(0)
-    try:
-        with av.open(file, "r", metadata_errors="replace") as container:
-            if not container.streams.audio:
-                raise FormatError(f"{name} has no audio stream, expected a file with one")
-            for frame in container.decode(container.streams.audio[0]):
-                # A block at a time: some formats have frames of many seconds.
-                block = parse(frame, format)
-                step = max(1, int(BLOCK_SECONDS * block.layout.sample_rate)) * block.layout.frame_bytes
-                for start in range(0, len(block.data), step):
-                    data = memoryview(block.data)[start : start + step]
-                    yield block._replace(data=data, samples=len(data) // block.layout.frame_bytes)
-    except av.FFmpegError as error:
-        raise FormatError(f"{name} can't be decoded: {error.strerror or error}") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Final
 
 import av
 
-FORMATS: Final = "aac,aiff,amr,au,caf,flac,matroska,mov,mp3,ogg,wav"
-"""What is decoded. FFmpeg knows formats that are lists of other files and addresses, which it would open: a stranger
-must not have it do that."""
+from playback.audio.formats import FormatError
+from playback.audio.media.blocks import to_frame
+from playback.audio.media.decoding import decode
 
 STEP_SECONDS: Final = 0.5
 """How much is decoded at a time."""
@@ -18,10 +17,6 @@ STEP_SECONDS: Final = 0.5
 
 class FileError(Exception):
     """A file that can't be played: says why."""
-
-
-def _nothing_else(*_: object) -> object:
-    raise PermissionError("a file from a page can't open others")
 
 
 def frames(data: bytes, name: str) -> Iterator[av.AudioFrame]:
@@ -35,17 +30,10 @@ def frames(data: bytes, name: str) -> Iterator[av.AudioFrame]:
         FileError: it can't be decoded, or has no audio.
     """
     try:
-        options = {"format_whitelist": FORMATS}
-        with av.open(
-            BytesIO(data), "r", container_options=options, metadata_errors="replace", io_open=_nothing_else
-        ) as container:
-            if not container.streams.audio:
-                raise FileError(f"{name} has no audio stream, expected a file with one")
-            yield from container.decode(container.streams.audio[0])
-    # Whatever a stranger's bytes lead to, it is the file's fault.
-    except (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FileError(f"{name} can't be decoded: {reason}; expected audio such as WAV, MP3, Ogg or FLAC") from error
+        for block in decode(data, name=name):
+            yield to_frame(block)
+    except FormatError as error:
+        raise FileError(f"{name} can't be decoded: {error}; expected audio such as WAV, MP3, Ogg or FLAC") from error
 
 
 def step(source: Iterator[av.AudioFrame]) -> list[av.AudioFrame]:

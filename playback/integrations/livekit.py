@@ -31,7 +31,7 @@ try:
     from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 except ImportError as error:
     raise ImportError(
-        "playback.integrations.livekit needs LiveKit Agents, which is not installed: pip install 'playback[livekit]'"
+        "playback.integrations.livekit needs LiveKit Agents: pip install 'voice-playback[livekit]'"
     ) from error
 
 __all__ = ["PlaybackAudioOutput", "source_pump"]

@@ -22,7 +22,7 @@ try:
     )
     from agents.realtime.audio_formats import to_realtime_audio_format
 except ImportError as error:
-    raise ImportError("OpenAI Agents is not installed: pip install 'playback[openai]'") from error
+    raise ImportError("OpenAI Agents is not installed: pip install 'voice-playback[openai]'") from error
 
 from playback.audio.formats import AudioFormat
 from playback.controller import PlaybackController

@@ -17,7 +17,7 @@ import numpy as np
 try:
     from vision_agents.core.processors import AudioPublisher
 except ImportError as error:
-    raise ImportError("Vision Agents is not installed: pip install 'playback[vision_agents]'") from error
+    raise ImportError("Vision Agents is not installed: pip install 'voice-playback[vision_agents]'") from error
 
 from playback._checks import check_seconds, check_type
 from playback.audio.formats import FormatError

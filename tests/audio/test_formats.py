@@ -15,6 +15,8 @@ from playback.audio.converter import converted_samples
 from playback.audio.formats import parse
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
+pytestmark = pytest.mark.portable
+
 RATES = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
 
 
@@ -282,7 +284,10 @@ def test_a_frame_with_a_nan_is_a_format_error() -> None:
 
 
 def test_a_frame_that_can_not_be_converted_takes_nothing_and_stops_nothing() -> None:
-    frame = av.AudioFrame("s16", "binaural", 480)
+    try:
+        frame = av.AudioFrame("s16", "binaural", 480)
+    except ValueError:
+        pytest.skip("needs a PyAV that knows the layout, which FFmpeg can't convert")
     frame.sample_rate = 48_000
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))

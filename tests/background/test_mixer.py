@@ -16,6 +16,8 @@ from playback.background.mixer import Background, BackgroundSound
 from playback.events import ErrorRaised
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
+pytestmark = pytest.mark.portable
+
 FORMAT = AudioFormat(RATE)
 
 

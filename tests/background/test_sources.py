@@ -22,6 +22,8 @@ from playback.background.sources import FileSource
 from playback.events import ErrorRaised
 from tests.signals import FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
+pytestmark = pytest.mark.portable
+
 FORMAT = AudioFormat(RATE)
 CODECS = {"wav": "pcm_s16le", "flac": "flac", "ogg": "libopus"}
 

@@ -18,6 +18,8 @@ from playback.bargein.chart import MACHINE
 from playback.events import Event, EventName, Resumed
 from statecharts import IGNORED, IMPOSSIBLE, STAYS
 
+pytestmark = pytest.mark.portable
+
 RATE = 8_000
 FRAME = 160
 

@@ -18,6 +18,8 @@ from playback.bargein.vad import CHUNK, RATE, SpeechChange, SpeechDetector, Voic
 from playback.speech import speech_format, synthesize
 from tests.signals import tone
 
+pytestmark = pytest.mark.portable
+
 START = 0.12
 """How much later than its loudness speech may be found to begin, in seconds: soft consonants are no voice yet."""
 END = 0.1

@@ -17,7 +17,7 @@ from playback.core.emitter import STREAM_EVENTS, EventStream
 from playback.events import EVENTS, ErrorRaised, Event, EventName, EventsLost, StateChanged, UtteranceFinished
 from tests.signals import FRAME, Heard, ramp
 
-pytestmark = pytest.mark.timeout(30)  # nothing here waits for time to pass
+pytestmark = [pytest.mark.portable, pytest.mark.timeout(30)]  # nothing here waits for time to pass
 
 
 @pytest.fixture

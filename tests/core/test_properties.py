@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,6 +22,7 @@ from playback import AudioFormat, Fades, PlaybackController, Utterance
 from playback.sinks import CallbackSink, Chunk
 from tests.core.harness import RATE, Duet, Part
 from tests.core.model import Settings
+from tests.fuzzing import thorough
 
 KINDS: Final = ("bytes", "bytes", "bytes", "bytearray", "memoryview", "array", "column")
 
@@ -210,18 +210,10 @@ class Staged(Cuts):
             assert accepted[part.utterance] == part.utterance.accepted
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("machine", [Cuts, Limits, Faded, Staged])
 def test_any_order_of_commands(machine: type[Playouts]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=250,
-            stateful_step_count=50,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(machine, settings=thorough(250, steps=50))
 
 
 # What the machines can't reach, or have found: each as short as it can be.

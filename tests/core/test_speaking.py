@@ -10,6 +10,8 @@ from playback.events import LastAudioByte
 from statecharts import Session
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
+pytestmark = pytest.mark.portable
+
 SILENCE = [0] * FRAME
 
 

@@ -16,7 +16,7 @@ from playback.events import AudioRefused, ErrorRaised, UtteranceFinished
 from playback.threads import ThreadsafeProducer, ThreadsafeUtterance
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
-pytestmark = pytest.mark.timeout(30)  # nothing here waits for time to pass
+pytestmark = [pytest.mark.portable, pytest.mark.timeout(30)]  # nothing here waits for time to pass
 
 PUSHES = 5000
 

@@ -23,6 +23,8 @@ from playback.track import PlaybackTrack
 from tests.demo.page import HOST, SDP, Page, page, served
 from tests.signals import tone
 
+pytestmark = pytest.mark.portable
+
 TEXT = "Your table is booked for eight."
 WORDS = ["Your", "table", "is", "booked", "for", "eight"]
 LONG = "One two three four five six seven eight nine ten eleven twelve."

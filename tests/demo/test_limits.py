@@ -15,7 +15,7 @@ from unittest.mock import AsyncMock, patch
 
 import httpx
 import pytest
-from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection
+from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, rtcsctptransport
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
 from playback import AudioFormat, PlaybackController
@@ -26,6 +26,8 @@ from playback.demo.rate_limit import TokenBucket
 from playback.track import PlaybackTrack
 from tests.demo.page import HOST, SDP, Page, counted_controllers, loopback, page, served, settled, sockets
 from tests.demo.test_commands import LONG, TEXT, send_file, wav
+
+pytestmark = pytest.mark.portable
 
 MANY = DemoSettings(sessions_per_second=1_000)
 
@@ -582,6 +584,9 @@ async def test_a_page_that_reads_too_slowly_is_closed() -> None:
         await one.close()
 
 
+@pytest.mark.skipif(
+    not hasattr(rtcsctptransport, "REMOTE_DEFAULT_MAX_MESSAGE_SIZE"), reason="needs an aiortc that knows such pages"
+)
 @pytest.mark.parametrize("longest", [1, 100])
 async def test_a_page_that_takes_no_long_messages_is_closed(longest: int) -> None:
     app = create_app()

@@ -18,6 +18,8 @@ from playback.demo import server
 from playback.demo.settings import LOOPBACK
 from tests.demo.page import Page, loopback
 
+pytestmark = pytest.mark.portable
+
 PROGRAM = "import sys; from playback.demo.server import run; sys.exit(run(port=0, open_browser=False))"
 
 

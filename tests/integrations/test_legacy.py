@@ -26,6 +26,8 @@ from playback.integrations.legacy import (
 from tests.signals import FRAME, RATE, ramp, tone
 from tests.transports.peers import connected
 
+pytestmark = pytest.mark.portable
+
 FOUR: list[type[LegacyTrack]] = [
     CustomAudioStreamTrack,
     MixingCustomAudioStreamTrack,

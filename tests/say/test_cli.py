@@ -62,6 +62,7 @@ def read_svg(path: Path) -> str:
     return text
 
 
+@pytest.mark.portable
 def test_an_interrupted_say_reports_what_was_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound, picture = tmp_path / "say.wav", tmp_path / "say.svg"
     code = main(["say", TEXT, "--at", "0.95", "interrupt", "--out", str(sound), "--plot", str(picture)])
@@ -96,6 +97,7 @@ def test_without_a_text_a_script_shows_what_there_is(tmp_path: Path, capsys: pyt
         assert f" {event} " in out
 
 
+@pytest.mark.portable
 def test_background_sounds_beneath_and_the_recorder_has_both(tmp_path: Path) -> None:
     music, record = tmp_path / "music.wav", tmp_path / "both.wav"
     with wave.open(str(music), "wb") as file:
@@ -113,6 +115,7 @@ def test_background_sounds_beneath_and_the_recorder_has_both(tmp_path: Path) -> 
     assert level(speech, 0.1, 0.9) > 1_000
 
 
+@pytest.mark.portable
 def test_a_session_can_be_replayed_from_its_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace = tmp_path / "say.jsonl"
     cues = ["--at", "0.4", "pause", "--at", "0.6", "resume 0.1", "--at", "0.9", "interrupt lock", "--at", "1", "unlock"]
@@ -274,7 +277,7 @@ def test_missing_packages_are_told_with_the_extra_that_brings_them() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert f"{missing} not found" in done.stderr
-        assert "playback[demo]" in done.stderr
+        assert "voice-playback[demo]" in done.stderr
 
 
 def test_the_demo_serves_its_page_until_it_is_interrupted() -> None:

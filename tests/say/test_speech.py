@@ -12,6 +12,8 @@ from playback import AudioFormat, Outcome, PlaybackController
 from playback.events import MarkReached, StateChanged, UtteranceFinished
 from playback.speech import SpeechError, _Words, check_voice, speak, speech_format, synthesize
 
+pytestmark = pytest.mark.portable
+
 TEXT = "Your table is booked for eight."
 WORDS = ["Your", "table", "is", "booked", "for", "eight"]
 
@@ -224,7 +226,7 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it() -> None:
         "except SpeechError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "playback[demo]" in done.stdout
+    assert "voice-playback[demo]" in done.stdout
 
 
 def test_a_first_word_that_espeak_forgets_begins_with_the_audio() -> None:

@@ -20,7 +20,7 @@ from playback.sinks import SinkSlow
 from playback.sinks.recorder import RecorderSink
 from tests.signals import FRAME, RATE, Heard, ramp, signal_to_noise, tone
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.portable, pytest.mark.timeout(60)]
 
 LOSSLESS = ["wav", "flac"]
 

@@ -19,7 +19,7 @@ from playback.sinks import CONTROLS, CallbackSink, Chunk, SinkOverflow, SinkSlow
 from playback.sinks import dispatch as module
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
-pytestmark = pytest.mark.timeout(30)  # nothing here waits for time to pass
+pytestmark = [pytest.mark.portable, pytest.mark.timeout(30)]  # nothing here waits for time to pass
 
 WHENS: list[When] = ["pushed", "played"]
 

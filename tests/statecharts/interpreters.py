@@ -16,6 +16,7 @@ from sismic.model import BasicState, CompoundState, Statechart, Transition
 from statemachine.io.loader import load
 
 from statecharts import IMPOSSIBLE, Chart, ChartMachine, exports, state_of
+from tests.needs import NODE_MODULES
 
 Walk = Sequence[str]
 """Events, one after the other, from the chart's beginning."""
@@ -135,7 +136,7 @@ def _states(parent: str, element: ElementTree.Element) -> Iterator[tuple[str, El
 def by_xstate(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
     """XState in Node, which reads our JSON."""
     given = json.dumps({"machine": json.loads(exports.xstate(chart)), "walks": [list(walk) for walk in walks]})
-    done = subprocess.run(["node", NODE], input=given, capture_output=True, text=True, check=False)
+    done = subprocess.run(["node", NODE, f"{NODE_MODULES}/"], input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [[(leaf, tuple(told)) for leaf, told in run] for run in json.loads(done.stdout)]
 

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-// Where `make` installs it; elsewhere Node's own search finds it.
-const require = createRequire(new URL("../../.venv/node/", import.meta.url));
+// The folder in which `make` has installed it is the argument; elsewhere Node's own search finds it.
+const require = createRequire(process.argv[2]);
 const { createMachine, initialTransition, transition } = require("xstate");
 
 const { machine: config, walks } = JSON.parse(readFileSync(0, "utf8"));

@@ -18,7 +18,7 @@ from weakref import ReferenceType, ref
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from playback import AudioFormat, BufferFull, Fades, PlaybackController, Utterance
@@ -30,6 +30,7 @@ from playback.tracing.records import TracedCall, TracedEdge, TraceError
 from playback.tracing.replay import replay
 from statecharts.chart import Chart
 from statecharts.machine import WATCHERS
+from tests.fuzzing import thorough
 from tests.needs import need_program
 
 RATE = 8_000
@@ -431,7 +432,8 @@ STEPS = ("utterance", "push", "push", "push", "read", "read", "read", "array", "
 COMMANDS = ("resume", "interrupt", "pause", "lock", "unlock", "close")
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@pytest.mark.fuzz
+@thorough(150)
 @given(
     calls=st.lists(
         st.tuples(

@@ -80,7 +80,7 @@ class Peers:
                 return
             assert isinstance(frame, AudioFrame)
             assert frame.sample_rate == RATE
-            samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1)
+            samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float64)
             self.arrivals.append(Arrival(clock(), samples))
             self._more.set()
 

@@ -26,6 +26,8 @@ from tests.signals import CUTS, Heard
 from tests.transports.peers import RATE, connected
 from tests.transports.test_track import band, rms, similarity, speech, until_loud
 
+pytestmark = pytest.mark.portable
+
 Packet: TypeAlias = "av.Packet[av.AudioStream]"
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from playback.pacing import Pacer, frame_samples
 
+pytestmark = pytest.mark.portable
+
 PTIME = 0.020
 
 

@@ -17,6 +17,8 @@ from playback.pump import Pump
 from playback.track import PlaybackTrack
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
+pytestmark = pytest.mark.portable
+
 PTIME = 0.020
 ENOUGH_SECONDS = 20.0
 

@@ -76,6 +76,7 @@ async def silence_comes(peers: Peers) -> bool:
 # Over a peer connection
 
 
+@pytest.mark.portable
 @pytest.mark.parametrize(
     "format", [AudioFormat(24_000), AudioFormat(48_000), AudioFormat(48_000, 2)], ids=lambda f: f"{f}"
 )
@@ -156,6 +157,7 @@ async def test_listeners_that_raise_do_not_end_the_track() -> None:
         assert track.readyState == "live"
 
 
+@pytest.mark.portable
 async def test_stop_ends_the_sender_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     before = asyncio.all_tasks()
     controller = PlaybackController()
@@ -223,6 +225,7 @@ def steps(frames: list[AudioFrame]) -> list[int]:
     return [whole for whole, _ in steps]
 
 
+@pytest.mark.portable
 @pytest.mark.parametrize(
     ("format", "samples", "layout"),
     [
@@ -317,6 +320,7 @@ async def test_a_wall_clock_that_is_set_changes_nothing(jump: float, monkeypatch
     track.stop()
 
 
+@pytest.mark.portable
 async def test_after_stop_recv_raises_what_aiortc_expects() -> None:
     track = PlaybackTrack(PlaybackController())
     await track.recv()
@@ -326,6 +330,7 @@ async def test_after_stop_recv_raises_what_aiortc_expects() -> None:
             await track.recv()
 
 
+@pytest.mark.portable
 async def test_stop_ends_a_recv_that_waits() -> None:
     controller = PlaybackController()
     track = PlaybackTrack(controller)
@@ -358,6 +363,7 @@ async def test_a_listener_of_the_tracks_own_end_cannot_keep_the_controller_open(
     assert controller.state is State.CLOSED
 
 
+@pytest.mark.portable
 def test_a_controller_has_one_live_track() -> None:
     controller = PlaybackController()
     first = PlaybackTrack(controller, close_controller=False)
@@ -373,6 +379,7 @@ def test_a_controller_has_one_live_track() -> None:
     assert controller.leaf == "closed"
 
 
+@pytest.mark.portable
 async def test_another_track_goes_on_at_the_very_next_sample() -> None:
     controller = PlaybackController(AudioFormat(24_000), fades=CUTS)
     controller.push(ramp(4 * 480))
@@ -384,6 +391,7 @@ async def test_another_track_goes_on_at_the_very_next_sample() -> None:
     assert played == list(range(1, 4 * 480 + 1))
 
 
+@pytest.mark.portable
 async def test_recv_never_raises_whatever_listeners_raise() -> None:
     controller = PlaybackController(AudioFormat(24_000))
     track = PlaybackTrack(controller)

@@ -11,13 +11,15 @@ import pytest
 
 from playback import tuning
 
+pytestmark = pytest.mark.portable
+
 
 def test_frozen_objects_are_looked_at_no_more() -> None:
     # In a process of its own: what is frozen here would stay so for all other tests.
     script = (
         "import gc; from playback import tuning, track;"
         "before = gc.get_freeze_count(); count = tuning.freeze();"
-        "assert before == 0; assert count == gc.get_freeze_count() > 10_000, count;"
+        "assert count == gc.get_freeze_count() - before > 10_000, count;"
         "assert len(gc.get_objects()) < count / 10"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -25,8 +27,9 @@ def test_frozen_objects_are_looked_at_no_more() -> None:
 
 def test_nothing_is_done_behind_anybody_s_back() -> None:
     script = (
-        "import asyncio, gc, playback.tuning, playback.track, playback.opus;"
-        "assert gc.get_freeze_count() == 0;"
+        "import gc; before = gc.get_freeze_count();"  # Python 3.12 starts with some that are frozen
+        "import asyncio, playback.tuning, playback.track, playback.opus;"
+        "assert gc.get_freeze_count() == before;"
         "assert type(asyncio.new_event_loop()).__module__.startswith('asyncio')"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from io import BytesIO
 from typing import Any, Final, Protocol
 
 import av
+from av.container import Container
 
 from playback.audio.formats import AudioFormat, Block, FormatError, parse
 from playback.audio.media.blocks import FAULTS, Damage, cut, pieces
@@ -64,6 +63,10 @@ _OPTIONS: Final = {
     "probesize": "4096",
 }
 
+_LENIENT: Final[dict[str, Any]] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
+"""Up to PyAV 18, a title that is not UTF-8 raises unless this is given; from 19 on it never does, and the argument is
+gone. No signature shows it, because the function is compiled."""
+
 _MOST_FAILURES: Final = 16
 """After so many errors of a demuxer in a row, no more is to be had from it."""
 
@@ -100,7 +103,7 @@ def open_container(file: Readable, kind: Kind) -> Any:
             format=demuxer,
             container_options=options,
             io_open=_refuse,
-            **_lenient(),
+            **_LENIENT,
         )
     except FAULTS as error:
         raise FormatError(f"the {kind.value} file can't be opened: {_reason(error)}") from error
@@ -123,18 +126,6 @@ def _codec(stream: Any) -> str:
 
 def _refuse(*_: object) -> object:
     raise PermissionError("a file of audio can't open others")
-
-
-@cache
-def _lenient() -> dict[str, Any]:
-    """How to ask PyAV to take titles and names that are not UTF-8; from PyAV 19 on it does so by itself."""
-    lenient: dict[str, Any] = {"metadata_errors": "replace"}
-    silence = BytesIO(b"RIFF\x26\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\2\0\0\0\0\0")
-    try:
-        av.open(silence, "r", format="wav", **lenient).close()
-    except TypeError:
-        return {}
-    return lenient
 
 
 def _reason(error: Exception) -> str:

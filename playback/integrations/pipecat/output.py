@@ -41,7 +41,7 @@ try:
     )
     from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 except ImportError as error:
-    raise ImportError("this needs Pipecat: pip install 'playback[pipecat]'") from error
+    raise ImportError("this needs Pipecat: pip install 'voice-playback[pipecat]'") from error
 
 from playback.audio.formats import AudioFormat
 from playback.chart import State

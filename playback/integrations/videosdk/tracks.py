@@ -18,7 +18,7 @@ try:
     from videosdk import CustomAudioTrack
     from vsaiortc.mediastreams import MediaStreamError
 except ImportError as error:
-    raise ImportError("VideoSDK is not installed: pip install 'playback[videosdk]'") from error
+    raise ImportError("VideoSDK is not installed: pip install 'voice-playback[videosdk]'") from error
 
 __all__ = [
     "CustomAudioStreamTrack",

@@ -339,4 +339,4 @@ async def test_an_utterance_of_the_application_may_be_protected(rig):
 def test_without_the_framework_it_says_what_to_install():
     code = "import sys; sys.modules['livekit'] = None; import playback.integrations.livekit"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'playback[livekit]'" in run.stderr
+    assert "pip install 'voice-playback[livekit]'" in run.stderr

@@ -353,7 +353,7 @@ async def test_a_track_plays_it_in_real_time() -> None:
 def test_without_the_framework_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "agents.realtime", None)
     code = compile(Path(integration.__file__).read_text(), integration.__file__, "exec")
-    with pytest.raises(ImportError, match=r"pip install 'playback\[openai\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'voice-playback\[openai\]'"):
         exec(code, {"__name__": "again"})
 
 

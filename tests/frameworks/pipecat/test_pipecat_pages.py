@@ -80,4 +80,4 @@ async def test_the_comparison(name: str) -> None:
 def test_without_the_framework_it_says_what_is_missing() -> None:
     code = "import sys; sys.modules['pipecat'] = None; import playback.integrations.pipecat"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert "pip install 'playback[pipecat]'" in done.stderr.splitlines()[-1]
+    assert "pip install 'voice-playback[pipecat]'" in done.stderr.splitlines()[-1]

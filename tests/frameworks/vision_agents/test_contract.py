@@ -306,5 +306,5 @@ async def test_a_controller_outlives_a_track() -> None:
 def test_without_the_framework_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vision_agents.core.processors", None)
     code = compile(Path(integration.__file__).read_text(), integration.__file__, "exec")
-    with pytest.raises(ImportError, match=r"pip install 'playback\[vision_agents\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'voice-playback\[vision_agents\]'"):
         exec(code, {"__name__": "again"})
