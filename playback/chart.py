@@ -3,8 +3,9 @@
 Theory of operation. A leaf is where a playout stands in detail; its name begins with the :class:`State` that users see.
 The leaf alone decides what an event does: there is no guard and no flag beside the table. Two kinds of events exist:
 
-* Commands come from the application: from producers (``push``, ``end``) and from whoever steers (``pause``, ``resume``,
-  ``interrupt``, ``drop_waiting``, ``lock``, ``unlock``, ``close``).
+* Commands come from the application: from producers (``push``, also for an utterance that is enqueued without audio,
+  and ``end``, also for one that fails) and from whoever steers (``pause``, ``resume``, ``interrupt``,
+  ``drop_waiting``, ``lock``, ``unlock``, ``close``).
 * Internal events are functions of the buffer, the playhead and the last read. After each command and each read they are
   evaluated in the order of :data:`INTERNAL`; the first one that is true and that the leaf takes is fired, and the
   evaluation begins anew, until none is true. :mod:`playback.core.transitions` has the functions, and nothing else that
@@ -23,31 +24,32 @@ from statecharts import REFUSED, STAYS, Chart, ChartMachine, state_of
 
 # =  stays        .  ignored        R  the audio is refused, counted and reported        x  impossible
 TABLE: Final = """
-                     push                end  input_ended        ready               underrun            completed  cut_short  drained       faded         pause         resume              interrupt           drop_waiting  lock                unlock              close
-idle                 speaking.buffering  =    x                  x                   x                   =          =          x             x             paused.empty  .                   =                   x             input_locked        .                   closed
-speaking.buffering   =                   =    speaking.draining  speaking.streaming  x                   =          =          x             x             paused.held   .                   interrupted.fading  =             speaking.sealed     .                   closed
-speaking.streaming   =                   =    speaking.draining  x                   speaking.buffering  =          =          x             x             paused.held   .                   interrupted.fading  =             speaking.sealed     .                   closed
-speaking.draining    speaking.streaming  =    x                  x                   x                   =          =          idle          x             paused.ended  .                   interrupted.fading  =             speaking.sealed     .                   closed
-speaking.sealed      R                   =    x                  x                   x                   =          =          input_locked  x             paused.sealed .                   interrupted.sealed  =             .                   speaking.draining   closed
-paused.empty         paused.held         =    x                  x                   x                   =          =          x             x             .             idle                idle                x             paused.sealed       .                   closed
-paused.held          =                   =    paused.ended       x                   x                   =          =          x             x             .             speaking.buffering  interrupted.fading  =             paused.sealed       .                   closed
-paused.ended         paused.held         =    x                  x                   x                   =          =          x             x             .             speaking.draining   interrupted.fading  =             paused.sealed       .                   closed
-paused.sealed        R                   =    x                  x                   x                   =          =          x             x             .             speaking.sealed     interrupted.sealed  =             .                   paused.ended        closed
-interrupted.fading   speaking.buffering  =    x                  x                   x                   =          =          x             idle          paused.empty  .                   =                   x             interrupted.sealed  .                   closed
-interrupted.sealed   R                   =    x                  x                   x                   =          =          x             input_locked  paused.sealed .                   =                   x             .                   interrupted.fading  closed
-input_locked         R                   =    x                  x                   x                   =          =          x             x             paused.sealed .                   =                   x             .                   idle                closed
-closed               R                   .    .                  .                   .                   .          .          .             .             .             .                   .                   .             .                   .                   .
+                     push                end  input_ended        ready               underrun            gap                 completed  cut_short  drained       faded         pause         resume              interrupt           drop_waiting  lock                unlock              close
+idle                 speaking.buffering  =    x                  x                   x                   x                   =          =          x             x             paused.empty  .                   =                   x             input_locked        .                   closed
+speaking.buffering   =                   =    speaking.draining  speaking.streaming  x                   x                   =          =          x             x             paused.held   .                   interrupted.fading  =             speaking.sealed     .                   closed
+speaking.streaming   =                   =    speaking.draining  x                   speaking.buffering  speaking.buffering  =          =          x             x             paused.held   .                   interrupted.fading  =             speaking.sealed     .                   closed
+speaking.draining    speaking.streaming  =    x                  x                   x                   x                   =          =          idle          x             paused.ended  .                   interrupted.fading  =             speaking.sealed     .                   closed
+speaking.sealed      R                   =    x                  x                   x                   x                   =          =          input_locked  x             paused.sealed .                   interrupted.sealed  =             .                   speaking.draining   closed
+paused.empty         paused.held         =    x                  x                   x                   x                   =          =          x             x             .             idle                idle                x             paused.sealed       .                   closed
+paused.held          =                   =    paused.ended       x                   x                   x                   =          =          x             x             .             speaking.buffering  interrupted.fading  =             paused.sealed       .                   closed
+paused.ended         paused.held         =    x                  x                   x                   x                   =          =          x             x             .             speaking.draining   interrupted.fading  =             paused.sealed       .                   closed
+paused.sealed        R                   =    x                  x                   x                   x                   =          =          x             x             .             speaking.sealed     interrupted.sealed  =             .                   paused.ended        closed
+interrupted.fading   speaking.buffering  =    x                  x                   x                   x                   =          =          x             idle          paused.empty  .                   =                   x             interrupted.sealed  .                   closed
+interrupted.sealed   R                   =    x                  x                   x                   x                   =          =          x             input_locked  paused.sealed .                   =                   x             .                   interrupted.fading  closed
+input_locked         R                   =    x                  x                   x                   x                   =          =          x             x             paused.sealed .                   =                   x             .                   idle                closed
+closed               R                   .    .                  .                   .                   .                   .          .          .             .             .             .                   .                   .             .                   .                   .
 """  # noqa: E501 - a table is read by its columns
 
-INTERNAL: Final = ("input_ended", "completed", "cut_short", "ready", "underrun", "drained", "faded")
+INTERNAL: Final = ("input_ended", "completed", "cut_short", "ready", "underrun", "gap", "drained", "faded")
 """The internal events, in the order in which they are evaluated.
 
 =============== =====================================================================================================
-``input_ended`` nothing in the queue is open
+``input_ended`` nothing in the queue is open, neither an utterance nor a turn
 ``completed``   all of the head was handed out, and its producer ended it
-``cut_short``   all of the head was handed out that there is, but a lock ended it, or audio of it was refused
+``cut_short``   all that there is of the head was handed out, but it failed, was locked, or audio of it was refused
 ``ready``       the head has ended, or holds the prebuffer and at least one read's worth
 ``underrun``    the last read found less than it asked for in the head, which is open and was not ready since
+``gap``         the last read found nothing at all, within a turn that is open
 ``drained``     the queue is empty and no tail of anything sounds
 ``faded``       after an interrupt: no tail is left, and at least one sample was read since
 =============== =====================================================================================================
@@ -127,7 +129,7 @@ FLOWS: Final = PLAYBACK.leaves_where("push", STAYS) - WAITS
 """The leaves in which a push changes nothing but what is buffered."""
 
 RUNS_DRY: Final = PLAYBACK.leaves_taking("underrun")
-"""The leaves in which an open head may run out of audio."""
+"""The leaves in which an open head, or an open turn, may run out of audio."""
 
 SOUNDS: Final = RUNS_DRY | PLAYBACK.leaves_taking("drained")
 """The leaves in which a read hands out speech."""

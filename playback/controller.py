@@ -7,7 +7,7 @@ import operator
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,14 @@ from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
 from playback.events import Closed, EventName
+from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
 from playback.sinks.sinks import Sinks
+from playback.sources import check_source_format
+from playback.speaking import Feed
 from playback.subscribing import Subscribe
 from playback.threads import ThreadsafeProducer
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 
@@ -51,8 +55,10 @@ class PlaybackController:
         high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
         max_buffered_seconds: what may be buffered at all.
         history_seconds: how much of the playing utterance is kept for a rewind.
-        input_timeout_seconds: an open utterance that has nothing to play for so long, in samples read, is ended; None
-            waits for ever.
+        input_timeout_seconds: an open utterance that has nothing to play for so long, in samples read and outside of
+            pauses, is ended with :class:`InputTimeout`, and so is an open turn that has nothing enqueued; None waits
+            for ever.
+        on_input_timeout: whether such an utterance fails, or completes: then ``last_audio_byte`` is emitted, too.
 
     Raises:
         TypeError: an argument of another type, such as a bare rate for a format.
@@ -69,7 +75,8 @@ class PlaybackController:
         high_water_seconds: float = 10.0,
         max_buffered_seconds: float = 600.0,
         history_seconds: float = 2.0,
-        input_timeout_seconds: float | None = None,
+        input_timeout_seconds: float | None = 10.0,
+        on_input_timeout: Literal["fail", "complete"] = "fail",
     ) -> None:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
@@ -81,7 +88,13 @@ class PlaybackController:
         """What bare bytes and arrays are taken for, unless an utterance has a format of its own."""
 
         self.limits: Final = Limits.of_seconds(
-            format, prebuffer_seconds, high_water_seconds, max_buffered_seconds, history_seconds, input_timeout_seconds
+            format,
+            prebuffer_seconds,
+            high_water_seconds,
+            max_buffered_seconds,
+            history_seconds,
+            input_timeout_seconds,
+            on_input_timeout,
         )
         """How much is buffered, in samples at the output rate."""
         self._playout: Final = Playout(format, self.limits, fades)
@@ -89,6 +102,7 @@ class PlaybackController:
         self._emitter: Final = self._transitions.emitter
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)
+        self._turns: Final = itertools.count(1)
         self._own: Utterance | None = None
         self._width: Final = format.frame_bytes
         self._reader: object | None = None
@@ -171,21 +185,136 @@ class PlaybackController:
         *,
         text: str | None = None,
         id: str | None = None,
-        format: AudioFormat | None = None,
+        format: AudioFormat | Literal["encoded"] | None = None,
         interruptible: bool = True,
+        first: bool = False,
+        turn: Turn | None = None,
     ) -> Utterance:
-        """Make a handle for one thing to say; nobody knows of it until its first push, mark, end or wait.
+        """Make a handle for one thing to say; nobody knows of it until its first push, mark, enqueue, end or wait.
 
         Args:
             text: what it says; the report says how much of it was heard.
             id: its name in reports and events; by default one is made up.
-            format: what its bare bytes and arrays are taken for; defaults to ``input_format``.
+            format: what its bare bytes and arrays are taken for; defaults to ``input_format``. ``"encoded"`` is for the
+                bytes of a media stream that states its own format, such as MP3 or WAV: a thread decodes them, a push
+                returns how many bytes it took, and the audio counts as accepted when it is decoded.
             interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
+            first: its place is directly behind what plays, and not behind all others.
+            turn: the turn that it belongs to; :meth:`Turn.utterance` is the shorter way.
 
         Raises:
             TypeError: an argument of another type.
+            FormatError: another word than ``"encoded"``.
+            RuntimeError: an encoded one, where no event loop runs.
         """
-        return self._make(text=text, id=id, format=format, interruptible=interruptible)
+        check_source_format(format)
+        encoded = isinstance(format, str)
+        made = self._make(
+            text=text,
+            id=id,
+            format=None if isinstance(format, str) else format,
+            interruptible=interruptible,
+            first=first,
+            turn=turn,
+        )
+        if encoded:
+            attach_decoder(self._playout.input, made)
+        return made
+
+    def speak(
+        self,
+        source: Any,
+        *,
+        text: str | None = None,
+        id: str | None = None,
+        format: AudioFormat | Literal["encoded"] | None = None,
+        interruptible: bool = True,
+        first: bool = False,
+        turn: Turn | None = None,
+        timeout_seconds: float | None = 10.0,
+        first_audio_timeout_seconds: float | None = 5.0,
+    ) -> Utterance:
+        """Play a source of audio as one utterance, which is enqueued at once.
+
+        A task feeds it with back-pressure, and ends it with the source. A source that raises fails it. An interrupt, a
+        lock, a cancel or a close stops the task at once and closes the source.
+
+        Example::
+
+            utterance = controller.speak(synthesize("Good morning."), text="Good morning.")
+            report = await utterance.wait()
+
+        Args:
+            source: an asynchronous iterator or iterable, an awaitable of a source, an iterator or iterable (which runs
+                on a thread), a path or a binary file object (decoded on a thread), or audio. Its pieces are bytes,
+                arrays, ``av.AudioFrame`` and :class:`playback.words.Word`, which marks a word.
+            text: what it says.
+            id: its name in reports and events; by default one is made up.
+            format: what bytes are. By default a media stream is recognized by how it begins, and anything else is taken
+                for ``input_format``; an :class:`AudioFormat` says that they are samples, ``"encoded"`` that they are a
+                media stream.
+            interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
+            first: its place is directly behind what plays, and not behind all others.
+            turn: the turn that it belongs to; :meth:`Turn.speak` is the shorter way.
+            timeout_seconds: how long the source may send nothing before the utterance fails; back-pressure and pauses
+                do not count. None waits for ever.
+            first_audio_timeout_seconds: the same for its first audio.
+
+        Raises:
+            TypeError: an argument of another type, or a source that is none of these.
+            FormatError: another word than ``"encoded"``.
+            RuntimeError: no event loop runs.
+        """
+        check_source_format(format)
+        encoded = isinstance(format, str)
+        utterance = self._make(
+            text=text,
+            id=id,
+            format=None if isinstance(format, str) else format,
+            interruptible=interruptible,
+            first=first,
+            turn=turn,
+        )
+        feed = Feed(
+            self._playout.input,
+            utterance,
+            source,
+            recognizes=format is None or encoded,
+            needs_media=encoded,
+            timeout_seconds=timeout_seconds,
+            first_audio_timeout_seconds=first_audio_timeout_seconds,
+        )
+        feed.start()
+        return utterance
+
+    def turn(self, *, id: str | None = None, stop_on_failure: bool = False) -> Turn:
+        """Begin a turn: one answer, made of utterances, with one report.
+
+        Args:
+            id: its name in reports and events; by default one is made up.
+            stop_on_failure: whether an utterance that fails ends the turn; by default the others play on.
+
+        Returns:
+            The turn. While the input is locked or the controller is closed, it is over from the start.
+
+        Raises:
+            RuntimeError: another turn is open. One that has ended may still be playing.
+            TypeError: an argument of another type.
+        """
+        check_type("id", id, str, None)
+        name = f"turn-{next(self._turns)}" if id is None else id
+        producers = self._playout.input
+        turn = Turn(
+            producers,
+            self,
+            id=name,
+            generation=producers.generation,
+            position=self.position,
+            is_open=True,
+            stop_on_failure=stop_on_failure,
+        )
+        producers.open_turn(turn)
+        return turn
 
     def push(self, audio: Any) -> int:
         """Add audio without a handle: to an utterance of the controller's own, which the first push begins.
@@ -405,9 +534,18 @@ class PlaybackController:
         id: str | None = None,
         format: AudioFormat | None = None,
         interruptible: bool = True,
+        first: bool = False,
+        turn: Turn | None = None,
     ) -> Utterance:
         for argument, value, kind in (("text", text, str), ("id", id, str), ("format", format, AudioFormat)):
             check_type(argument, value, kind, None)
-        name = f"utterance-{next(self._numbers)}" if id is None else id
-        taken_for = format or self.input_format
-        return Utterance(self._playout.input, text=text, id=name, format=taken_for, interruptible=interruptible)
+        check_type("turn", turn, Turn, None)
+        return Utterance(
+            self._playout.input,
+            text=text,
+            id=f"utterance-{next(self._numbers)}" if id is None else id,
+            format=format or self.input_format,
+            interruptible=interruptible,
+            first=first,
+            turn=turn,
+        )

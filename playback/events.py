@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from playback._json import jsonable
 from playback.chart import State
-from playback.report import UtteranceReport
+from playback.report import TurnReport, UtteranceReport, error_as_dict
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 
@@ -73,6 +74,28 @@ class UtteranceFinished(Event):
 
     utterance: Utterance
     report: UtteranceReport
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted(Event):
+    """The first sample of a turn was handed out. An utterance that belongs to no turn is one of its own."""
+
+    name: ClassVar[str] = "turn_started"
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished(Event):
+    """A turn is over: it takes no more utterances, and all of them have finished.
+
+    Emitted exactly once for every turn.
+    """
+
+    name: ClassVar[str] = "turn_finished"
+
+    turn: Turn
+    report: TurnReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +234,12 @@ class InputEnded(Event):
 
 def _plain(value: object) -> Any:
     match value:
-        case Utterance():
+        case Utterance() | Turn():
             return value.id
-        case UtteranceReport():
+        case UtteranceReport() | TurnReport():
             return value.as_dict()
         case BaseException():
-            return {"type": type(value).__qualname__, "message": str(value)}
+            return error_as_dict(value)
     return jsonable(value)
 
 
@@ -225,6 +248,8 @@ EventName = Literal[
     "first_audio_byte",
     "last_audio_byte",
     "utterance_finished",
+    "turn_started",
+    "turn_finished",
     "mark_reached",
     "paused",
     "resumed",
@@ -245,6 +270,8 @@ EVENTS: Final[dict[EventName, type[Event]]] = {
     "first_audio_byte": FirstAudioByte,
     "last_audio_byte": LastAudioByte,
     "utterance_finished": UtteranceFinished,
+    "turn_started": TurnStarted,
+    "turn_finished": TurnFinished,
     "mark_reached": MarkReached,
     "paused": Paused,
     "resumed": Resumed,

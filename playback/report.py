@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -24,11 +25,17 @@ HeardFrom = Literal["completed", "marks"]
 """How it is known what was heard."""
 
 
+class InputTimeout(TimeoutError):  # noqa: N818 - as TimeoutError
+    """A producer has sent nothing for too long."""
+
+
 class Outcome(StrEnum):
-    """How an utterance ended."""
+    """How an utterance or a turn ended."""
 
     COMPLETED = "completed"
     """Its producer ended it, and all of it was played."""
+    FAILED = "failed"
+    """Its producer broke, or sent nothing for too long; what had arrived was played."""
     INTERRUPTED = "interrupted"
     """An interrupt or a cancel dropped it, a lock ended it before its producer did, or audio of it was refused."""
     CLOSED = "closed"
@@ -53,6 +60,9 @@ class UtteranceReport:
     """What it was to say."""
     marks: tuple[Mark, ...] = field(default=(), repr=False)
     """Its marks, by position."""
+    error: BaseException | None = None
+    """Why it failed: what its producer raised, or :class:`InputTimeout`. An utterance that an input timeout was let
+    complete has one, too."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
@@ -60,9 +70,10 @@ class UtteranceReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it; marks as ``[at, until, payload]``, positions in samples."""
-        plain = {field.name: jsonable(getattr(self, field.name)) for field in fields(self)}
+        plain = {field.name: jsonable(getattr(self, field.name)) for field in fields(self) if field.name != "error"}
         marks = [[mark.at, mark.until, jsonable(mark.payload)] for mark in self.marks]
-        return plain | {"marks": marks, "heard": self.heard, "heard_from": self.heard_from}
+        known = {"heard": self.heard, "heard_from": self.heard_from}
+        return plain | {"marks": marks, "error": error_as_dict(self.error)} | known
 
     @property
     def heard_from(self) -> HeardFrom | None:
@@ -70,9 +81,14 @@ class UtteranceReport:
 
         None where ``heard`` is None.
         """
-        if self.outcome is Outcome.COMPLETED and self.text is not None:
+        if self._is_whole and self.text is not None:
             return "completed"
         return "marks" if any(isinstance(mark.payload, str) for mark in self.marks) else None
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all that it was to say was played: its producer said so itself."""
+        return self.outcome is Outcome.COMPLETED and self.error is None
 
     @cached_property
     def heard(self) -> str | None:
@@ -83,7 +99,7 @@ class UtteranceReport:
         punctuation, parts of words and single characters are all the same to it; what is spelled otherwise ("8" for
         "eight") is aligned by what stands around it. It is worked out when it is first asked for.
         """
-        completed = self.outcome is Outcome.COMPLETED
+        completed = self._is_whole
         if completed and self.text is not None:
             return self.text
         words = [(mark.payload, mark.at, mark.until) for mark in self.marks if isinstance(mark.payload, str)]
@@ -97,6 +113,81 @@ class UtteranceReport:
             return _join(list(compress(spoken, played)))
         last = max((index for index, was in enumerate(played, 1) if was), default=0)
         return self.text[: _end_of(last, spoken, self.text)]
+
+
+@dataclass(frozen=True, repr=False)
+class TurnReport:
+    """What was really played of a turn. Counts are samples at the output rate."""
+
+    id: str
+    outcome: Outcome
+    """The worst of its own end and of its utterances': closed, interrupted, failed, completed."""
+    utterances: tuple[UtteranceReport, ...]
+    """Of its utterances, in the order in which they finished."""
+    error: BaseException | None = None
+    """The first thing that went wrong."""
+    gaps: tuple[float, ...] = ()
+    """The silences between its first and its last audible sample in which it had nothing to play, in seconds."""
+    first_audio_seconds: float | None = None
+    """From its beginning to its first audible sample, in samples read; None if there was none."""
+
+    @property
+    def text(self) -> str | None:
+        """What it was to say: the texts of its utterances, joined by spaces; None if none has a text."""
+        return _joined(report.text for report in self.utterances)
+
+    @property
+    def heard(self) -> str | None:
+        """What was heard of it: what was heard of its utterances, joined by spaces; None if that is not known."""
+        return _joined(report.heard for report in self.utterances)
+
+    @property
+    def accepted(self) -> int:
+        """Samples that were pushed and taken."""
+        return sum(report.accepted for report in self.utterances)
+
+    @property
+    def played(self) -> int:
+        """Samples that were handed out."""
+        return sum(report.played for report in self.utterances)
+
+    @property
+    def discarded(self) -> int:
+        """Samples that were taken and will never be played."""
+        return sum(report.discarded for report in self.utterances)
+
+    def __repr__(self) -> str:
+        return (
+            f"TurnReport(id={self.id!r}, outcome={self.outcome!r}, heard={self.heard!r}, played={self.played},"
+            f" discarded={self.discarded}, utterances={len(self.utterances)}, error={self.error!r}, gaps={self.gaps},"
+            f" first_audio_seconds={self.first_audio_seconds})"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON can hold it."""
+        return {
+            "id": self.id,
+            "outcome": self.outcome.value,
+            "text": self.text,
+            "heard": self.heard,
+            "played": self.played,
+            "discarded": self.discarded,
+            "error": error_as_dict(self.error),
+            "gaps": list(self.gaps),
+            "first_audio_seconds": self.first_audio_seconds,
+            "utterances": [report.as_dict() for report in self.utterances],
+        }
+
+
+def error_as_dict(error: BaseException | None) -> dict[str, str] | None:
+    """An exception as JSON can hold it: its type and its message."""
+    return None if error is None else {"type": type(error).__qualname__, "message": str(error)}
+
+
+def _joined(texts: Iterable[str | None]) -> str | None:
+    """Texts joined by spaces; empty ones add none. None if there is not one."""
+    known = [text for text in texts if text is not None]
+    return " ".join(text for text in known if text) if known else None
 
 
 def _join(words: list[str]) -> str:

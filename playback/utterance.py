@@ -1,20 +1,23 @@
 """Utterance: the handle that a producer holds, and the protocol of the playout that owns it.
 
-An utterance is unused until its first push, mark, end, cancel or wait; until then nobody knows of it, and dropping it
-leaves no trace. From then on it is known to its owner, has a place in the queue from its first audio on, and is
-finished at last. The core is the only other place that uses the underscored names here.
+An utterance is unused until its first push, mark, enqueue, end, cancel or wait; until then nobody knows of it, and
+dropping it leaves no trace. From then on it is known to its owner, has a place in the queue from when it is enqueued,
+and is finished at last. The core is the only other place that uses the underscored names here.
 """
 
 from __future__ import annotations
 
-from asyncio import Lock
-from typing import Any, Final, NoReturn, Protocol
+from asyncio import CancelledError, Lock
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, NoReturn, Protocol, Self
 
-from playback._checks import check_seconds
+from playback._checks import check_seconds, check_type
 from playback._waiting import Gate
 from playback.audio.clip import Clip, Mark
 from playback.audio.formats import AudioFormat, parse
 from playback.report import Outcome, UtteranceReport
+from playback.words.word import Word, check_word
 
 
 class UtteranceOwner(Protocol):
@@ -48,17 +51,40 @@ class UtteranceOwner(Protocol):
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
         """See :meth:`Utterance.mark`."""
 
+    def enqueue(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.enqueue`."""
+
     def end(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.end`."""
+
+    def fail(self, utterance: Utterance, error: BaseException) -> bool:
+        """See :meth:`Utterance.fail`."""
 
     def cancel(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.cancel`."""
 
 
+class MediaInput(Protocol):
+    """What decodes the bytes of a media stream for an utterance."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no more bytes."""
+
+    def feed(self, data: Any) -> int:
+        """Take bytes; returns how many."""
+
+    async def write(self, data: Any) -> int:
+        """The same, after waiting for room."""
+
+    def end(self, error: BaseException | None = None) -> bool:
+        """Take no more bytes; what was taken is decoded, then the utterance ends, or fails."""
+
+
 class Utterance:
     """One thing the agent says. Made by :meth:`PlaybackController.utterance`, never by hand.
 
-    Its audio plays after all that was enqueued before it; its own place it takes with its first push.
+    Its audio plays after all that was enqueued before it. It is enqueued by :meth:`enqueue`, or else by its first push.
 
     Example::
 
@@ -71,35 +97,54 @@ class Utterance:
     __slots__ = (
         "__weakref__",
         "_clip",
+        "_decoder",
         "_done",
+        "_error",
         "_generation",
+        "_on_input_over",
         "_order",
         "_owner",
         "_partial",
         "_refused",
         "_report",
+        "_text",
+        "_turn",
         "_used",
+        "first",
         "format",
         "id",
         "interruptible",
         "room",
-        "text",
     )
 
     def __init__(
-        self, owner: UtteranceOwner, *, text: str | None, id: str, format: AudioFormat, interruptible: bool
+        self,
+        owner: UtteranceOwner,
+        *,
+        text: str | None,
+        id: str,
+        format: AudioFormat,
+        interruptible: bool,
+        first: bool = False,
+        turn: Any = None,
+        generation: object | None = None,
     ) -> None:
         self.id: Final = id
         """The name that reports and events carry."""
-        self.text: Final = text
-        """What it says, if the producer gave it."""
         self.format: Final = format
         """What bare bytes and arrays are taken for."""
         self.interruptible: Final = interruptible
         """Whether an interrupt without ``force`` drops it while it plays."""
+        self.first: Final = first
+        """Whether its place is directly behind what plays, and not behind all others."""
 
         self._owner: Final = owner
-        self._generation: Final = owner.generation
+        self._generation: Final = owner.generation if generation is None else generation
+        self._turn = turn  # a playback.turn.Turn, which holds utterances and is not known here
+        self._text = text
+        self._error: BaseException | None = None
+        self._on_input_over: Callable[[], object] | None = None  # called once, when it takes no more audio
+        self._decoder: MediaInput | None = None
         self._clip: Final = Clip(owner.format, owner.history)
         self._used = False  # whether its owner knows of it
         self._partial = b""  # the bytes of a sample that the last push has left incomplete
@@ -124,6 +169,32 @@ class Utterance:
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} can't be pickled, expected Event.as_dict() or its report")
 
+    async def __aenter__(self) -> Self:
+        self.enqueue()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.end()
+        elif isinstance(error, CancelledError):
+            self.cancel()
+        else:
+            self.fail(error)
+
+    def enqueue(self) -> bool:
+        """Take the place in the queue now, before there is any audio; the first push, an empty one too, does the same.
+
+        Until it has ended, whatever is enqueued behind it waits, at most for the controller's input timeout. Used in
+        an ``async with`` statement, an utterance is enqueued on entry and ended on leaving; an exception fails it, and
+        goes on; a cancellation cancels it.
+
+        Returns:
+            False if it has its place already, or can have none: it is finished, or the input is locked.
+        """
+        return self._owner.enqueue(self)
+
     def push(self, audio: Any) -> int:
         """Add audio; it never blocks.
 
@@ -140,6 +211,8 @@ class Utterance:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
+        if self._decoder is not None:
+            return self._decoder.feed(audio)
         return self._owner.push(self, audio)
 
     async def write(self, audio: Any) -> int:
@@ -158,6 +231,8 @@ class Utterance:
             FormatError: as :meth:`push`, before it waits.
             BufferFull: it would not fit even if it waited.
         """
+        if self._decoder is not None:
+            return await self._decoder.write(audio)
         parse(audio, self.format, self._partial)
         lock_generation = self._owner.lock_generation
         if self._order is None:
@@ -200,7 +275,53 @@ class Utterance:
         Returns:
             False if it had ended before.
         """
-        return self._owner.end(self)
+        return self._owner.end(self) if self._decoder is None else self._decoder.end()
+
+    def fail(self, error: BaseException) -> bool:
+        """Say that its producer broke: no more audio comes. What is there plays, then it finishes as failed.
+
+        Args:
+            error: what the report carries.
+
+        Returns:
+            False if its input had ended before.
+
+        Raises:
+            TypeError: the error is no exception.
+        """
+        check_type("error", error, BaseException)
+        return self._owner.fail(self, error) if self._decoder is None else self._decoder.end(error)
+
+    def append_text(self, text: str) -> None:
+        """Add to what it says, as a language model writes on.
+
+        Raises:
+            TypeError: the text is no string.
+        """
+        check_type("text", text, str)
+        self._text = (self._text or "") + text
+
+    def mark_words(self, words: Iterable[Word], offset_seconds: float = 0.0) -> int:
+        """Mark words at their times, as a synthesizer sends them.
+
+        Args:
+            words: each with its start and its end in seconds.
+            offset_seconds: what their times count from, in seconds from the utterance's start; for times that count
+                from a chunk, :attr:`accepted_seconds` before it is pushed.
+
+        Returns:
+            How many were marked.
+
+        Raises:
+            TypeError: something that is no word.
+            ValueError: a time that is negative or not finite, or an end before its start.
+        """
+        check_seconds("offset_seconds", offset_seconds)
+        checked = [check_word(word) for word in words]
+        return sum(
+            self.mark(word.text, word.start + offset_seconds, None if word.end is None else word.end + offset_seconds)
+            for word in checked
+        )
 
     def cancel(self) -> bool:
         """Drop this utterance alone, whether or not it is interruptible; it finishes as interrupted.
@@ -218,6 +339,11 @@ class Utterance:
         return self._report
 
     @property
+    def text(self) -> str | None:
+        """What it says, if the producer gave it."""
+        return self._text
+
+    @property
     def report(self) -> UtteranceReport | None:
         """The report once it is finished, None before."""
         return self._report
@@ -231,6 +357,11 @@ class Utterance:
     def accepted(self) -> int:
         """Samples that were pushed and taken, at the output rate."""
         return self._clip.buffer.accepted
+
+    @property
+    def accepted_seconds(self) -> float:
+        """The same in seconds: where in the utterance the next push begins."""
+        return self._owner.format.seconds(self.accepted)
 
     @property
     def played(self) -> int:
@@ -255,7 +386,14 @@ class Utterance:
         self._clip.cut_short = self._clip.cut_short or cut_short
         self._clip.buffer.end()
         self.room.open()
+        self._input_is_over()
         return dropped
+
+    def _input_is_over(self) -> None:
+        """Stop whoever feeds it."""
+        callback, self._on_input_over = self._on_input_over, None
+        if callback is not None:
+            callback()
 
     def _finish(self, outcome: Outcome) -> UtteranceReport:
         """Write the report; the owner decides when."""
@@ -271,7 +409,9 @@ class Utterance:
             refused=self._refused,
             text=self.text,
             marks=tuple(self._clip.marks),
+            error=self._error,
         )
         self.room.open()
         self._done.open()
+        self._input_is_over()
         return self._report

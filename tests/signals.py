@@ -50,6 +50,9 @@ class Heard:
         return [int(sample) for sample in self.controller.read(samples)[:, 0]]
 
     def told(self, *names: str) -> list[str]:
-        """The names of the events so far, or of those of them that are asked for; and forget them."""
+        """The names of the events so far, or of those of them that are asked for; and forget them.
+
+        Each utterance is a turn of its own. What that adds is left out, but where it is asked for.
+        """
         events, self.events[:] = [event.name for event in self.events], []
-        return [name for name in events if not names or name in names]
+        return [name for name in events if (name in names if names else not name.startswith("turn_"))]

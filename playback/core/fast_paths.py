@@ -76,7 +76,9 @@ class FastPaths:
         may_push = leaf in FLOWS and leaf == self._pushed_in and not watched and not self.taps_input
         self.push = utterance if may_push and utterance is not None and self._takes_plain(utterance) else None
         self.read = self.reads = None
-        if leaf not in WAITS and not watched and not self._queue.writers:
+        turn = self._queue.open_turn
+        waits = turn is not None and not turn._placed  # each read counts for its input timeout
+        if leaf not in WAITS and not watched and not self._queue.writers and not waits:
             sounds = leaf in SOUNDS
             self.read = self._playhead.source(sounds=sounds, paused=leaf in PAUSED)
             if sounds and self.read is not None:

@@ -18,6 +18,7 @@ from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.events import AudioRefused, ErrorRaised, Refusal
 from playback.report import Outcome
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 
@@ -60,8 +61,15 @@ class Input:
         return self._transitions.generation
 
     def overtook(self, utterance: Utterance) -> bool:
-        """Whether an interrupt came before the first use of an utterance; safe to ask from any thread."""
-        return not utterance._used and utterance._generation is not self._transitions.generation
+        """Whether an interrupt, or the end of its turn, came before the first use of an utterance.
+
+        Safe to ask from any thread.
+        """
+        if utterance._used:
+            return False
+        turn: Turn | None = utterance._turn
+        over = turn is not None and not turn.is_open
+        return over or utterance._generation is not self._transitions.generation
 
     def partial_of(self, utterance: Utterance) -> bytes:
         """The bytes of a sample that the last push of an utterance has left incomplete."""
@@ -71,6 +79,11 @@ class Input:
         """Know of an utterance from its first use on; one that an interrupt has overtaken is finished."""
         if not utterance._used:
             self.first_use(utterance, stale=self.overtook(utterance))
+
+    def _turn_of_its_own(self, utterance: Utterance) -> Turn:
+        """The turn of an utterance that was made outside of one."""
+        position = self._transitions.playhead.position
+        return Turn(self, None, id=utterance.id, generation=self.generation, position=position, is_open=False)
 
     @observed("utterance")
     def first_use(self, utterance: Utterance, stale: bool) -> None:
@@ -82,6 +95,8 @@ class Input:
         """
         utterance._used = True
         transitions = self._transitions
+        if utterance._turn is None:
+            utterance._turn = self._turn_of_its_own(utterance)
         if transitions.session.leaf == CLOSED:
             transitions.finish(utterance, Outcome.CLOSED)
         elif stale:
@@ -101,23 +116,29 @@ class Input:
                 return samples
         return self.push_block(utterance, parse(audio, utterance.format, utterance._partial))
 
-    def push_block(self, utterance: Utterance, block: Block) -> int:
-        """Take a block that was parsed already, or turn it away."""
+    def push_block(self, utterance: Utterance, block: Block, bounded: bool = True) -> int:
+        """Take a block that was parsed already, or turn it away.
+
+        Args:
+            utterance: whose it is.
+            block: the audio.
+            bounded: whether the maximum counts; not for what the head's write has waited for.
+        """
         self.admit(utterance)
-        return self._push_block(utterance, block)
+        return self._push_block(utterance, block, bounded)
 
     @observed("push")
-    def _push_block(self, utterance: Utterance, block: Block) -> int:
+    def _push_block(self, utterance: Utterance, block: Block, bounded: bool) -> int:
         if not self._may_push(utterance):
             return self.refuse_block(utterance, block)
         if not block.samples:
             self._keep_partial(utterance, block)
-            self._fast.refresh()
+            self._enqueue(utterance)
             return 0
         transitions, queue, buffer = self._transitions, self._queue, utterance._clip.buffer
         samples = buffer.measure(block)
         self._room = transitions.limits.maximum - queue.buffered
-        if samples > self._room:
+        if samples > self._room and bounded:
             raise BufferFull(
                 f"{queue.buffered} samples are buffered and {samples} were pushed,"
                 f" expected at most {transitions.limits.maximum} together"
@@ -140,6 +161,23 @@ class Input:
             transitions.complete(before)
         return samples
 
+    def enqueue(self, utterance: Utterance) -> bool:
+        """See :meth:`Utterance.enqueue`."""
+        self.admit(utterance)
+        return self._enqueue(utterance)
+
+    @observed("enqueue")
+    def _enqueue(self, utterance: Utterance) -> bool:
+        transitions = self._transitions
+        if utterance not in transitions.unqueued or not self._may_push(utterance):
+            self._fast.refresh()
+            return False
+        before = transitions.session.leaf
+        transitions.enqueue(utterance)
+        transitions.fire("push")
+        transitions.complete(before)
+        return True
+
     def push_from_thread(self, utterance: Utterance, block: Block) -> None:
         """The same for a producer that no exception reaches: what does not fit is refused, so it can't go unseen."""
         self.admit(utterance)
@@ -148,7 +186,7 @@ class Input:
     @observed("push_from_thread")
     def _push_from_thread(self, utterance: Utterance, block: Block) -> None:
         try:
-            self._push_block(utterance, block)
+            self._push_block(utterance, block, bounded=True)
         except BufferFull as error:
             self.refuse(utterance, self._samples_of(block), "full")
             self.report_error(error, "a push from another thread")
@@ -156,8 +194,25 @@ class Input:
     async def write(self, utterance: Utterance, audio: Any, lock_generation: object) -> int:
         """See :meth:`Utterance.write`; it began in this generation of locks."""
         self.admit(utterance)
-        queue, transitions = self._queue, self._transitions
         samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial))
+        taken = await self._has_room(utterance, samples, lock_generation)
+        block = parse(audio, utterance.format, utterance._partial)  # a push may have come between
+        return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
+
+    async def write_block(self, utterance: Utterance, block: Block) -> int:
+        """The same with a block that was parsed already, and that nothing is split from."""
+        self.admit(utterance)
+        samples = utterance._clip.buffer.measure(block)
+        taken = await self._has_room(utterance, samples, self.lock_generation)
+        return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
+
+    def _push_written(self, utterance: Utterance, block: Block) -> int:
+        """The maximum does not bind the head, which has waited for room as far as it has to."""
+        return self.push_block(utterance, block, bounded=utterance is not self._queue.head)
+
+    async def _has_room(self, utterance: Utterance, samples: int, lock_generation: object) -> bool:
+        """Wait for room, or until the utterance takes no more; False if a lock came meanwhile."""
+        queue, transitions = self._queue, self._transitions
         while (
             lock_generation is self.lock_generation
             and self._may_push(utterance)
@@ -170,9 +225,7 @@ class Input:
             finally:
                 queue.writers.remove(utterance)
                 self._fast.refresh()
-        if lock_generation is not self.lock_generation:
-            return self.refuse_block(utterance, parse(audio, utterance.format, utterance._partial))
-        return self.push(utterance, audio)
+        return lock_generation is self.lock_generation
 
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
         """See :meth:`Utterance.mark`."""
@@ -195,12 +248,13 @@ class Input:
         return self.end_input(utterance, cut_short=utterance in self._queue.writers)
 
     @observed("end")
-    def end_input(self, utterance: Utterance, cut_short: bool) -> bool:
+    def end_input(self, utterance: Utterance, cut_short: bool, error: BaseException | None = None) -> bool:
         """Let an utterance take no more audio.
 
         Args:
             utterance: which one.
             cut_short: whether something of it is missing.
+            error: why, if it failed.
 
         Returns:
             False if it had ended before.
@@ -209,11 +263,19 @@ class Input:
             return False
         transitions = self._transitions
         before = transitions.session.leaf
-        transitions.end_input(utterance, cut_short=cut_short)
+        if utterance._turn.is_open and before not in REFUSES and utterance in transitions.unqueued:
+            transitions.enqueue(utterance)
+            transitions.fire("push")  # an open turn is under way from its first utterance on, an empty one too
+        transitions.end_input(utterance, cut_short=cut_short, error=error)
         transitions.enqueue(utterance)
         transitions.fire("end")
         transitions.complete(before)
         return True
+
+    def fail(self, utterance: Utterance, error: BaseException) -> bool:
+        """See :meth:`Utterance.fail`."""
+        self.admit(utterance)
+        return self.end_input(utterance, cut_short=True, error=error)
 
     def cancel(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.cancel`."""
@@ -231,6 +293,77 @@ class Input:
         transitions.finish(utterance, Outcome.INTERRUPTED)
         transitions.complete(before)
         return True
+
+    # Turns
+
+    @observed("turn")
+    def open_turn(self, turn: Turn) -> None:
+        """Begin a turn.
+
+        Raises:
+            RuntimeError: another one is open.
+        """
+        transitions = self._transitions
+        if transitions.session.leaf in REFUSES:
+            closed = transitions.session.leaf == CLOSED
+            turn._mark_outcome(Outcome.CLOSED if closed else Outcome.INTERRUPTED)
+            turn.is_open = False
+            transitions.finish_turn(turn)
+            transitions.emitter.flush()
+            return
+        if self._queue.open_turn is not None:
+            raise RuntimeError(f"{self._queue.open_turn!r} is open, expected one open turn at a time: end it first")
+        self._queue.open_turn = turn
+        self._fast.refresh()
+
+    @observed("end_turn")
+    def end_turn(self, turn: Turn) -> bool:
+        """See :meth:`Turn.end`."""
+        if not turn.is_open:
+            return False
+        transitions = self._transitions
+        before = transitions.session.leaf
+        self._finish_unqueued(turn)
+        transitions.end_turn(turn)
+        transitions.finish_turn(turn)
+        transitions.complete(before)
+        return True
+
+    @observed("cancel_turn")
+    def cancel_turn(self, turn: Turn) -> bool:
+        """See :meth:`Turn.cancel`."""
+        if turn.report is not None:
+            return False
+        transitions = self._transitions
+        before = transitions.session.leaf
+        if self._queue.head in turn._utterances:
+            transitions.playhead.interrupt(self._queue.head if before in SOUNDS else None, before in PAUSED)
+        turn._mark_outcome(Outcome.INTERRUPTED)
+        transitions.end_turn(turn)
+        self._finish_unqueued(turn)
+        for utterance in [*turn._utterances]:
+            transitions.finish(utterance, Outcome.INTERRUPTED)
+        transitions.finish_turn(turn)
+        transitions.complete(before)
+        return True
+
+    @observed("fail_turn")
+    def fail_turn(self, turn: Turn, error: BaseException) -> bool:
+        """End a turn because its application broke; what is there plays."""
+        if not turn.is_open:
+            return False
+        transitions = self._transitions
+        before = transitions.session.leaf
+        self._finish_unqueued(turn)
+        transitions.fail_turn(turn, error)
+        transitions.complete(before)
+        return True
+
+    def _finish_unqueued(self, turn: Turn) -> None:
+        """Drop the utterances of a turn that have no place, for they can get none any more."""
+        for utterance in [*self._transitions.unqueued]:
+            if utterance._turn is turn:
+                self._transitions.finish(utterance, Outcome.INTERRUPTED)
 
     def refuse(self, utterance: Utterance | None, samples: int, reason: Refusal = "locked") -> None:
         """Turn audio away, count it and report it; the reason is found out unless it lies outside."""
@@ -273,9 +406,14 @@ class Input:
         transitions = self._transitions
         if transitions.session.leaf in REFUSES:
             return False
-        for utterance in self._queue.utterances:
+        for utterance in [*self._queue.utterances]:
             if not utterance.ended:
                 transitions.end_input(utterance, cut_short=True)
+        if self._queue.open_turn is not None:
+            turn = self._queue.open_turn
+            turn._mark_outcome(Outcome.INTERRUPTED)
+            transitions.end_turn(turn)
+            transitions.finish_turn(turn)
         self.lock_generation = object()
         for utterance in list(self._queue.writers):
             utterance.room.open()

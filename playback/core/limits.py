@@ -41,6 +41,8 @@ class Limits:
     maximum: int
     history: int
     input_timeout: int | None
+    timeout_completes: bool = False
+    """Whether an utterance that the input timeout ends counts as completed, rather than failed."""
 
     @classmethod
     def of_seconds(
@@ -51,12 +53,14 @@ class Limits:
         max_buffered_seconds: float,
         history_seconds: float,
         input_timeout_seconds: float | None,
+        on_input_timeout: str,
     ) -> Limits:
         """The limits that a controller was given.
 
         Raises:
             TypeError: a time that is no number.
-            ValueError: a time that is negative or not finite, or not prebuffer ≤ high water ≤ maximum.
+            ValueError: a time that is negative or not finite, or not prebuffer ≤ high water ≤ maximum;
+                another word for what an input timeout does.
         """
         for name, value in (
             ("prebuffer_seconds", prebuffer_seconds),
@@ -71,10 +75,13 @@ class Limits:
                 "expected prebuffer_seconds ≤ high_water_seconds ≤ max_buffered_seconds,"
                 f" got {prebuffer_seconds!r}, {high_water_seconds!r}, {max_buffered_seconds!r}"
             )
+        if on_input_timeout not in ("fail", "complete"):
+            raise ValueError(f"on_input_timeout is {on_input_timeout!r}, expected 'fail' or 'complete'")
         return cls(
             prebuffer=format.samples(prebuffer_seconds),
             high_water=format.samples(high_water_seconds),
             maximum=format.samples(max_buffered_seconds),
             history=format.samples(history_seconds),
             input_timeout=None if input_timeout_seconds is None else max(1, format.samples(input_timeout_seconds)),
+            timeout_completes=on_input_timeout == "complete",
         )

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from playback.chart import PAUSED, RUNS_DRY, SOUNDS, WAITS
+from playback.chart import PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.events import ErrorRaised, Stalled
+from playback.report import InputTimeout
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 
@@ -108,27 +110,62 @@ class Output:
         transitions.queue.clean()
         start = self._playhead.position
         spoken = self._playhead.read(out, sounds=leaf in SOUNDS, paused=leaf in PAUSED)
-        head = transitions.queue.head
-        short = head is not None and leaf in RUNS_DRY and spoken < samples
-        transitions.short = (head, start + spoken) if head is not None and short else None
-        if head is not None:
-            if leaf in WAITS or short:
-                self._count_wait(head, samples - spoken)
-            elif spoken:
-                head._clip.waited = 0
+        self._count(leaf, spoken, samples - spoken, start + spoken)
         transitions.run_internal_events()
         transitions.queue.wake_writers(samples)
 
-    def _count_wait(self, head: Utterance, samples: int) -> None:
-        """Count the silence of an open head, and end its input at the timeout."""
-        clip, timeout = head._clip, self._transitions.limits.input_timeout
+    def _count(self, leaf: str, spoken: int, missing: int, position: int) -> None:
+        """Count what a read has found missing, and end input that stays away.
+
+        Args:
+            leaf: in which it was made.
+            spoken: samples of speech that it found.
+            missing: samples that it did not find.
+            position: where it began to miss them.
+        """
+        transitions, queue = self._transitions, self._transitions.queue
+        head = queue.head
+        turn = queue.turns[0] if queue.turns else None
+        short = turn is not None and leaf in RUNS_DRY and missing > 0
+        transitions.short = (head, position) if short else None
+        if turn is None:
+            if queue.open_turn is not None and leaf == PLAYBACK.initial:
+                self._count_turn(queue.open_turn, missing)
+            return
+        if turn._started_at is not None and (leaf in SOUNDS or leaf in WAITS):
+            turn._count_frame(spoken, missing)
+        if spoken:
+            turn._waited = 0
+        if leaf in WAITS or short:
+            if head is None:
+                self._count_turn(turn, missing)
+            else:
+                self._count_head(head, missing)
+        elif spoken and head is not None:
+            head._clip.waited = 0
+
+    def _count_head(self, head: Utterance, samples: int) -> None:
+        """Count the silence of a head that is open, and end its input at the timeout."""
+        transitions, clip = self._transitions, head._clip
         if head.played:
-            self._transitions.stats.underrun_samples += samples
+            transitions.stats.underrun_samples += samples
         if clip.waited_at != head.accepted:
             clip.waited, clip.waited_at = 0, head.accepted
         clip.waited += samples
-        if timeout is not None and clip.waited >= timeout and not head.ended:
-            self._transitions.end_input(head)
+        limits = transitions.limits
+        if limits.input_timeout is not None and clip.waited >= limits.input_timeout and not head.ended:
+            seconds = transitions.format.seconds(clip.waited)
+            error = InputTimeout(f"no audio came for {seconds:.3g} s, and {head!r} was not ended")
+            transitions.end_input(head, cut_short=not limits.timeout_completes, error=error)
+
+    def _count_turn(self, turn: Turn, samples: int) -> None:
+        """Count the silence of a turn that is open and has nothing enqueued, and end it at the timeout."""
+        transitions, timeout = self._transitions, self._transitions.limits.input_timeout
+        turn._waited += samples
+        if timeout is not None and turn._waited >= timeout and turn.is_open:
+            seconds = transitions.format.seconds(turn._waited)
+            error = InputTimeout(f"nothing was enqueued for {seconds:.3g} s, and {turn!r} was not ended")
+            transitions.fail_turn(turn, error)
 
     @observed("gain")
     def set_gain(self, gain_db: float) -> None:

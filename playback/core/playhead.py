@@ -18,7 +18,7 @@ from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import GAIN_RAMP_SECONDS, Fades, Ramp, Tail, factor, to_int16
 from playback.core.queue import PlayoutQueue
-from playback.events import Event, FirstAudioByte, MarkReached, Silenced
+from playback.events import Event, FirstAudioByte, MarkReached, Silenced, TurnStarted
 from playback.utterance import Utterance
 
 
@@ -203,7 +203,7 @@ class Playhead:
             taken = min(ready, wanted)
             if taken:
                 if not head.played:
-                    self._emit(FirstAudioByte(self.position, head))
+                    self._emit_first(head)
                 buffer.read(out[spoken * width : (spoken + taken) * width])
                 self.is_speaking = True
                 self.voice = self.voice or head
@@ -215,6 +215,14 @@ class Playhead:
             elif not taken:
                 raise RuntimeError(f"{head!r} has ended, but its audio does not come")
         return spoken
+
+    def _emit_first(self, head: Utterance) -> None:
+        """Emit that an utterance begins to sound, and its turn if that does, too."""
+        turn = self._queue.turns[0]
+        if turn._started_at is None:
+            turn._started_at = self.position
+            self._emit(TurnStarted(self.position, turn))
+        self._emit(FirstAudioByte(self.position, head))
 
     def _shape(self, out: memoryview, spoken: int) -> int:
         """Apply ramps, tail and gain to a frame; returns how many samples of the tail sounded."""

@@ -1,4 +1,4 @@
-"""PlayoutQueue: the utterances in the order in which they play, and how much they hold.
+"""PlayoutQueue: the turns and their utterances in the order in which they play, and how much they hold.
 
 It is the only place that says who is before whom, who is still open, and what waits for room. It decides nothing: what
 follows from a head that is over is for the chart to say.
@@ -7,9 +7,12 @@ follows from a head that is over is for the chart to say.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from playback.core.limits import Limits
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 _FREED_AT_ONCE: Final = 64
@@ -17,18 +20,22 @@ _FREED_AT_ONCE: Final = 64
 
 
 class PlayoutQueue:
-    """The utterances in the order in which they play; the first one is the head.
+    """The turns in the order in which they play, each with its utterances.
+
+    The first utterance of the first turn is the head.
 
     Args:
         limits: how much may be buffered.
     """
 
-    __slots__ = ("_gone", "_limits", "_open", "_released", "accepted", "utterances", "writers")
+    __slots__ = ("_gone", "_limits", "_open", "_released", "accepted", "open_turn", "turns", "writers")
 
     def __init__(self, limits: Limits) -> None:
-        self.utterances: Final[deque[Utterance]] = deque()
+        self.turns: Final[deque[Turn]] = deque()
         self.accepted = 0
         """Samples of all utterances there ever were."""
+        self.open_turn: Turn | None = None
+        """The turn that may take more utterances, whether or not it has its place yet."""
         self.writers: Final[list[Utterance]] = []
         """Those with a write that waits for room."""
         self._limits: Final = limits
@@ -38,27 +45,46 @@ class PlayoutQueue:
 
     @property
     def head(self) -> Utterance | None:
-        """The utterance that plays, or will play next."""
-        return self.utterances[0] if self.utterances else None
+        """The utterance that plays, or will play next; None also where an open turn has nothing to play."""
+        return self.turns[0]._utterances[0] if self.turns and self.turns[0]._utterances else None
+
+    @property
+    def utterances(self) -> Iterator[Utterance]:
+        """All utterances, in the order in which they play."""
+        return chain.from_iterable(turn._utterances for turn in self.turns)
 
     @property
     def buffered(self) -> int:
         """Samples that were accepted and are neither played nor discarded."""
-        return self.accepted - self._gone - (self.utterances[0].played if self.utterances else 0)
+        head = self.head
+        return self.accepted - self._gone - (0 if head is None else head.played)
 
     @property
     def any_open(self) -> bool:
-        """Whether more audio may come for an utterance in the queue."""
-        return bool(self._open)
+        """Whether more audio may come for what is in the queue."""
+        return bool(self._open) or (self.open_turn is not None and self.open_turn._placed)
 
     @property
     def is_clean(self) -> bool:
         """Whether everything that was dropped is freed."""
         return not self._released
 
-    def append(self, utterance: Utterance) -> None:
-        """Put an utterance behind all others."""
-        self.utterances.append(utterance)
+    def append(self, utterance: Utterance, turn: Turn) -> None:
+        """Put an utterance behind those of its turn, and a turn that is new here behind all others.
+
+        One that is to be first goes directly behind the head: within a turn that has its place behind that turn's first
+        utterance, and as a new turn behind the first turn.
+        """
+        if not turn._placed:
+            turn._placed = True
+            if utterance.first and self.turns:
+                self.turns.insert(1, turn)
+            else:
+                self.turns.append(turn)
+        if utterance.first and turn._utterances:
+            turn._utterances.insert(1, utterance)
+        else:
+            turn._utterances.append(utterance)
         if not utterance.ended:
             self._open.add(utterance)
 
@@ -66,13 +92,24 @@ class PlayoutQueue:
         """Note that no more audio comes for an utterance."""
         self._open.discard(utterance)
 
-    def remove(self, utterance: Utterance) -> None:
+    def end_turn(self, turn: Turn) -> None:
+        """Note that no more utterances come for a turn."""
+        turn.is_open = False
+        if self.open_turn is turn:
+            self.open_turn = None
+
+    def remove(self, utterance: Utterance, turn: Turn) -> None:
         """Take an utterance out, with whatever it still holds."""
-        if utterance in self.utterances:
-            self.utterances.remove(utterance)
+        if utterance in turn._utterances:
+            turn._utterances.remove(utterance)
             self._gone += utterance.accepted
         self._open.discard(utterance)
         self._released.extend(held for held in utterance._clip.buffer.release() if held)
+
+    def remove_turn(self, turn: Turn) -> None:
+        """Take out a turn that is over."""
+        if turn in self.turns:
+            self.turns.remove(turn)
 
     def clean(self) -> None:
         """Free some of what was dropped.
@@ -89,20 +126,23 @@ class PlayoutQueue:
                 self._released.popleft()
 
     def has_room(self, utterance: Utterance, samples: int, read_size: int) -> bool:
-        """Whether so many samples can be taken, and no more than the high water has to be played before them.
+        """Whether a write of so many samples may go on.
 
-        What plays after this utterance does not count: it would wait for room that only its own end can make. For the
-        same reason there is nothing to wait for once nothing plays before them.
+        The head's may while less than the high water is there to be read, whatever waits behind it: what is behind it
+        can only be played after it, so to wait for that would be to wait for ever. For the same reason it may while
+        there is less than one read, however much a resampler holds back. The maximum binds only what is behind it.
         """
+        # Less than a read's worth would never start.
+        enough = max(self._limits.high_water, read_size)
+        if utterance is self.head:
+            buffer = utterance._clip.buffer
+            return buffer.unread <= enough or buffer.available(read_size) < read_size
         before = 0
         for other in self.utterances:
             before += other.accepted - other.played
             if other is utterance:
                 break
-        fits = self.buffered + samples <= self._limits.maximum
-        # Less than a read's worth would never start.
-        enough = max(self._limits.high_water, read_size)
-        return not before or (fits and before <= enough)
+        return not before or (self.buffered + samples <= self._limits.maximum and before <= enough)
 
     def wake_writers(self, read_size: int) -> None:
         """Let the writes go on for which there is room now."""

@@ -25,8 +25,9 @@ from playback.core.limits import Limits, Stats
 from playback.core.observer import Observers
 from playback.core.playhead import Playhead
 from playback.core.queue import PlayoutQueue
-from playback.events import EVENTS, Event, InputEnded, StateChanged, UtteranceFinished
+from playback.events import EVENTS, Event, InputEnded, StateChanged, TurnFinished, UtteranceFinished
 from playback.report import Outcome, UtteranceReport
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 _EVENTS: Final[dict[str, type[Event]]] = {str(name): event for name, event in EVENTS.items()}
@@ -60,26 +61,29 @@ class Transitions:
         """Replaced by each interrupt: an utterance that was made in an older generation is stale."""
         self.read_size = format.samples(_FIRST_READ_SECONDS)
         """Samples of the last read."""
-        self.short: tuple[Utterance, int] | None = None
-        """The head in which the last read found less than it asked for, and the position where that was; None if it
-        found enough, or if the head has become ready since."""
+        self.short: tuple[Utterance | None, int] | None = None
+        """The head in which the last read found less than it asked for (None where an open turn had none), and the
+        position where that was; None if it found enough, or if a head has become ready since."""
 
     @property
     def is_unused(self) -> bool:
         """Whether it stands as if it had just been made."""
-        used = self.playhead.position or self.queue.accepted or self.queue.utterances or self.unqueued
+        used = self.playhead.position or self.queue.accepted or self.queue.turns or self.unqueued
         return not used and self.session.leaf == PLAYBACK.initial and self.emitter.is_idle
 
-    # Utterances
+    # Utterances and turns
 
     def enqueue(self, utterance: Utterance) -> None:
         """Put an utterance in the queue, if it is not there yet."""
         if utterance in self.unqueued:
             del self.unqueued[utterance]
-            self.queue.append(utterance)
+            turn: Turn = utterance._turn
+            turn._waited = 0
+            self.queue.append(utterance, turn)
 
-    def end_input(self, utterance: Utterance, *, cut_short: bool = False) -> None:
-        """Let an utterance take no more audio."""
+    def end_input(self, utterance: Utterance, *, cut_short: bool = False, error: BaseException | None = None) -> None:
+        """Let an utterance take no more audio; cut short if something of it is missing, with an error if it failed."""
+        utterance._error = utterance._error or error
         self.stats.partial_bytes += utterance._end_input(cut_short=cut_short)
         self.queue.end_input(utterance)
         self.emitter.emit(InputEnded(self.playhead.position, utterance))
@@ -88,14 +92,44 @@ class Transitions:
         """Drop an utterance, with its report."""
         report = self._take_out(utterance, outcome)
         self.emitter.emit(UtteranceFinished(self.playhead.position, utterance, report))
+        self._after(utterance)
 
     def finish_all(self, outcome: Outcome, keep: Utterance | None = None) -> int:
-        """Drop every utterance in use, those in the queue first; returns how many they were."""
+        """Drop every utterance in use, those in the queue first, and end all turns; returns how many utterances."""
         utterances = [utterance for utterance in self.queue.utterances if utterance is not keep]
         utterances += self.unqueued
+        turns = [*self.queue.turns]
+        if self.queue.open_turn is not None and self.queue.open_turn not in turns:
+            turns.append(self.queue.open_turn)
+        for turn in turns:
+            if turn.is_open or keep not in turn._utterances:
+                turn._mark_outcome(outcome)
+            self.end_turn(turn)
         for utterance in utterances:
             self.finish(utterance, outcome)
+        for turn in turns:
+            self.finish_turn(turn)
         return len(utterances)
+
+    def end_turn(self, turn: Turn) -> None:
+        """Let a turn take no more utterances."""
+        self.queue.end_turn(turn)
+
+    def finish_turn(self, turn: Turn) -> None:
+        """Finish a turn, if it takes no more utterances and has none left."""
+        if turn.report is None and not turn.is_open and not turn._utterances:
+            self.queue.remove_turn(turn)
+            report = turn._finish(self.format.sample_rate)
+            self.emitter.emit(TurnFinished(self.playhead.position, turn, report))
+
+    def fail_turn(self, turn: Turn, error: BaseException) -> None:
+        """Let a turn take no more utterances, and its open utterances no more audio, because something broke."""
+        turn._mark_outcome(Outcome.FAILED, error)
+        self.end_turn(turn)
+        for utterance in [*turn._utterances]:
+            if not utterance.ended:
+                self.end_input(utterance, cut_short=True, error=error)
+        self.finish_turn(turn)
 
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
         self.unqueued.pop(utterance, None)
@@ -103,17 +137,32 @@ class Transitions:
             self.playhead.pass_on()
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
-        self.queue.remove(utterance)
+        turn: Turn = utterance._turn
+        turn._take_report(report)
+        self.queue.remove(utterance, turn)
         return report
+
+    def _after(self, utterance: Utterance) -> None:
+        """An utterance has finished, and that was emitted: see what becomes of its turn."""
+        turn: Turn = utterance._turn
+        report = utterance.report
+        if turn.stop_on_failure and turn.report is None and report is not None and report.outcome is Outcome.FAILED:
+            self.end_turn(turn)
+            for other in [*turn._utterances]:
+                other._error = other._error or report.error
+                self.finish(other, Outcome.FAILED)
+        self.finish_turn(turn)
 
     def _head_over(self) -> None:
         """All of the head was handed out, in the middle of a read or between two."""
-        head = self.queue.utterances[0]
+        head = self.queue.turns[0]._utterances[0]
         self.playhead.emit_marks(head)
         if head._clip.cut_short:
-            self.fire("cut_short", utterance=head, report=self._take_out(head, Outcome.INTERRUPTED))
+            outcome = Outcome.INTERRUPTED if head._error is None else Outcome.FAILED
+            self.fire("cut_short", utterance=head, report=self._take_out(head, outcome))
         else:
             self.fire("completed", utterance=head, report=self._take_out(head, Outcome.COMPLETED))
+        self._after(head)
 
     # The chart
 
@@ -169,6 +218,9 @@ class Transitions:
                     head, position = self.short
                     self.stats.underruns += 1
                     self.fire(event, position, utterance=head)
+                case "gap":
+                    assert self.short is not None
+                    self.fire(event, self.short[1])
                 case "ready":
                     self.short = None
                     self.fire(event)
@@ -189,9 +241,11 @@ class Transitions:
                 case "ready":
                     true = head is not None and self._is_ready(head)
                 case "underrun":
-                    true = self.short is not None and self.short[0] is head and not self.short[0].ended
+                    true = self.short is not None and self.short[0] is head is not None and not head.ended
+                case "gap":
+                    true = self.short is not None and self.short[0] is head is None
                 case "drained":
-                    true = head is None and self.playhead.is_silent
+                    true = not self.queue.turns and self.playhead.is_silent
                 case _:  # faded
                     true = self.playhead.is_silent and self.playhead.has_moved_on
             if true:

@@ -26,6 +26,7 @@ from playback.chart import PLAYBACK
 from playback.core.emitter import Emitter
 from playback.core.input import Input
 from playback.core.queue import PlayoutQueue
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 SHORT = Plan(hours=0.06, controllers=6, segments=2)
@@ -164,8 +165,8 @@ def test_samples_that_are_played_and_not_counted_are_noticed(monkeypatch: pytest
 def test_a_buffer_that_is_counted_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     remove, due = PlayoutQueue.remove, _every(40)
 
-    def forget(queue: PlayoutQueue, utterance: Utterance) -> None:
-        remove(queue, utterance)
+    def forget(queue: PlayoutQueue, utterance: Utterance, turn: Turn) -> None:
+        remove(queue, utterance, turn)
         queue._gone -= due()
 
     monkeypatch.setattr(PlayoutQueue, "remove", forget)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from playback import AudioFormat, BufferFull, Fades, PlaybackController, Utterance
 from playback.events import EVENTS, Event
-from tests.core.model import Full, Line, Model, Settings, Told
+from playback.turn import Turn
+from tests.core.model import Full, Group, Line, Model, Settings, Told
 
 RATE: Final = 8_000
 
@@ -51,8 +52,10 @@ class Duet:
             max_buffered_seconds=settings.maximum / RATE,
             history_seconds=settings.history / RATE,
             input_timeout_seconds=None if settings.input_timeout is None else settings.input_timeout / RATE,
+            on_input_timeout="complete" if settings.completes else "fail",
         )
         self.parts: Final[list[Part]] = []
+        self.turns: Final[list[tuple[Turn, Group]]] = []
         self.told: Final[list[Event]] = []
         for name in EVENTS:
             self.controller.on(name, self.told.append)
@@ -64,11 +67,14 @@ class Duet:
 
     # Producers
 
-    def make(self, *, interruptible: bool = True) -> Part:
+    def make(self, *, interruptible: bool = True, first: bool = False, in_turn: bool = False) -> Part:
+        """Make a handle, of the newest turn if there is one and that is wanted."""
         self._names += 1
         name = f"handle-{self._names}"
-        utterance = self.controller.utterance(id=name, interruptible=interruptible)
-        part = Part(utterance, self.model.utterance(name, interruptible), Producer())
+        turn, group = self.turns[-1] if in_turn and self.turns else (None, None)
+        make = self.controller.utterance if turn is None else turn.utterance
+        utterance = make(id=name, interruptible=interruptible, first=first)
+        part = Part(utterance, self.model.utterance(name, interruptible, first, group), Producer())
         self.parts.append(part)
         self.compare()
         return part
@@ -107,6 +113,42 @@ class Duet:
     def end(self, part: Part) -> None:
         assert part.utterance.end() is self.model.end(part.line)
         self.compare()
+
+    def enqueue(self, part: Part) -> None:
+        assert part.utterance.enqueue() is self.model.enqueue(part.line)
+        self.compare()
+
+    def fail(self, part: Part) -> None:
+        assert part.utterance.fail(LookupError("broken")) is self.model.fail(part.line)
+        self.compare()
+
+    def begin_turn(self, *, stops: bool = False) -> None:
+        name = f"turn-{len(self.turns) + 1}"
+        group = self.model.turn(name, stops)
+        if group is None:
+            with pytest.raises(RuntimeError, match="is open, expected one open turn"):
+                self.controller.turn()
+        else:
+            self.turns.append((self.controller.turn(id=name, stop_on_failure=stops), group))
+        self.compare()
+
+    def end_turn(self) -> None:
+        if self.turns:
+            turn, group = self.turns[-1]
+            assert turn.end() is self.model.end_turn(group)
+            self.compare()
+
+    def cancel_turn(self) -> None:
+        if self.turns:
+            turn, group = self.turns[-1]
+            assert turn.cancel() is self.model.cancel_turn(group)
+            self.compare()
+
+    def fail_turn(self) -> None:
+        if self.turns:
+            turn, group = self.turns[-1]
+            assert turn._owner.fail_turn(turn, LookupError("broken")) is self.model.fail_turn(group)
+            self.compare()
 
     def cancel(self, part: Part) -> None:
         assert part.utterance.cancel() is self.model.cancel(part.line)
@@ -267,6 +309,15 @@ def _told(event: Any) -> Told:
             )
         case "mark_reached":
             extra = event.payload, event.at
+        case "turn_started":
+            extra = event.turn.id
+        case "turn_finished":
+            turn = event.report
+            first = None if turn.first_audio_seconds is None else round(turn.first_audio_seconds * RATE)
+            gaps = tuple(round(gap * RATE) for gap in turn.gaps)
+            counts = len(turn.utterances), turn.played, turn.discarded
+            assert (turn.error is not None) >= (turn.outcome == "failed")
+            extra = event.turn.id, (turn.outcome.value, *counts, gaps, first)
         case "resumed":
             extra = event.rewound
         case "interrupted":

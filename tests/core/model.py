@@ -28,6 +28,7 @@ class Settings:
     maximum: int = 1_000_000
     history: int = 16_000
     input_timeout: int | None = None
+    completes: bool = False
     interrupt_fade: int = 0
     pause_ramp: int = 0
     resume_ramp: int = 0
@@ -44,13 +45,41 @@ class Word:
 
 
 @dataclass(eq=False)
+class Group:
+    """A turn. A line that belongs to none gets one of its own."""
+
+    id: str
+    open: bool = False
+    stops: bool = False
+    """Whether a line that fails ends it."""
+    generation: int = 0
+    asked_at: int = 0
+    placed: bool = False
+    lines: list[Line] = field(default_factory=list)
+    finished: list[Line] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    started_at: int | None = None
+    over: bool = False
+    waited: int = 0
+    silence: int = 0
+    gaps: list[int] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        return min(self.outcomes, key=("closed", "interrupted", "failed", "completed").index, default="completed")
+
+
+@dataclass(eq=False)
 class Line:
     """An utterance."""
 
     id: str
     interruptible: bool = True
     generation: int = 0
+    first: bool = False
+    group: Group | None = None
     used: bool = False
+    failed: bool = False
     samples: list[int] = field(default_factory=list)
     cursor: int = 0
     played: int = 0
@@ -80,7 +109,9 @@ class Line:
         heard = []
         for word, following in zip(self.words, ends, strict=True):
             end = following if word.until is None else word.until
-            if self.outcome == "completed" or (end is not None and self.played and end <= self.played):
+            if (self.outcome == "completed" and not self.failed) or (
+                end is not None and self.played and end <= self.played
+            ):
                 heard.append(word.payload)
         return " ".join(heard)
 
@@ -94,7 +125,8 @@ class Model:
         self.locked = False
         self.waiting = False  # speaking: for enough to start, or to go on
         self.blank = False  # paused: there was nothing to pause, and nothing came since
-        self.queue: list[Line] = []
+        self.turns: list[Group] = []
+        self.open_turn: Group | None = None
         self.unqueued: list[Line] = []
         self.generation = 0  # how many interrupts there were
         self.own: Line | None = None
@@ -117,8 +149,17 @@ class Model:
     # What there is to see
 
     @property
+    def queue(self) -> list[Line]:
+        return [line for turn in self.turns for line in turn.lines]
+
+    @property
+    def head(self) -> Line | None:
+        return self.turns[0].lines[0] if self.turns and self.turns[0].lines else None
+
+    @property
     def any_open(self) -> bool:
-        return any(not line.ended for line in self.queue)
+        turn_open = self.open_turn is not None and self.open_turn.placed
+        return turn_open or any(not line.ended for line in self.queue)
 
     @property
     def leaf(self) -> str:
@@ -154,9 +195,76 @@ class Model:
 
     # Producers
 
-    def utterance(self, id: str, interruptible: bool) -> Line:
+    def utterance(self, id: str, interruptible: bool, first: bool = False, turn: Group | None = None) -> Line:
         self._begin()
-        return Line(id, interruptible, self.generation)
+        return Line(id, interruptible, self.generation, first, turn)
+
+    def turn(self, id: str, stops: bool = False) -> Group | None:
+        """Begin a turn; None where another one is open."""
+        self._begin()
+        turn = Group(id, open=True, stops=stops, generation=self.generation, asked_at=self.position)
+        if self.refuses:
+            turn.outcomes.append("closed" if self.mode == "closed" else "interrupted")
+            turn.open = False
+            self._finish_turn(turn)
+            return turn
+        if self.open_turn is not None:
+            return None
+        self.open_turn = turn
+        return turn
+
+    def end_turn(self, turn: Group) -> bool:
+        before = self._begin()
+        if not turn.open:
+            return False
+        self._drop_unqueued(turn)
+        self._close_turn(turn)
+        self._finish_turn(turn)
+        self._rest(before)
+        return True
+
+    def fail_turn(self, turn: Group) -> bool:
+        before = self._begin()
+        if not turn.open:
+            return False
+        self._drop_unqueued(turn)
+        self._fail_turn(turn)
+        self._rest(before)
+        return True
+
+    def cancel_turn(self, turn: Group) -> bool:
+        before = self._begin()
+        if turn.over:
+            return False
+        if self.head in turn.lines:
+            self._fade_out()
+        turn.outcomes.append("interrupted")
+        self._close_turn(turn)
+        self._drop_unqueued(turn)
+        for line in [*turn.lines]:
+            self._finish(line, "interrupted")
+        self._finish_turn(turn)
+        self._rest(before)
+        return True
+
+    def enqueue(self, line: Line) -> bool:
+        before = self._begin()
+        self._use(line)
+        if line not in self.unqueued or line.ended or self.refuses:
+            return False
+        self._enqueue(line)
+        self._rest(before)
+        return True
+
+    def fail(self, line: Line) -> bool:
+        before = self._begin()
+        self._use(line)
+        if line.ended:
+            return False
+        line.failed = line.cut_short = True
+        self._end(line)
+        self._rest(before)
+        return True
 
     def push(self, line: Line, data: bytes, *, whole: bool) -> int:
         """Push bytes; whole are those of an array, that no partial byte goes on with."""
@@ -174,19 +282,26 @@ class Model:
             raise Full
         line.partial = partial
         if not samples:
+            if line in self.unqueued:
+                self._enqueue(line)
+                self._rest(before)
             return 0
+        line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
+        self._enqueue(line)
+        if line is self.head:
+            self.dry = 0
+        self._rest(before)
+        return samples
+
+    def _enqueue(self, line: Line) -> None:
+        """Put it in its place, and be speaking: also without any audio of it yet."""
         was_draining = self.mode == "speaking" and not self.any_open
         self._place(line)
-        line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
-        if line is self.queue[0]:
-            self.dry = 0
         if self.mode in ("rest", "interrupted"):
             self.mode, self.waiting = "speaking", True
         elif was_draining:
             self.waiting = False
         self.blank = False
-        self._rest(before)
-        return samples
 
     def push_own(self, data: bytes, *, whole: bool) -> int:
         if self.own is None or self.own.ended:
@@ -208,17 +323,22 @@ class Model:
         self._use(line)
         if line.ended:
             return False
-        line.ended = True
-        self._place(line)
+        self._end(line)
         self._rest(before)
         return True
+
+    def _end(self, line: Line) -> None:
+        if line.group is not None and line.group.open and not self.refuses and line in self.unqueued:
+            self._enqueue(line)
+        line.ended = True
+        self._place(line)
 
     def cancel(self, line: Line) -> bool:
         before = self._begin()
         self._use(line)
         if line.outcome:
             return False
-        if line in self.queue[:1]:
+        if line is self.head:
             self._fade_out()
         self._finish(line, "interrupted")
         self._rest(before)
@@ -253,8 +373,8 @@ class Model:
         before = self._begin()
         if self.mode != "paused":
             return False
-        if self.queue:
-            head, history = self.queue[0], self.settings.history
+        if head := self.head:
+            history = self.settings.history
             farthest = min(rewind, head.cursor, history)
             nearest = min(farthest, max(0, history - (head.played - head.cursor)))
             assert nearest <= rewound <= farthest, f"rewound by {rewound}, expected {nearest} to {farthest}"
@@ -274,13 +394,12 @@ class Model:
         before = self._begin()
         leaf = self.leaf
         self.generation += 1
-        spared = [line for line in self.queue[:1] if not line.interruptible and not force]
+        spared = [line for line in [self.head] if line and not line.interruptible and not force]
         buffered = self.buffered
         doomed = [line for line in self.queue + self.unqueued if line not in spared]
         if not spared:
             self._fade_out()
-        for line in doomed:
-            self._finish(line, "interrupted")
+        self._drop(doomed, "interrupted", spared)
         if not spared and self.mode in ("speaking", "paused"):
             self._tell("interrupted", extra=buffered)
             self.unsilenced = True
@@ -310,8 +429,7 @@ class Model:
         before = self._begin()
         if self.mode == "closed":
             return False
-        for line in self.queue + self.unqueued:
-            self._finish(line, "closed")
+        self._drop(self.queue + self.unqueued, "closed", [])
         self.mode = "closed"
         self.tail, self.unsilenced = 0, False
         self._tell("closed")
@@ -331,8 +449,8 @@ class Model:
         paused = self.mode == "paused"
         if paused and not self.pausing:
             self.tail = min(self.tail, self.settings.pause_ramp)
-            if self.sounding and self.queue and self.queue[0].played:
-                self.tail = max(self.tail, min(self.settings.pause_ramp, self.queue[0].left))
+            if self.sounding and (head := self.head) and head.played:
+                self.tail = max(self.tail, min(self.settings.pause_ramp, head.left))
                 self.faint = True
         self.pausing = paused
 
@@ -351,30 +469,66 @@ class Model:
             self.silenced_at = start + fading
         self.position = start + samples
 
-        if self.mode == "speaking" and spoken < samples and self.queue and not self.queue[0].ended:
-            head = self.queue[0]
-            self.dry += samples - spoken
-            if head.played:
-                self.underrun_samples += samples - spoken
-            if self.settings.input_timeout is not None and self.dry >= self.settings.input_timeout:
-                head.ended = True
-            elif streaming:
-                self.waiting = True
-                self.underruns += 1
-                self._tell("underrun", head, position=None)
+        self._count(streaming, spoken, samples - spoken)
         self._settle()
         if self.mode == "interrupted" and not self.tail:
             self.mode = "rest"
         self._tell_change(before)
         return out
 
+    def _count(self, streaming: bool, spoken: int, missing: int) -> None:
+        """What is missing is counted: for what ran out of it, for its turn, and for the timeout."""
+        timeout = self.settings.input_timeout
+        if not self.turns:
+            if self.open_turn is not None and self.leaf == "idle":
+                self._count_turn(self.open_turn, missing)
+            return
+        turn = self.turns[0]
+        if self.mode != "speaking":
+            return
+        if turn.started_at is not None:
+            if spoken and turn.silence:
+                turn.gaps.append(turn.silence)
+                turn.silence = 0
+            turn.silence += missing
+        if spoken:
+            turn.waited = 0
+        if not missing:
+            return
+        if not turn.lines:
+            if self._count_turn(turn, missing) and streaming:
+                self.waiting = True
+        elif not (head := turn.lines[0]).ended:
+            self.dry += missing
+            if head.played:
+                self.underrun_samples += missing
+            if timeout is not None and self.dry >= timeout:
+                head.ended = True
+                head.failed = True
+                head.cut_short |= not self.settings.completes
+            elif streaming:
+                self.waiting = True
+                self.underruns += 1
+                self._tell("underrun", head, position=None)
+
+    def _count_turn(self, turn: Group, missing: int) -> bool:
+        """Whether it goes on."""
+        timeout = self.settings.input_timeout
+        turn.waited += missing
+        if timeout is not None and turn.waited >= timeout and turn.open:
+            self._fail_turn(turn)
+            return False
+        return True
+
     def _speak(self, out: list[int | None], samples: int) -> None:
-        while len(out) < samples and self.queue:
-            head = self.queue[0]
+        while len(out) < samples and (head := self.head):
             wanted = samples - len(out)
             if head.left < wanted and not head.ended:
                 break
             if head.left and not head.played:
+                if self.turns[0].started_at is None:
+                    self.turns[0].started_at = self.position
+                    self._tell("turn_started", extra=self.turns[0].id)
                 self._tell("first_audio_byte", head)
             for _ in range(min(wanted, head.left)):
                 if not head.cursor:
@@ -417,15 +571,25 @@ class Model:
             return
         line.used = True
         self.unqueued.append(line)
+        gone = line.group is not None and not line.group.open
+        if line.group is None:
+            line.group = Group(line.id, asked_at=self.position)
         if self.mode == "closed":
             self._finish(line, "closed")
-        elif line.generation != self.generation:
+        elif line.generation != self.generation or gone:
             self._finish(line, "interrupted")
 
     def _place(self, line: Line) -> None:
-        if line in self.unqueued:
-            self.unqueued.remove(line)
-            self.queue.append(line)
+        if line not in self.unqueued:
+            return
+        assert line.group is not None
+        self.unqueued.remove(line)
+        turn = line.group
+        turn.waited = 0
+        if not turn.placed:
+            turn.placed = True
+            self.turns.insert(1 if line.first and self.turns else len(self.turns), turn)
+        turn.lines.insert(1 if line.first and turn.lines else len(turn.lines), line)
 
     def _refuse(self, line: Line | None, samples: int) -> None:
         if not samples:
@@ -443,37 +607,92 @@ class Model:
         for line in self.queue:
             line.cut_short |= not line.ended
             line.ended = True
+        if self.open_turn is not None:
+            turn = self.open_turn
+            turn.outcomes.append("interrupted")
+            self._close_turn(turn)
+            self._finish_turn(turn)
         self.locked, self.blank = True, False
         self._tell("input_locked")
         return True
 
     def _finish(self, line: Line, outcome: str) -> None:
-        if line in self.queue[:1]:
+        if line is self.head:
             self.dry = 0
-        (self.queue if line in self.queue else self.unqueued).remove(line)
+        assert line.group is not None
+        (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
         line.ended = True
         line.outcome = outcome
+        line.group.finished.append(line)
+        line.group.outcomes.append(outcome)
         report = (outcome, line.accepted, line.played, line.discarded, line.refused, line.heard())
         self._tell("utterance_finished", line, report)
+        turn = line.group
+        if outcome == "failed" and turn.stops and not turn.over:
+            self._close_turn(turn)
+            for other in [*turn.lines]:
+                self._finish(other, "failed")
+        self._finish_turn(turn)
+
+    def _drop(self, doomed: list[Line], outcome: str, spared: list[Line]) -> None:
+        turns = [*self.turns]
+        if self.open_turn is not None and self.open_turn not in turns:
+            turns.append(self.open_turn)
+        for turn in turns:
+            if turn.open or not any(line in turn.lines for line in spared):
+                turn.outcomes.append(outcome)
+            self._close_turn(turn)
+        for line in doomed:
+            self._finish(line, outcome)
+        for turn in turns:
+            self._finish_turn(turn)
+
+    def _close_turn(self, turn: Group) -> None:
+        turn.open = False
+        if self.open_turn is turn:
+            self.open_turn = None
+
+    def _fail_turn(self, turn: Group) -> None:
+        turn.outcomes.append("failed")
+        self._close_turn(turn)
+        for line in turn.lines:
+            if not line.ended:
+                line.ended = line.failed = line.cut_short = True
+        self._finish_turn(turn)
+
+    def _drop_unqueued(self, turn: Group) -> None:
+        for line in [*self.unqueued]:
+            if line.group is turn:
+                self._finish(line, "interrupted")
+
+    def _finish_turn(self, turn: Group) -> None:
+        if turn.over or turn.open or turn.lines:
+            return
+        turn.over = True
+        if turn in self.turns:
+            self.turns.remove(turn)
+        played, discarded = sum(line.played for line in turn.finished), sum(line.discarded for line in turn.finished)
+        waited = None if turn.started_at is None else turn.started_at - turn.asked_at
+        report = (turn.outcome, len(turn.finished), played, discarded, tuple(turn.gaps), waited)
+        self._tell("turn_finished", extra=(turn.id, report))
 
     def _finish_heads(self) -> None:
-        while self.queue and self.queue[0].ended and not self.queue[0].left:
-            head = self.queue[0]
+        while (head := self.head) and head.ended and not head.left:
             if not head.cut_short:
                 self._reach(head, 1_000_000_000)
                 self._tell("last_audio_byte", head)
-            self._finish(head, "interrupted" if head.cut_short else "completed")
+            cut_short = "failed" if head.failed else "interrupted"
+            self._finish(head, cut_short if head.cut_short else "completed")
 
     def _settle(self) -> None:
         self._finish_heads()
         if not self.any_open:
             self.waiting = False
-        if self.waiting:
-            head = self.queue[0]
+        if self.waiting and (head := self.head):
             gapless = self.sounding and head.played > 0  # nobody has read within the pause
             prebuffer = 0 if gapless else self.settings.prebuffer
             self.waiting = not head.ended and head.left < max(prebuffer, self.read_size)
-        if self.mode == "speaking" and not self.queue and not self.tail:
+        if self.mode == "speaking" and not self.turns and not self.tail:
             self.mode = "rest"
 
     def _rest(self, before: str) -> None:
@@ -483,7 +702,7 @@ class Model:
     def _fade_out(self) -> None:
         if self.mode == "paused":
             self.tail = 0
-        elif self.mode == "speaking" and not self.waiting and self.sounding and self.queue and self.queue[0].played:
-            self.tail = max(self.tail, min(self.settings.interrupt_fade, self.queue[0].left))
+        elif self.mode == "speaking" and not self.waiting and self.sounding and (head := self.head) and head.played:
+            self.tail = max(self.tail, min(self.settings.interrupt_fade, head.left))
         self.sounding = self.faint = False
         self.ramp = 0

@@ -8,6 +8,10 @@ A sequence is written in words:
     ``A16``                  the same to one that is not interruptible
     ``*16``                  push without a handle
     ``a`` ``a.`` ``a!``      only make it · end it · cancel it
+    ``a+`` ``a~``            enqueue it · fail it
+    ``f16`` ``u16``          the same with ``f``, which is to be first, and ``u`` and ``v``, which belong to the turn
+    ``turn`` ``over``        begin a turn · end it
+    ``undo`` ``break``       cancel the turn · fail it
     ``a@9``                  mark a word at the sample 9
     ``read`` ``read5``       read 16 samples, or 5
     ``resume`` ``resume8``   go on, or go on 8 samples earlier
@@ -46,6 +50,10 @@ CONTEXTS: Final = {
         "lock a9 unlock",
         "lock a9 b9 unlock read",
         "lock c9 a9 unlock read read",
+        "read lock a9 unlock",
+        "lock a9 c9 read unlock",
+        "turn",
+        "turn u! read",
     ),
     "speaking.buffering": (
         "read a10",
@@ -67,6 +75,11 @@ CONTEXTS: Final = {
         "read A10 b40 b.",
         "read A10 b5 read",
         "read A5 b40 c5",
+        "c+",
+        "turn u+ read",
+        "turn u20 u. read read",
+        "read turn u20 u. b40 read read",
+        "read a10 f5 b5",
     ),
     "speaking.streaming": (
         "read a16",
@@ -82,6 +95,10 @@ CONTEXTS: Final = {
         "read a40 read a. read5 b40",
         "read a90 read pause resume",
         "read a90 b40 read a!",
+        "read turn u20 u. read v40",
+        "read turn u16 u.",
+        "read a40 f20 b9 read",
+        "read turn u90 b9 read",
     ),
     "speaking.draining": (
         "read a40 read a.",
@@ -97,6 +114,10 @@ CONTEXTS: Final = {
         "read A90 A. b9 b. read",
         "read A90 A. b9 b. read5 read5",
         "read A40 A. b40 b.",
+        "read a90 a~ read",
+        "read turn u90 u. over read",
+        "read turn u90 break read",
+        "read a90 a. f9 f. read",
     ),
     "speaking.sealed": (
         "read a40 read lock",
@@ -111,6 +132,8 @@ CONTEXTS: Final = {
         "read A90 b40 read lock read",
         "read A90 b9 c9 read lock",
         "read A90 b40 lock",
+        "read turn u90 read lock",
+        "read a90 read a~ lock",
     ),
     "paused.empty": (
         "lock b9 unlock pause",
@@ -140,6 +163,8 @@ CONTEXTS: Final = {
         "read A90 read b40 pause read",
         "read A90 b5 read pause",
         "pause A10 b5",
+        "turn u20 u. read read pause",
+        "turn u+ pause read",
     ),
     "paused.ended": (
         "pause a10 a.",
@@ -157,6 +182,8 @@ CONTEXTS: Final = {
         "lock b9 unlock a90 a. b. read pause read",
         "read A90 A. b9 b. pause",
         "pause A9 A. b9 b. read",
+        "read a90 read a~ pause",
+        "turn u90 u. over read pause",
     ),
     "paused.sealed": (
         "pause lock",
@@ -185,6 +212,8 @@ CONTEXTS: Final = {
         "read a90 read hush b9 unlock",
         "lock b9 unlock read a90 read interrupt b!",
         "lock b9 a9 unlock read c90 read interrupt",
+        "turn u90 read interrupt",
+        "read a90 read interrupt turn",
     ),
     "interrupted.sealed": (
         "read a90 read hush",
@@ -201,6 +230,8 @@ CONTEXTS: Final = {
         "read a16 a. lock read",
         "read a90 read hush read read",
         "read a90 read interrupt pause resume lock",
+        "turn u9 lock read",
+        "lock turn",
     ),
     "closed": (
         "close",
@@ -244,6 +275,13 @@ PROBES: Final = (
     "a@3",
     "b40 a.",
     "b40 a!",
+    "a~",
+    "c+",
+    "f20",
+    "turn u9",
+    "u. over",
+    "undo",
+    "break",
 )
 """What is done there: every command, and every way in which a producer can be in the middle of something."""
 
@@ -251,17 +289,18 @@ SEQUELS: Final = (
     "read read resume read unlock d40 read pause resume d. read",
     "a16 pause read resume8 read unlock read e16 e. read close read",
     "lock a9 read unlock a. c40 interrupt read resume d30 read",
+    "over turn u20 u. read v+ read read v9 over a~ read d+ d9 d~ read",
 )
 
 SETTINGS: Final = {
     "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5),
     "cuts": Settings(),
-    "prebuffer": Settings(prebuffer=24, interrupt_fade=1),
+    "prebuffer": Settings(prebuffer=24, interrupt_fade=1, input_timeout=90, completes=True),
     "timing out": Settings(prebuffer=12, input_timeout=48, maximum=200, history=20),
 }
 """Those without fades can be compared to the sample; those with them have tails that sound on."""
 
-_WORD: Final = re.compile(r"(?P<handle>[a-eA-E*])(?P<does>[.!@]?)(?P<many>\d*)|(?P<command>[a-z]+?)(?P<number>\d*)")
+_WORD: Final = re.compile(r"(?P<handle>[a-fA-Fuv*])(?P<does>[.!@+~]?)(?P<many>\d*)|(?P<command>[a-z]+?)(?P<number>\d*)")
 
 
 class Stop(NamedTuple):
@@ -333,12 +372,17 @@ def _take(duet: Duet, parts: dict[str, Part], word: str) -> None:
     else:
         part = parts.get(name.lower())
         if part is None:
-            part = parts[name.lower()] = duet.make(interruptible=name.islower())
+            made = {"interruptible": name.islower(), "first": name.lower() == "f", "in_turn": name in "uv"}
+            part = parts[name.lower()] = duet.make(**made)
         match does:
             case ".":
                 duet.end(part)
             case "!":
                 duet.cancel(part)
+            case "+":
+                duet.enqueue(part)
+            case "~":
+                duet.fail(part)
             case "@":
                 duet.mark(part, int(many), None)
             case _ if many:
@@ -360,5 +404,13 @@ def _command(duet: Duet, command: str, number: str) -> None:
             plain()
         case "interrupt":
             duet.interrupt()
+        case "turn":
+            duet.begin_turn()
+        case "over":
+            duet.end_turn()
+        case "undo":
+            duet.cancel_turn()
+        case "break":
+            duet.fail_turn()
         case _:
             raise ValueError(f"{command!r} is no action")

@@ -38,6 +38,7 @@ settings_of_limits = st.builds(
     prebuffer=st.sampled_from([1, 12, 16, 40]),
     maximum=st.sampled_from([1_000_000, 90]),
     input_timeout=st.sampled_from([None, 48, 90]),
+    completes=st.booleans(),
 )
 settings_of_fades = st.builds(
     Settings,
@@ -66,9 +67,12 @@ class Playouts(RuleBasedStateMachine):
     @precondition(lambda self: len(self.duet.parts) < 30)
     @rule(interruptible=st.sampled_from([True, True, True, False]), data=st.data())
     def make(self, interruptible: bool, data: st.DataObject) -> None:
-        part = self.duet.make(interruptible=interruptible)
+        first, in_turn = data.draw(seldom), data.draw(st.booleans())
+        part = self.duet.make(interruptible=interruptible, first=first, in_turn=in_turn)
         if data.draw(st.booleans()):
             self.duet.push(part, 16)
+        elif data.draw(st.booleans()):
+            self.duet.enqueue(part)
 
     @precondition(lambda self: self.duet.parts)
     @rule(which=which, length=lengths, odd=seldom, kind=st.sampled_from(KINDS))
@@ -88,6 +92,25 @@ class Playouts(RuleBasedStateMachine):
     @rule(which=which)
     def end(self, which: int) -> None:
         self.duet.end(self.pick(which))
+
+    @precondition(lambda self: self.duet.parts)
+    @rule(which=which)
+    def enqueue(self, which: int) -> None:
+        self.duet.enqueue(self.pick(which))
+
+    @precondition(lambda self: self.duet.parts)
+    @rule(which=which)
+    def fail(self, which: int) -> None:
+        self.duet.fail(self.pick(which))
+
+    @rule(stops=seldom)
+    def begin_turn(self, stops: bool) -> None:
+        self.duet.begin_turn(stops=stops)
+
+    @precondition(lambda self: self.duet.turns)
+    @rule(how=st.sampled_from(["end", "end", "end", "cancel", "fail"]))
+    def finish_turn(self, how: str) -> None:
+        getattr(self.duet, f"{how}_turn")()
 
     @precondition(lambda self: self.duet.parts)
     @rule(which=which)

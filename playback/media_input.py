@@ -1,0 +1,173 @@
+"""StreamInput: the bytes of a media stream as the input of an utterance.
+
+A thread decodes what has arrived; its blocks are written by a task on the loop, so that back-pressure reaches the
+decoder: it holds at most a few blocks that nobody has taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+from playback._waiting import Gate
+from playback.audio.formats import Block
+from playback.audio.media.streams import StreamDecoder
+from playback.core.input import Input
+from playback.utterance import Utterance
+
+MOST_BLOCKS: Final = 4
+"""Decoded blocks, of 0.2 s each, that may wait to be written before the decoder pauses."""
+
+MOST_BYTES: Final = 256 * 1024
+"""Bytes that may wait to be decoded before a write waits."""
+
+
+class StreamInput:
+    """Decodes a media stream into an utterance.
+
+    Args:
+        input: the playout's producers' side.
+        utterance: what the audio goes to.
+        name: what to call the stream in errors.
+
+    Raises:
+        RuntimeError: no event loop runs.
+    """
+
+    def __init__(self, input: Input, utterance: Utterance, name: str) -> None:
+        self._input: Final = input
+        self._utterance: Final = utterance
+        self._loop: Final = asyncio.get_running_loop()
+        self._decoder: Final = StreamDecoder(self._decoded, self._finished, name=name)
+        self._blocks: Final[deque[Block]] = deque()
+        self._arrived: Final = Gate()
+        self._taken: Final = Gate()
+        self._is_over = False  # the decoder has finished
+        self._decode_error: BaseException | None = None
+        self._producer_error: BaseException | None = None
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None  # from the first byte on
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no more bytes."""
+        return self._ended or self._utterance.ended
+
+    @property
+    def damaged(self) -> int:
+        """How many packets could not be decoded, and were skipped."""
+        return self._decoder.damaged
+
+    def feed(self, data: Any) -> int:
+        """Take bytes, which are decoded when they can be; returns how many were taken.
+
+        Raises:
+            FormatError: it is something else than bytes.
+        """
+        if self.ended or not self._decoder.feed(data):
+            return 0
+        if self._task is None:
+            self._task = self._loop.create_task(self._write_blocks(), name=f"decoding for {self._utterance.id}")
+        self._input.enqueue(self._utterance)
+        return len(memoryview(data).cast("B"))
+
+    async def write(self, data: Any) -> int:
+        """The same, after waiting while much is not decoded yet."""
+        while self._decoder.waiting_bytes > MOST_BYTES and not self.ended and not self._is_over:
+            await self._taken.wait()
+        return self.feed(data)
+
+    def end(self, error: BaseException | None = None) -> bool:
+        """Take no more bytes. What was taken is decoded and plays; then the utterance ends, or fails with this error.
+
+        Returns:
+            False if it had ended before.
+        """
+        if self.ended:
+            return False
+        self._ended = True
+        self._producer_error = error
+        if self._task is None:
+            self._is_over = True
+            self._end_utterance()
+        self._decoder.end()
+        return True
+
+    async def wait(self) -> None:
+        """Wait until all is written, or the utterance takes no more."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def cancel(self) -> None:
+        """Stop: the utterance takes no more audio."""
+        self._decoder.close()
+        if self._task is not None and not self._is_over:
+            self._task.cancel()
+
+    # On the decoder's thread
+
+    def _decoded(self, block: Block) -> None:
+        if len(self._blocks) >= MOST_BLOCKS:
+            self._decoder.pause()
+        self._call(self._take, block)
+
+    def _finished(self, error: BaseException | None) -> None:
+        self._call(self._finish, error)
+
+    def _call(self, function: Any, argument: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:  # the loop is closed: nobody waits for it any more
+            self._decoder.close()
+
+    # On the loop
+
+    def _take(self, block: Block) -> None:
+        self._blocks.append(block)
+        self._arrived.open()
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._is_over = True
+        self._decode_error = error
+        self._arrived.open()
+        self._taken.open()
+
+    async def _write_blocks(self) -> None:
+        try:
+            while True:
+                while not self._blocks:
+                    if self._is_over:
+                        return
+                    await self._arrived.wait()
+                block = self._blocks.popleft()
+                if len(self._blocks) < MOST_BLOCKS:
+                    self._decoder.resume()
+                self._taken.open()
+                await self._input.write_block(self._utterance, block)
+                if self._utterance.ended:
+                    return
+        except Exception as error:
+            self._decode_error = self._decode_error or error
+        finally:
+            self._decoder.close()
+            self._taken.open()
+            self._end_utterance()
+
+    def _end_utterance(self) -> None:
+        error = self._producer_error or self._decode_error
+        if error is not None:
+            self._input.fail(self._utterance, error)
+        elif self._is_over:
+            self._input.end(self._utterance)
+
+
+def attach_decoder(input: Input, utterance: Utterance) -> None:
+    """Have the pushes of an utterance taken for the bytes of a media stream.
+
+    Raises:
+        RuntimeError: no event loop runs.
+    """
+    decoder = StreamInput(input, utterance, utterance.id)
+    utterance._decoder = decoder  # noqa: SLF001 - its own
+    utterance._on_input_over = decoder.cancel  # noqa: SLF001

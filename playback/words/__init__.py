@@ -1,0 +1,5 @@
+"""Words: what was said when, and what was heard."""
+
+from playback.words.word import Word
+
+__all__ = ["Word"]
