@@ -13,10 +13,10 @@ STAYS: Final = "="
 """The event is taken and the leaf stays as it is."""
 
 IGNORED: Final = "."
-"""The event changes nothing and tells nothing."""
+"""The event changes nothing and emits nothing."""
 
 REFUSED: Final = "R"
-"""The leaf stays; what came with the event is turned away, and told."""
+"""The leaf stays; what came with the event is turned away, and reported."""
 
 IMPOSSIBLE: Final = "x"
 """The event can't happen here: reaching the cell is a bug."""
@@ -50,7 +50,7 @@ class Chart:
         commands: the events that come from outside, in the order of the table's columns.
         internal: the events that follow from the chart's environment, after the commands.
         cells: for each leaf, for each event, a leaf's name or one of :data:`VERDICTS`.
-        outputs: for each (leaf, event) that tells something, the names of what it tells, in order.
+        outputs: for each (leaf, event) that emits something, the names of what it emits, in order.
 
     Raises:
         ChartError: a name is used twice, is no word or means a verdict, a cell is missing or superfluous, a target is
@@ -105,8 +105,8 @@ class Chart:
             outputs: as for :class:`Chart`.
 
         Raises:
-            ChartError: the table is empty, a line has too few or too many cells, a leaf or an event stands twice, a
-                an internal event has no column, or the chart contradicts itself.
+            ChartError: the table is empty, a line has too few or too many cells, a leaf or an event stands twice, an
+                internal event has no column, or the chart contradicts itself.
         """
         internal = _names(name, "the internal events", internal)
         header, *lines = [line.split() for line in table.splitlines() if line.strip()] or [[]]
