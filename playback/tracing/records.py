@@ -15,6 +15,11 @@ from playback.events import EVENTS
 VERSION: Final = 1
 """Of the format in which a trace is saved."""
 
+LONGEST_SECONDS: Final = 24 * 60 * 60
+"""How much may be read in a trace that is replayed."""
+MOST_READS: Final = LONGEST_SECONDS * 50
+"""In how many reads; so many of 20 ms, the frame of WebRTC (RFC 7587), are as long."""
+
 _AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
 CALLS: Final[dict[str, tuple[str, ...]]] = {
     "utterance": ("utterance", "id", "text", "format", "interruptible", "stale"),  # used for the first time
@@ -165,6 +170,8 @@ def parse_line(text: str) -> Record:
     match _object(text):
         case {"call": str(name), **line} if name in CALLS:
             times = line.pop("times", 1)
+            if name != "read" and times != 1:
+                raise ValueError(f"'times' is {times!r}, expected 1: only reads are counted together")
             _check({**line, "times": times}, "position", "times", *CALLS[name])
             return TracedCall(line["position"], name, {key: line[key] for key in CALLS[name]}, times)
         case {"edge": str(event), **line}:
@@ -225,7 +232,7 @@ _OBJECT: Final[Kind] = "an object", lambda value: isinstance(value, dict)
 _FORMAT: Final[Kind] = 'an object with "sample_rate", "channels" and "encoding"', _is_format
 _KINDS: Final[dict[str, Kind]] = {
     "position": _COUNT,
-    "times": ("a whole number, 1 or more", lambda value: _is_count(value) and value > 0),
+    "times": (f"a whole number from 1 to {MOST_READS:,}", lambda value: _is_count(value) and 1 <= value <= MOST_READS),
     "dropped": _COUNT,
     "fresh": _FLAG,
     "format": _FORMAT,

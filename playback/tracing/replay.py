@@ -9,7 +9,7 @@ from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat, Block, FormatError, Layout
 from playback.core.limits import BufferFull
 from playback.core.playout import Playout
-from playback.tracing.records import Settings, TracedCall, TraceError
+from playback.tracing.records import LONGEST_SECONDS, MOST_READS, Settings, TracedCall, TraceError
 from playback.tracing.trace import Trace
 from playback.utterance import Utterance
 
@@ -21,7 +21,8 @@ def replay(trace: Trace) -> Trace:
         The trace of that.
 
     Raises:
-        TraceError: the beginning is missing, or the calls do not go together.
+        TraceError: the beginning is missing, the calls do not go together, or they read more than 24 hours of audio, or
+            more often than reads of 20 ms would.
     """
     if not trace.fresh or trace.dropped:
         missing = f"its first {trace.dropped} records were dropped" if trace.dropped else "its controller was in use"
@@ -30,8 +31,15 @@ def replay(trace: Trace) -> Trace:
             " begin it right after making the controller, with Trace(controller, limit=None)"
         )
     replayer = _Replayer(trace.settings)
+    longest = trace.settings.format.samples(LONGEST_SECONDS)
+    reads = samples = 0
     for number, call in enumerate(trace.calls, 1):
         try:
+            if call.name == "read":  # a few digits of a line could keep it busy for ever
+                reads += call.times
+                samples += call.times * call.arguments["samples"]
+                _check_length(reads, MOST_READS, "reads")
+                _check_length(samples, longest, "samples")
             for _ in range(call.times):
                 replayer.carry_out(call)
         except KeyError as error:
@@ -41,6 +49,17 @@ def replay(trace: Trace) -> Trace:
         except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
             raise TraceError(f"call {number} ({call}): {error}") from None
     return replayer.trace
+
+
+def _check_length(length: int, most: int, unit: str) -> None:
+    """See that a trace is no longer than a day.
+
+    Raises:
+        ValueError: it is.
+    """
+    if length > most:
+        hours = LONGEST_SECONDS // 3600
+        raise ValueError(f"{length:,} {unit} in all, expected less audio: at most {most:,} {unit}, as in {hours} hours")
 
 
 class _Replayer:

@@ -604,6 +604,12 @@ def replace_line(path: Path, number: int, line: str) -> None:
         (3, '{"call": "read", "position": 0, "samples": 1, "times": 0}', "line 3: 'times' is 0, expected"),
         (
             3,
+            '{"call": "read", "position": 0, "samples": 1, "times": 1000000000000000}',
+            "line 3: 'times' is 1000000000000000, expected a whole number from 1 to 4,320,000",
+        ),
+        (3, '{"call": "pause", "position": 0, "times": 2}', "line 3: 'times' is 2, expected 1: only reads"),
+        (
+            3,
             '{"call": "end", "position": 0, "utterance": 1, "cut_short": 1}',
             "line 3: 'cut_short' is 1, expected true",
         ),
@@ -651,7 +657,23 @@ def test_headers_that_can_not_be(field: str, value: object, message: str, path: 
     [
         ('{"call": "cancel", "position": 0, "utterance": 7}', "expected an utterance that is there, not 7"),
         ('{"call": "cancel", "position": 0, "utterance": null}', "expected an utterance that is there, not None"),
-        ('{"call": "read", "position": 0, "samples": 100000000000000000}', "expected less audio"),
+        (
+            '{"call": "read", "position": 0, "samples": 100000000000000000}',
+            "call 1 .*: 100,000,000,000,000,000 samples in all, expected less audio: at most 691,200,000 samples",
+        ),
+        ('{"call": "read", "position": 0, "samples": 1000000, "times": 4320000}', "expected less audio"),
+        (
+            '{"call": "read", "position": 0, "samples": 0}\n'
+            '{"call": "read", "position": 0, "samples": 0, "times": 4320000}',
+            "call 2 .*: 4,320,001 reads in all, expected less audio: at most 4,320,000 reads, as in 24 hours",
+        ),
+        (
+            '{"call": "utterance", "position": 0, "utterance": 1, "id": "a", "text": null, "interruptible": true,'
+            ' "stale": false, "format": {"sample_rate": 8000, "channels": 1}}\n'
+            '{"call": "push", "position": 0, "utterance": 1, "layout": [8000, "mono", "s16", 2],'
+            ' "samples": 100000000000000000, "partial": 0, "dropped": 0}',
+            "call 2 .*: expected less audio",
+        ),
         (
             '{"call": "utterance", "position": 0, "utterance": 1, "id": "a", "text": null, "interruptible": true,'
             ' "stale": false, "format": {"sample_rate": 1, "channels": 1}}',
