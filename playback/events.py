@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Literal
 
-from playback._json import jsonable
+from playback._json import jsonable, message_of
 from playback.chart import State
 from playback.report import UtteranceReport
 from playback.utterance import Utterance
@@ -216,7 +216,7 @@ def _plain(value: object) -> Any:
         case UtteranceReport():
             return value.as_dict()
         case BaseException():
-            return {"type": type(value).__qualname__, "message": str(value)}
+            return {"type": type(value).__qualname__, "message": message_of(value)}
     return jsonable(value)
 
 

@@ -1,7 +1,7 @@
 """What a type checker finds in code that subscribes, and what it lets pass.
 
-mypy checks this file with all others (``make lint``). Each ``type: ignore`` here stands for an error that it has to find:
-in strict mode it reports each one that is not needed. What runs is what a program without a type checker gets.
+mypy checks this file with all others (``make lint``). Each ``type: ignore`` here stands for an error that it has to
+find: in strict mode it reports each one that is not needed. What runs is what a program without a type checker gets.
 """
 
 from __future__ import annotations
