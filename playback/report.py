@@ -11,7 +11,7 @@ from itertools import compress, zip_longest
 from typing import Any, Final, Literal
 from unicodedata import category
 
-from playback._json import jsonable
+from playback._json import jsonable, message_of
 from playback.audio.clip import Mark
 
 _ANCHOR: Final = 3
@@ -181,7 +181,7 @@ class TurnReport:
 
 def error_as_dict(error: BaseException | None) -> dict[str, str] | None:
     """An exception as JSON can hold it: its type and its message."""
-    return None if error is None else {"type": type(error).__qualname__, "message": str(error)}
+    return None if error is None else {"type": type(error).__qualname__, "message": message_of(error)}
 
 
 def _joined(texts: Iterable[str | None]) -> str | None:

@@ -80,15 +80,17 @@ class Turn:
         "_waited",
         "id",
         "is_open",
+        "is_own",
         "stop_on_failure",
     )
 
     def __init__(
         self,
         owner: TurnOwner,
-        maker: TurnMaker | None,
+        maker: TurnMaker | None = None,
         *,
         id: str,
+        is_own: bool = False,
         generation: object,
         position: int,
         is_open: bool,
@@ -96,6 +98,8 @@ class Turn:
     ) -> None:
         self.id: Final = id
         """The name that reports and events carry."""
+        self.is_own: Final = is_own
+        """Whether it is that of one utterance which belongs to no other turn."""
         self.is_open = is_open
         """Whether more utterances may come."""
         self.stop_on_failure: Final = stop_on_failure

@@ -344,6 +344,11 @@ class Utterance:
         return self._text
 
     @property
+    def turn(self) -> Any:
+        """The :class:`Turn` that it belongs to; its own one from its first use on, if that is none else."""
+        return self._turn
+
+    @property
     def report(self) -> UtteranceReport | None:
         """The report once it is finished, None before."""
         return self._report

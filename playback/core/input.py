@@ -83,7 +83,7 @@ class Input:
     def _turn_of_its_own(self, utterance: Utterance) -> Turn:
         """The turn of an utterance that was made outside of one."""
         position = self._transitions.playhead.position
-        return Turn(self, None, id=utterance.id, generation=self.generation, position=position, is_open=False)
+        return Turn(self, id=utterance.id, is_own=True, generation=self.generation, position=position, is_open=False)
 
     @observed("utterance")
     def first_use(self, utterance: Utterance, stale: bool) -> None:
