@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from playback.audio.clip import Mark
 from playback.audio.converter import converted_samples
 from playback.audio.formats import AudioFormat, Block, parse
+from playback.audio.media.containers import next_beginning
 from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES, SOUNDS
 from playback.core.limits import BufferFull
 from playback.core.observer import Observers, observed
@@ -114,7 +115,26 @@ class Input:
                 self._queue.accepted += samples
                 self._room -= samples
                 return samples
+        self.check_beginning(utterance, audio)
         return self.push_block(utterance, parse(audio, utterance.format, utterance._partial))
+
+    def check(self, utterance: Utterance, audio: Any) -> None:
+        """See that audio can be taken, before a write waits.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be, or the beginning of a file.
+        """
+        self.check_beginning(utterance, audio)
+        parse(audio, utterance.format, utterance._partial)
+
+    def check_beginning(self, utterance: Utterance, audio: Any) -> None:
+        """See that the first bytes of an utterance are not those of a file.
+
+        Raises:
+            FormatError: they are.
+        """
+        if utterance._beginning is not None:
+            utterance._beginning = next_beginning(utterance._beginning, audio)
 
     def push_block(self, utterance: Utterance, block: Block, bounded: bool = True) -> int:
         """Take a block that was parsed already, or turn it away.

@@ -142,8 +142,9 @@ def test_what_is_written_down_is_what_was_done() -> None:
         "160: speaking.streaming --interrupt--> interrupted.fading, tells interrupted",
         "160: interrupted.fading --lock--> interrupted.sealed, tells input_locked",
     ]
-    assert [event.name for event in trace.events][-4:] == [
+    assert [event.name for event in trace.events][-5:] == [
         "utterance_finished",
+        "turn_finished",
         "interrupted",
         "input_locked",
         "state_changed",
@@ -257,7 +258,7 @@ async def test_writes_that_wait_when_their_utterance_ends_or_is_locked_out(path:
     await waiting.write(bytes(2 * FRAME))
     again = replayed(trace, path)
     assert [call.arguments["cut_short"] for call in again.calls if call.name == "end"] == [True]
-    outcomes = [event.details["report"]["outcome"] for event in again.events if "report" in event.details]
+    outcomes = [event.details["report"]["outcome"] for event in again.events if event.name == "utterance_finished"]
     assert outcomes == ["interrupted", "interrupted"]
 
 
