@@ -120,17 +120,17 @@ class _Replayer:
             case "turn":
                 position, generation = playout.transitions.playhead.position, producers.generation
                 made = {"id": arguments["id"], "stop_on_failure": arguments["stop_on_failure"]}
-                turn = Turn(producers, generation=generation, position=position, is_open=True, **made)
+                turn = Turn(playout.turns, generation=generation, position=position, is_open=True, **made)
                 self._turns[arguments["turn"]] = turn
                 with suppress(RuntimeError):  # it was raised to the application: another one was open
-                    producers.open_turn(turn)
+                    playout.turns.open_turn(turn)
             case "end_turn":
-                producers.end_turn(self._turns[arguments["turn"]])
+                playout.turns.end_turn(self._turns[arguments["turn"]])
             case "cancel_turn":
-                producers.cancel_turn(self._turns[arguments["turn"]])
+                playout.turns.cancel_turn(self._turns[arguments["turn"]])
             case "fail_turn":
                 error = _error(arguments["error"])
-                producers.fail_turn(self._turns[arguments["turn"]], error or RuntimeError())
+                playout.turns.fail_turn(self._turns[arguments["turn"]], error or RuntimeError())
             case "pause" | "unlock":
                 playout.command(call.name)
             case "resume":
