@@ -79,8 +79,11 @@ class UtteranceReport:
     def heard_from(self) -> HeardFrom | None:
         """How :attr:`heard` is known: all of it was played (``completed``), or from word times (``marks``).
 
+        Where nothing was played, no word time is needed to know that nothing was heard; that counts as ``marks``, too.
         None where ``heard`` is None.
         """
+        if self.text is not None and not self.played:
+            return "marks"
         if self._is_whole and self.text is not None:
             return "completed"
         return "marks" if any(isinstance(mark.payload, str) for mark in self.marks) else None
@@ -95,10 +98,12 @@ class UtteranceReport:
         """What was heard: ``text`` up to the last word that was played to its end.
 
         Words are the marks whose payload is a string. Without a text they are joined; on completion it is all of the
-        text; without words to tell by it is None. Words are found in the text by their letters and digits, so spaces,
+        text; where nothing was played it is empty; without words to know it by it is None. Words are found in the text by their letters and digits, so spaces,
         punctuation, parts of words and single characters are all the same to it; what is spelled otherwise ("8" for
         "eight") is aligned by what stands around it. It is worked out when it is first asked for.
         """
+        if self.text is not None and not self.played:
+            return ""  # nothing of it has sounded, however it ended
         completed = self._is_whole
         if completed and self.text is not None:
             return self.text
