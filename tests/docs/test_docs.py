@@ -43,6 +43,14 @@ def test_there_is_code_on_the_pages() -> None:
     assert counts["docs/tutorial.md"] >= 12
 
 
+def test_the_guide_has_a_complete_turn_of_an_agent_in_few_lines() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "guide.md").read_text(), re.MULTILINE | re.DOTALL)
+    first = next(block for block in blocks if "controller.turn()" in block)
+    assert "turn.speak(" in first
+    assert "turn.wait()" in first
+    assert len(first.splitlines()) <= 12
+
+
 def test_what_is_generated_from_the_chart_is_fresh() -> None:
     command = [sys.executable, "-m", "cogapp", "--check", "README.md"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
