@@ -97,10 +97,11 @@ class UtteranceReport:
     def heard(self) -> str | None:
         """What was heard: ``text`` up to the last word that was played to its end.
 
-        Words are the marks whose payload is a string. Without a text they are joined; on completion it is all of the
-        text; where nothing was played it is empty; without words to know it by it is None. Words are found in the text by their letters and digits, so spaces,
-        punctuation, parts of words and single characters are all the same to it; what is spelled otherwise ("8" for
-        "eight") is aligned by what stands around it. It is worked out when it is first asked for.
+        Words are the marks whose payload is a string. Without a text they are joined. On completion it is all of the
+        text, where nothing was played it is empty, and without words to know it by it is None. Words are found in the
+        text by their letters and digits, so spaces, punctuation, parts of words and single characters make no
+        difference; what is spelled otherwise ("8" for "eight") is aligned by what stands around it. It is computed
+        when it is first asked for.
         """
         if self.text is not None and not self.played:
             return ""  # nothing of it has sounded, however it ended

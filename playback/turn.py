@@ -206,12 +206,11 @@ class Turn:
         self._outcome = min(self._outcome, outcome, key=_WORST.index)
         self._error = self._error or error
 
-    def _count_frame(self, spoken: int, missing: int) -> None:
-        """Count the silences between audible samples, a read at a time."""
-        if spoken and self._silence:
+    def _end_gap(self) -> None:
+        """A sample is handed out: the silence before it was a gap, if there was any."""
+        if self._silence:
             self._gaps.append(self._silence)
             self._silence = 0
-        self._silence += missing
 
     def _finish(self, sample_rate: int) -> TurnReport:
         """Write the report; the owner decides when."""
