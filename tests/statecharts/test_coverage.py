@@ -44,7 +44,7 @@ def test_every_cell_is_a_case() -> None:
         ("on", "stop", "on-stop"),
     ]
     assert [case.values for case in cells(TOY, "stop")] == [("off", "stop"), ("on", "stop")]
-    assert len(cells(PLAYBACK)) == 13 * 16
+    assert len(cells(PLAYBACK)) == 13 * 17
     with pytest.raises(ValueError, match="toy has no event 'fly', expected one of go, stop"):
         cells(TOY, "fly")
 

@@ -85,7 +85,7 @@ def test_what_an_edge_tells_stands_on_it() -> None:
         "close / closed → closed",
     ]
     internal = {arrow.event for arrow in diagram.arrows if arrow.internal}
-    assert internal == {"input_ended", "ready", "underrun", "drained", "faded"}
+    assert internal == {"input_ended", "ready", "underrun", "gap", "drained", "faded"}
 
 
 def test_the_overview_has_what_leads_from_state_to_state() -> None:
