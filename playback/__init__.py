@@ -5,22 +5,68 @@ from playback.audio.ramps import Fades
 from playback.chart import PLAYBACK, State
 from playback.controller import PlaybackController
 from playback.core.limits import BufferFull, Stats
-from playback.report import Outcome, UtteranceReport
+from playback.events import (
+    AudioRefused,
+    Closed,
+    ErrorRaised,
+    Event,
+    EventsLost,
+    FirstAudioByte,
+    InputLocked,
+    InputUnlocked,
+    Interrupted,
+    LastAudioByte,
+    MarkReached,
+    Paused,
+    Resumed,
+    Silenced,
+    Stalled,
+    StateChanged,
+    TurnFinished,
+    TurnStarted,
+    Underrun,
+    UtteranceFinished,
+)
+from playback.report import InputTimeout, Outcome, TurnReport, UtteranceReport
+from playback.turn import Turn
 from playback.utterance import Utterance
 from statecharts import ChartError
 
 __all__ = [
     "PLAYBACK",
     "AudioFormat",
+    "AudioRefused",
     "BufferFull",
     "ChartError",
+    "Closed",
+    "ErrorRaised",
+    "Event",
+    "EventsLost",
     "Fades",
+    "FirstAudioByte",
     "FormatError",
+    "InputLocked",
+    "InputTimeout",
+    "InputUnlocked",
+    "Interrupted",
+    "LastAudioByte",
+    "MarkReached",
     "Outcome",
+    "Paused",
     "PlaybackController",
+    "Resumed",
+    "Silenced",
+    "Stalled",
     "State",
+    "StateChanged",
     "Stats",
+    "Turn",
+    "TurnFinished",
+    "TurnReport",
+    "TurnStarted",
+    "Underrun",
     "Utterance",
+    "UtteranceFinished",
     "UtteranceReport",
 ]
 __version__ = "0.1.0"

@@ -21,3 +21,11 @@ def jsonable(value: Any) -> Any:
         return {"repr": repr(value)}
     except Exception:
         return {"repr": object.__repr__(value)}
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says; its type and place if that can't be had, for its ``__str__`` is the user's."""
+    try:
+        return str(error)
+    except Exception:
+        return object.__repr__(error)

@@ -20,8 +20,9 @@ from playback.audio.formats import SAMPLE_BYTES, AudioFormat
 from playback.audio.ramps import Samples
 from playback.chart import PLAYBACK
 from playback.pacing import frame_samples
-from playback.say.call import RECEIVED_RATE, Cue, Session, parse_cue
+from playback.say.call import Cue, Session, parse_cue
 from playback.say.console import perform, tell
+from playback.say.recording import RECEIVED_RATE
 from playback.speech import SpeechError, check_voice
 from playback.tracing.records import TraceError
 from playback.tracing.replay import replay

@@ -249,13 +249,13 @@ class PlaybackController:
                 on a thread), a path or a binary file object (decoded on a thread), or audio. Its pieces are bytes,
                 arrays, ``av.AudioFrame`` and :class:`playback.words.Word`, which marks a word.
             text: what it says.
-            id: its name in reports and events; by default one is made up.
+            id: as for :meth:`utterance`, and so are ``interruptible``, ``first`` and ``turn``.
             format: what bytes are. By default a media stream is recognized by how it begins, and anything else is taken
                 for ``input_format``; an :class:`AudioFormat` says that they are samples, ``"encoded"`` that they are a
                 media stream.
-            interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
-            first: its place is directly behind what plays, and not behind all others.
-            turn: the turn that it belongs to; :meth:`Turn.speak` is the shorter way.
+            interruptible: see there.
+            first: see there.
+            turn: see there.
             timeout_seconds: how long the source may send nothing before the utterance fails; back-pressure and pauses
                 do not count. None waits for ever.
             first_audio_timeout_seconds: the same for its first audio.
@@ -304,17 +304,16 @@ class PlaybackController:
         """
         check_type("id", id, str, None)
         name = f"turn-{next(self._turns)}" if id is None else id
-        producers = self._playout.input
         turn = Turn(
-            producers,
+            self._playout.turns,
             self,
             id=name,
-            generation=producers.generation,
+            generation=self._playout.input.generation,
             position=self.position,
             is_open=True,
             stop_on_failure=stop_on_failure,
         )
-        producers.open_turn(turn)
+        self._playout.turns.open_turn(turn)
         return turn
 
     def push(self, audio: Any) -> int:

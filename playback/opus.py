@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections import deque
 from fractions import Fraction
 from typing import Any, Final, Literal, get_args
@@ -10,12 +10,15 @@ from weakref import ReferenceType, ref
 
 import av
 import numpy as np
-from aiortc import RTCPeerConnection, RTCRtpSender
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
+from aiortc.sdp import SessionDescription
 
 from playback._checks import check_share, check_whole
 from playback.controller import PlaybackController
 from playback.pacing import PTIME_SECONDS
 from playback.track import ControllerTrack
+
+LOGGER: Final = logging.getLogger("playback")
 
 Application = Literal["voip", "audio", "lowdelay"]
 """What libopus is told that it encodes for; see :class:`OpusPlaybackTrack`."""
@@ -56,9 +59,8 @@ _LEAST_LOSS: Final = 0.06
 """Below it, libopus has no in-band FEC at 32 kbit/s (src/opus_encoder.c, decide_fec: not at 5 % and less)."""
 _OPUS: Final = "audio/opus"
 _ADVICE: Final = (
-    "call playback.opus.prefer_opus(peer_connection, sender), or setCodecPreferences() of its transceiver, before"
-    " createOffer() or, where an offer is answered, before setRemoteDescription(); if the other side has no Opus, use a"
-    " PlaybackTrack"
+    "call playback.opus.prefer_opus(peer_connection, sender) before createOffer() or, where an offer is answered,"
+    " before setRemoteDescription(); if the other side has no Opus, use a PlaybackTrack"
 )
 
 
@@ -79,6 +81,10 @@ class OpusPlaybackTrack(ControllerTrack):
 
         sender = peer_connection.addTrack(OpusPlaybackTrack(controller))
         prefer_opus(peer_connection, sender)
+
+    aiortc labels packets as whatever codec it negotiated, and does not say to a track which one that is.
+    :func:`prefer_opus` gives the track the connection to look it up in: if it is another codec, nothing is sent, and
+    :meth:`recv` raises. A track that was not given to it can't know; it warns of that in the log.
 
     Only the controller knows what is played: its states, events and positions are the same with either track. But
     aiortc tells a receiver how loud each frame is (RFC 6464), and not each packet: what looks for the active speaker by
@@ -149,18 +155,20 @@ class OpusPlaybackTrack(ControllerTrack):
         self._encoded = 0
         self._silent = 0
         self._most_silent: Final[float] = _IDLE_FRAMES if idle == "nothing" else np.inf
-        self._reader: ReferenceType[object] | None = None
+        self._peer_connection: ReferenceType[RTCPeerConnection] | None = None
+        self._codec_checked = False
 
     async def recv(self) -> av.Packet[av.AudioStream]:
         """The next packet, when it is due; while there is nothing to hear, the first one after that.
 
         Raises:
-            CodecError: the sender that asks for it has to send another codec. That is seen where a sender reads this
-                track itself, not through a relay.
+            CodecError: the connection, as :func:`prefer_opus` was given it, negotiated another codec for this track's
+                sender. That is not seen through a relay, or another track around this one.
             MediaStreamError: the track was stopped.
         """
         self._check_live()
-        self._check_codec()
+        if not self._codec_checked:
+            self._check_codec()
         while not self._ready:
             self._ready.extend(self.packets(await self._tick() * PACKET_SAMPLES))
         return self._ready.popleft()
@@ -187,22 +195,31 @@ class OpusPlaybackTrack(ControllerTrack):
             return [_stamped(packet, pts)]
         return [_stamped(av.Packet(_LEAD), pts - _LEAD_SAMPLES), _stamped(packet, pts)]
 
+    def _use(self, peer_connection: RTCPeerConnection) -> None:
+        """Look up in this connection what is negotiated; it is not kept alive for that."""
+        self._peer_connection, self._codec_checked = ref(peer_connection), False
+
     def _check_codec(self) -> None:
-        """See what is made of the packets, where that can be known: aiortc labels them as whatever it negotiated.
+        """See that Opus was negotiated, once it is known what was: a sender of aiortc never changes its codec.
 
         Raises:
             CodecError: it is something else.
         """
-        # Neither a track nor its sender is told; but the coroutine of the sender's task has the codec at hand. Whoever
-        # else asks, such as a relay, does as it likes.
-        task = asyncio.current_task()
-        if task is None or (self._reader is not None and self._reader() is task):
+        if self._peer_connection is None:
+            self._codec_checked = True
+            LOGGER.warning(
+                "an OpusPlaybackTrack is read that can't see which codec was negotiated: %s; behind a relay or another"
+                " track, see to it that Opus is",
+                _ADVICE,
+            )
             return
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        mime_type = getattr(frame and frame.f_locals.get("codec"), "mimeType", _OPUS)
-        if mime_type.lower() != _OPUS:
-            raise CodecError(f"the connection negotiated {mime_type}, expected {_OPUS}: {_ADVICE}")
-        self._reader = ref(task)
+        peer_connection = self._peer_connection()
+        codec = None if peer_connection is None else _negotiated(peer_connection, self)
+        if codec is None:  # somebody else reads, or the track is with another sender by now
+            return
+        if codec.lower() != _OPUS:
+            raise CodecError(f"the connection negotiated {codec}, expected {_OPUS}: {_ADVICE}")
+        self._codec_checked = True
 
 
 def _stamped(packet: av.Packet[Any], pts: int) -> av.Packet[av.AudioStream]:
@@ -212,11 +229,39 @@ def _stamped(packet: av.Packet[Any], pts: int) -> av.Packet[av.AudioStream]:
     return packet
 
 
+def _negotiated(peer_connection: RTCPeerConnection, track: MediaStreamTrack) -> str | None:
+    """What codec a connection negotiated for what it sends of a track.
+
+    It is the first in its own description that the other side's has, too. An answer has them in order of preference,
+    and so does an offer, once preferences were set, as :func:`prefer_opus` does.
+
+    Returns:
+        The MIME type; None if no sender of it has the track, or nothing is negotiated yet.
+    """
+    mids = [each.mid for each in peer_connection.getTransceivers() if each.sender.track is track]
+    if not mids or peer_connection.signalingState != "stable":
+        return None
+    local, remote = peer_connection.localDescription, peer_connection.remoteDescription
+    if local is None or remote is None:
+        return None
+    theirs = {codec.lower() for codec in _codecs(remote.sdp, mids[0])}
+    return next((codec for codec in _codecs(local.sdp, mids[0]) if codec.lower() in theirs), None)
+
+
+def _codecs(sdp: str, mid: str | None) -> list[str]:
+    """The MIME types of a section, in order."""
+    sections = (section for section in SessionDescription.parse(sdp).media if section.rtp.muxId == mid)
+    return [codec.mimeType for section in sections for codec in section.rtp.codecs]
+
+
 def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> None:
     """Have a connection choose Opus for what a sender sends, if the other side has it.
 
     To be called before ``createOffer()`` or, where an offer is answered, before ``setRemoteDescription()``. It sets the
-    codec preferences: Opus, then all others that aiortc has.
+    codec preferences: Opus, then all others that aiortc has. If the other side has no Opus, another codec is negotiated
+    still; the sender's :class:`OpusPlaybackTrack` refuses to be sent then, with a :class:`CodecError`.
+
+    Called again, after ``replaceTrack()``, it has the sender's new track see what is negotiated, too.
 
     Raises:
         ValueError: the sender is not one of this connection's, or does not send audio.
@@ -230,5 +275,7 @@ def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> Non
         if transceiver.sender is sender:
             codecs = RTCRtpSender.getCapabilities("audio").codecs
             transceiver.setCodecPreferences(sorted(codecs, key=lambda codec: codec.mimeType.lower() != _OPUS))
+            if isinstance(sender.track, OpusPlaybackTrack):
+                sender.track._use(peer_connection)  # noqa: SLF001 - of this module
             return
     raise ValueError("the sender belongs to another connection, expected one of peer_connection.getSenders()")

@@ -37,6 +37,8 @@ class Pump:
         write: called with each frame, int16 of shape (samples, channels); may be a coroutine function.
         frame_seconds: how much audio a frame holds, up to 0.040.
         lead_seconds: how far ahead frames are written, 0 to 0.040.
+        ready: called before the first frame, and awaited if it can be: until somebody listens, nothing is read, so that
+            a greeting is not spoken to nobody.
 
     Raises:
         ValueError: times beyond that, or the controller's rate has no frames of this length.
@@ -50,6 +52,7 @@ class Pump:
         *,
         frame_seconds: float = PTIME_SECONDS,
         lead_seconds: float = MOST_AHEAD_SECONDS,
+        ready: Callable[[], object] | None = None,
     ) -> None:
         if not 0 <= lead_seconds <= MOST_AHEAD_SECONDS:
             raise ValueError(f"lead_seconds is {lead_seconds!r}, expected 0 to {MOST_AHEAD_SECONDS}")
@@ -61,6 +64,7 @@ class Pump:
         self._write: Final = write
         # A frame is ahead by its own length until it has played.
         self._pacer: Final = Pacer(frame_seconds, max(0.0, lead_seconds - frame_seconds))
+        self._ready: Final = ready
         self._stopped = False
 
     async def run(self) -> None:
@@ -73,6 +77,9 @@ class Pump:
         self._controller.attach(self)
         clock = asyncio.get_running_loop().time
         try:
+            ready = None if self._ready is None else self._ready()
+            if inspect.isawaitable(ready):
+                await ready
             while not self._over:
                 await asyncio.sleep(self._pacer.wait(clock()))
                 if self._over:

@@ -11,7 +11,7 @@ from itertools import compress, zip_longest
 from typing import Any, Final, Literal
 from unicodedata import category
 
-from playback._json import jsonable
+from playback._json import jsonable, message_of
 from playback.audio.clip import Mark
 
 _ANCHOR: Final = 3
@@ -79,8 +79,11 @@ class UtteranceReport:
     def heard_from(self) -> HeardFrom | None:
         """How :attr:`heard` is known: all of it was played (``completed``), or from word times (``marks``).
 
+        Where nothing was played, no word time is needed to know that nothing was heard; that counts as ``marks``, too.
         None where ``heard`` is None.
         """
+        if self.text is not None and not self.played:
+            return "marks"
         if self._is_whole and self.text is not None:
             return "completed"
         return "marks" if any(isinstance(mark.payload, str) for mark in self.marks) else None
@@ -94,11 +97,14 @@ class UtteranceReport:
     def heard(self) -> str | None:
         """What was heard: ``text`` up to the last word that was played to its end.
 
-        Words are the marks whose payload is a string. Without a text they are joined; on completion it is all of the
-        text; without words to tell by it is None. Words are found in the text by their letters and digits, so spaces,
-        punctuation, parts of words and single characters are all the same to it; what is spelled otherwise ("8" for
-        "eight") is aligned by what stands around it. It is worked out when it is first asked for.
+        Words are the marks whose payload is a string. Without a text they are joined. On completion it is all of the
+        text, where nothing was played it is empty, and without words to know it by it is None. Words are found in the
+        text by their letters and digits, so spaces, punctuation, parts of words and single characters make no
+        difference; what is spelled otherwise ("8" for "eight") is aligned by what stands around it. It is computed
+        when it is first asked for.
         """
+        if self.text is not None and not self.played:
+            return ""  # nothing of it has sounded, however it ended
         completed = self._is_whole
         if completed and self.text is not None:
             return self.text
@@ -181,7 +187,7 @@ class TurnReport:
 
 def error_as_dict(error: BaseException | None) -> dict[str, str] | None:
     """An exception as JSON can hold it: its type and its message."""
-    return None if error is None else {"type": type(error).__qualname__, "message": str(error)}
+    return None if error is None else {"type": type(error).__qualname__, "message": message_of(error)}
 
 
 def _joined(texts: Iterable[str | None]) -> str | None:

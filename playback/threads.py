@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, get_running_loop, run_coroutine_threadsafe
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from os import PathLike
 from threading import Lock
 from typing import Any, Final, Protocol
 
+import av
+import numpy as np
+
 from playback.audio.formats import AudioFormat, parse
+from playback.audio.media.blocks import to_frame
+from playback.audio.media.containers import Kind, next_beginning, recognize
+from playback.audio.media.decoding import decode
 from playback.core.input import Input
 from playback.utterance import Utterance
+from playback.words.word import Word
 
 
 class _Make(Protocol):
@@ -22,6 +30,7 @@ class _Make(Protocol):
         id: str | None = None,
         format: AudioFormat | None = None,
         interruptible: bool = True,
+        first: bool = False,
     ) -> Utterance: ...
 
 
@@ -37,6 +46,7 @@ class ThreadsafeUtterance:
         """The utterance itself, for the loop's thread only."""
         self._input: Final = input
         self._loop: Final = loop
+        self._beginning: bytes | None = b""
         self._partial = b""
 
     @property
@@ -52,6 +62,8 @@ class ThreadsafeUtterance:
             FormatError: a type, shape, rate or value that can't be.
             RuntimeError: the loop is closed.
         """
+        if self._beginning is not None:
+            self._beginning = next_beginning(self._beginning, audio)
         block = parse(audio, self.handle.format, self._partial)
         self._partial = block.partial
         self._call(self._input.push_from_thread, self.handle, block)
@@ -77,9 +89,21 @@ class ThreadsafeUtterance:
         """As :meth:`Utterance.mark`."""
         self._call(self.handle.mark, payload, at, until)
 
+    def mark_words(self, words: Iterable[Word], offset_seconds: float = 0.0) -> None:
+        """As :meth:`Utterance.mark_words`."""
+        self._call(self.handle.mark_words, [*words], offset_seconds)
+
+    def enqueue(self) -> None:
+        """As :meth:`Utterance.enqueue`."""
+        self._call(self.handle.enqueue)
+
     def end(self) -> None:
         """As :meth:`Utterance.end`."""
         self._call(self.handle.end)
+
+    def fail(self, error: BaseException) -> None:
+        """As :meth:`Utterance.fail`."""
+        self._call(self.handle.fail, error)
 
     def cancel(self) -> None:
         """As :meth:`Utterance.cancel`."""
@@ -122,10 +146,63 @@ class ThreadsafeProducer:
         id: str | None = None,
         format: AudioFormat | None = None,
         interruptible: bool = True,
+        first: bool = False,
     ) -> ThreadsafeUtterance:
         """As :meth:`PlaybackController.utterance`."""
-        utterance = self._make(text=text, id=id, format=format, interruptible=interruptible)
+        utterance = self._make(text=text, id=id, format=format, interruptible=interruptible, first=first)
         return ThreadsafeUtterance(self._input, self._loop, utterance)
+
+    def speak(
+        self,
+        source: Any,
+        *,
+        text: str | None = None,
+        id: str | None = None,
+        format: AudioFormat | None = None,
+        interruptible: bool = True,
+        first: bool = False,
+    ) -> ThreadsafeUtterance:
+        """Play a source as one utterance, from this thread.
+
+        It returns once all of it is buffered, or nothing more is taken.
+
+        Args:
+            source: audio, an iterable of it, a path or a binary file object. Pieces may be
+                :class:`playback.words.Word`, too.
+            text: what it says.
+            id: its name in reports and events.
+            format: what bare bytes are; defaults to ``input_format``, and for audio that is given as a whole to what it
+                begins as.
+            interruptible: as for :meth:`PlaybackController.utterance`.
+            first: the same.
+
+        Returns:
+            The utterance; it may still be playing.
+
+        Raises:
+            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+            Exception: whatever the source raises; the utterance fails with it.
+        """
+        if _runs_here(self._loop):
+            raise RuntimeError("called in the loop's own thread, which must not wait: use controller.speak there")
+        spoken = self.utterance(text=text, id=id, format=format, interruptible=interruptible, first=first)
+        spoken.enqueue()
+        pieces = _pieces(source, decodes=format is None)
+        try:
+            for piece in pieces:
+                if isinstance(piece, Word):
+                    spoken.mark_words([piece])
+                elif not spoken.write(piece) and spoken.handle.ended:
+                    return spoken
+        except BaseException as error:
+            spoken.fail(error)
+            raise
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+        spoken.end()
+        return spoken
 
     def push(self, audio: Any) -> None:
         """As :meth:`PlaybackController.push`, to an utterance of this producer's own.
@@ -146,6 +223,17 @@ class ThreadsafeProducer:
             own, self._own = self._own, None
             if own is not None:
                 own.end()
+
+
+def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
+    """The pieces of a source that blocks; files and whole streams are decoded."""
+    whole = isinstance(source, (bytes, bytearray, memoryview))
+    is_media = whole and decodes and recognize(bytes(source), final=True) not in (Kind.TEXT, Kind.UNKNOWN)
+    if is_media or isinstance(source, (str, PathLike)) or hasattr(source, "read"):
+        return (to_frame(block) for block in decode(source, name=str(type(source).__name__)))
+    if whole or isinstance(source, (np.ndarray, av.AudioFrame)):
+        return iter([source])
+    return iter(source)
 
 
 def _runs_here(loop: AbstractEventLoop) -> bool:

@@ -80,15 +80,17 @@ class Turn:
         "_waited",
         "id",
         "is_open",
+        "is_own",
         "stop_on_failure",
     )
 
     def __init__(
         self,
         owner: TurnOwner,
-        maker: TurnMaker | None,
+        maker: TurnMaker | None = None,
         *,
         id: str,
+        is_own: bool = False,
         generation: object,
         position: int,
         is_open: bool,
@@ -96,6 +98,8 @@ class Turn:
     ) -> None:
         self.id: Final = id
         """The name that reports and events carry."""
+        self.is_own: Final = is_own
+        """Whether it is that of one utterance which belongs to no other turn."""
         self.is_open = is_open
         """Whether more utterances may come."""
         self.stop_on_failure: Final = stop_on_failure
@@ -202,12 +206,11 @@ class Turn:
         self._outcome = min(self._outcome, outcome, key=_WORST.index)
         self._error = self._error or error
 
-    def _count_frame(self, spoken: int, missing: int) -> None:
-        """Count the silences between audible samples, a read at a time."""
-        if spoken and self._silence:
+    def _end_gap(self) -> None:
+        """A sample is handed out: the silence before it was a gap, if there was any."""
+        if self._silence:
             self._gaps.append(self._silence)
             self._silence = 0
-        self._silence += missing
 
     def _finish(self, sample_rate: int) -> TurnReport:
         """Write the report; the owner decides when."""

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, Protocol, Self
 from playback._checks import check_seconds, check_type
 from playback._waiting import Gate
 from playback.audio.clip import Clip, Mark
-from playback.audio.formats import AudioFormat, parse
+from playback.audio.formats import AudioFormat
 from playback.report import Outcome, UtteranceReport
 from playback.words.word import Word, check_word
 
@@ -41,6 +41,9 @@ class UtteranceOwner(Protocol):
 
     def admit(self, utterance: Utterance) -> None:
         """Know of an utterance from its first use on."""
+
+    def check(self, utterance: Utterance, audio: Any) -> None:
+        """See that audio can be taken, before a write waits."""
 
     def push(self, utterance: Utterance, audio: Any) -> int:
         """See :meth:`Utterance.push`."""
@@ -96,6 +99,7 @@ class Utterance:
 
     __slots__ = (
         "__weakref__",
+        "_beginning",
         "_clip",
         "_decoder",
         "_done",
@@ -147,6 +151,7 @@ class Utterance:
         self._decoder: MediaInput | None = None
         self._clip: Final = Clip(owner.format, owner.history)
         self._used = False  # whether its owner knows of it
+        self._beginning: bytes | None = b""  # the first bytes, until it is clear that they are no file's
         self._partial = b""  # the bytes of a sample that the last push has left incomplete
         self._refused = 0
         self._report: UtteranceReport | None = None
@@ -208,7 +213,7 @@ class Utterance:
             has ended, or the controller is closed. A refusal is reported as ``audio_refused``.
 
         Raises:
-            FormatError: a type, shape, rate or value that can't be.
+            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
         if self._decoder is not None:
@@ -233,7 +238,7 @@ class Utterance:
         """
         if self._decoder is not None:
             return await self._decoder.write(audio)
-        parse(audio, self.format, self._partial)
+        self._owner.check(self, audio)
         lock_generation = self._owner.lock_generation
         if self._order is None:
             self._order = Lock()
@@ -342,6 +347,11 @@ class Utterance:
     def text(self) -> str | None:
         """What it says, if the producer gave it."""
         return self._text
+
+    @property
+    def turn(self) -> Any:
+        """The :class:`Turn` that it belongs to; its own one from its first use on, if that is none else."""
+        return self._turn
 
     @property
     def report(self) -> UtteranceReport | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -205,6 +206,8 @@ if __name__ == "__main__":
             raise SystemExit(f"{arguments.speech}: expected {RATE} Hz, mono, 16 bits")
         audio = file.readframes(file.getnframes())
     factory = tuning.loop_factory() if arguments.uvloop else None
+    # Within a timed track, one of Opus can't see what its connection has negotiated, and would warn of it in each call.
+    logging.getLogger("playback").setLevel(logging.ERROR)
     with asyncio.Runner(loop_factory=factory) as runner:
         print(json.dumps(runner.run(main(arguments, audio))), flush=True)
         # Hundreds of tasks and sockets: nobody needs to see them closed one by one.

@@ -2,14 +2,8 @@
 
 from playback.bargein.backchannels import BACKCHANNELS
 from playback.bargein.chart import BARGE_IN
-from playback.bargein.policy import (
-    EVENTS,
-    BargedIn,
-    BargeIn,
-    BargeInSuspected,
-    FalseInterruption,
-    Timer,
-)
+from playback.bargein.events import EVENTS, BargedIn, BargeInSuspected, FalseInterruption
+from playback.bargein.policy import BargeIn, Timer
 
 __all__ = [
     "BACKCHANNELS",

@@ -10,8 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from playback._checks import check_decibels, check_seconds, check_type
 from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
@@ -25,6 +24,14 @@ from playback.bargein.chart import (
     SILENCE_LASTS,
     SPEECH_LASTS,
     STARTS,
+)
+from playback.bargein.events import (
+    EVENTS,
+    BargedIn,
+    BargeInEventName,
+    BargeInSuspected,
+    FalseInterruption,
+    SubscribeBargeIn,
 )
 from playback.chart import State
 from playback.controller import PlaybackController
@@ -44,42 +51,6 @@ class Timer(Protocol):
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Any:
         """Call back at a time; what is returned has a ``cancel()``."""
-
-
-@dataclass(frozen=True, slots=True)
-class BargeInSuspected(Event):
-    """The user speaks while the agent does: the agent is held, until it is clear whether that is meant."""
-
-    name: ClassVar[str] = "barge_in_suspected"
-
-    seconds: float
-    """How long the user has been speaking."""
-
-
-@dataclass(frozen=True, slots=True)
-class BargedIn(Event):
-    """The user means it: the agent was interrupted."""
-
-    name: ClassVar[str] = "barge_in"
-
-    seconds: float
-    """How long after the user began to speak; 0 if only a transcript told of it."""
-    words: str | None
-    """The transcript that has decided, None if the length of the speech has."""
-
-
-@dataclass(frozen=True, slots=True)
-class FalseInterruption(Event):
-    """It was a cough, a noise or a "mm-hm": the agent goes on."""
-
-    name: ClassVar[str] = "false_interruption"
-
-    seconds: float
-    """How long the agent was held."""
-
-
-EVENTS: Final[dict[str, type[Event]]] = {event.name: event for event in (BargeInSuspected, BargedIn, FalseInterruption)}
-"""Every event that listeners can subscribe to, by name."""
 
 
 class BargeIn:
@@ -186,18 +157,16 @@ class BargeIn:
         """
         return self._lowered_db
 
-    def on(self, event: str, listener: Listener | None = None) -> Any:
-        """Call a listener at each event of a name, as :meth:`PlaybackController.on` does; also a decorator.
+    @property
+    def on(self) -> SubscribeBargeIn:
+        """``on(event, listener)`` has a listener called with each event of a name; ``@on(event)`` is the decorator.
 
-        What a listener raises becomes an ``error`` event of the controller.
-
-        Raises:
-            ValueError: there is no such event.
-            TypeError: the listener can't be called.
+        The names are those of :data:`playback.bargein.EVENTS`; another one is a ValueError. What a listener raises
+        becomes an ``error`` event of the controller.
         """
-        return self._emitter.on(event, listener)
+        return self._emitter.on
 
-    def remove_listener(self, event: str, listener: Listener) -> None:
+    def remove_listener(self, event: BargeInEventName, listener: Listener) -> None:
         """Call a listener no more.
 
         Raises:

@@ -144,6 +144,8 @@ class Emitter:
             return listener
 
         def call(emitted: Event) -> None:
+            if registration not in others:  # a listener that was called before it has removed it
+                return
             if once:
                 self._remove(event, registration)
             self._call(listener, emitted)

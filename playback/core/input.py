@@ -12,10 +12,12 @@ from typing import Any, Final, Protocol
 from playback.audio.clip import Mark
 from playback.audio.converter import converted_samples
 from playback.audio.formats import AudioFormat, Block, parse
+from playback.audio.media.containers import next_beginning
 from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES, SOUNDS
 from playback.core.limits import BufferFull
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
+from playback.core.turns import Turns
 from playback.events import AudioRefused, ErrorRaised, Refusal
 from playback.report import Outcome
 from playback.turn import Turn
@@ -34,9 +36,10 @@ class Input:
 
     Args:
         transitions: the playout's chart, queue and playhead.
+        turns: what turns ask of it.
     """
 
-    def __init__(self, transitions: Transitions) -> None:
+    def __init__(self, transitions: Transitions, turns: Turns) -> None:
         self.observers: Final[Observers] = transitions.observers
         """Who watches."""
         self.format: Final[AudioFormat] = transitions.format
@@ -48,6 +51,7 @@ class Input:
         self.tap: InputTap | None = None
         """What sees each block that is accepted."""
         self._transitions: Final = transitions
+        self._turns: Final = turns
         self._queue: Final = transitions.queue
         self._fast: Final = transitions.fast
         self._width: Final = transitions.format.frame_bytes
@@ -85,11 +89,6 @@ class Input:
         if not utterance._used:
             self.first_use(utterance, stale=self.overtook(utterance))
 
-    def _turn_of_its_own(self, utterance: Utterance) -> Turn:
-        """The turn of an utterance that was made outside of one."""
-        position = self._transitions.playhead.position
-        return Turn(self, None, id=utterance.id, generation=self.generation, position=position, is_open=False)
-
     @observed("utterance")
     def first_use(self, utterance: Utterance, stale: bool) -> None:
         """Know of an utterance.
@@ -101,7 +100,7 @@ class Input:
         utterance._used = True
         transitions = self._transitions
         if utterance._turn is None:
-            utterance._turn = self._turn_of_its_own(utterance)
+            utterance._turn = self._turns.own(utterance)
         if transitions.session.leaf == CLOSED:
             transitions.finish(utterance, Outcome.CLOSED)
         elif stale:
@@ -119,7 +118,26 @@ class Input:
                 self._queue.accepted += samples
                 self._room -= samples
                 return samples
+        self.check_beginning(utterance, audio)
         return self.push_block(utterance, parse(audio, utterance.format, utterance._partial))
+
+    def check(self, utterance: Utterance, audio: Any) -> None:
+        """See that audio can be taken, before a write waits.
+
+        Raises:
+            FormatError: a type, shape, rate or value that can't be, or the beginning of a file.
+        """
+        self.check_beginning(utterance, audio)
+        parse(audio, utterance.format, utterance._partial)
+
+    def check_beginning(self, utterance: Utterance, audio: Any) -> None:
+        """See that the first bytes of an utterance are not those of a file.
+
+        Raises:
+            FormatError: they are.
+        """
+        if utterance._beginning is not None:
+            utterance._beginning = next_beginning(utterance._beginning, audio)
 
     def push_block(self, utterance: Utterance, block: Block, bounded: bool = True) -> int:
         """Take a block that was parsed already, or turn it away.
@@ -299,77 +317,6 @@ class Input:
         transitions.complete(before)
         return True
 
-    # Turns
-
-    @observed("turn")
-    def open_turn(self, turn: Turn) -> None:
-        """Begin a turn.
-
-        Raises:
-            RuntimeError: another one is open.
-        """
-        transitions = self._transitions
-        if transitions.session.leaf in REFUSES:
-            closed = transitions.session.leaf == CLOSED
-            turn._mark_outcome(Outcome.CLOSED if closed else Outcome.INTERRUPTED)
-            turn.is_open = False
-            transitions.finish_turn(turn)
-            transitions.emitter.flush()
-            return
-        if self._queue.open_turn is not None:
-            raise RuntimeError(f"{self._queue.open_turn!r} is open, expected one open turn at a time: end it first")
-        self._queue.open_turn = turn
-        self._fast.refresh()
-
-    @observed("end_turn")
-    def end_turn(self, turn: Turn) -> bool:
-        """See :meth:`Turn.end`."""
-        if not turn.is_open:
-            return False
-        transitions = self._transitions
-        before = transitions.session.leaf
-        self._finish_unqueued(turn)
-        transitions.end_turn(turn)
-        transitions.finish_turn(turn)
-        transitions.complete(before)
-        return True
-
-    @observed("cancel_turn")
-    def cancel_turn(self, turn: Turn) -> bool:
-        """See :meth:`Turn.cancel`."""
-        if turn.report is not None:
-            return False
-        transitions = self._transitions
-        before = transitions.session.leaf
-        if self._queue.head in turn._utterances:
-            transitions.playhead.interrupt(self._queue.head if before in SOUNDS else None, before in PAUSED)
-        turn._mark_outcome(Outcome.INTERRUPTED)
-        transitions.end_turn(turn)
-        self._finish_unqueued(turn)
-        for utterance in [*turn._utterances]:
-            transitions.finish(utterance, Outcome.INTERRUPTED)
-        transitions.finish_turn(turn)
-        transitions.complete(before)
-        return True
-
-    @observed("fail_turn")
-    def fail_turn(self, turn: Turn, error: BaseException) -> bool:
-        """End a turn because its application broke; what is there plays."""
-        if not turn.is_open:
-            return False
-        transitions = self._transitions
-        before = transitions.session.leaf
-        self._finish_unqueued(turn)
-        transitions.fail_turn(turn, error)
-        transitions.complete(before)
-        return True
-
-    def _finish_unqueued(self, turn: Turn) -> None:
-        """Drop the utterances of a turn that have no place, for they can get none any more."""
-        for utterance in [*self._transitions.unqueued]:
-            if utterance._turn is turn:
-                self._transitions.finish(utterance, Outcome.INTERRUPTED)
-
     def refuse(self, utterance: Utterance | None, samples: int, reason: Refusal = "locked") -> None:
         """Turn audio away, count it and report it; the reason is found out unless it lies outside."""
         transitions = self._transitions
@@ -414,11 +361,7 @@ class Input:
         for utterance in [*self._queue.utterances]:
             if not utterance.ended:
                 transitions.end_input(utterance, cut_short=True)
-        if self._queue.open_turn is not None:
-            turn = self._queue.open_turn
-            turn._mark_outcome(Outcome.INTERRUPTED)
-            transitions.end_turn(turn)
-            transitions.finish_turn(turn)
+        self._turns.lock()
         self.lock_generation = object()
         for utterance in list(self._queue.writers):
             utterance.room.open()

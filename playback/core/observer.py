@@ -117,14 +117,17 @@ def observed(name: str) -> Callable[[Callable[Concatenate[O, P], R]], Callable[C
     """
 
     def decorate(method: Callable[Concatenate[O, P], R]) -> Callable[Concatenate[O, P], R]:
-        parameters = list(signature(method).parameters)[1:]
+        parameters = signature(method)
 
         @wraps(method)
         def call(self: O, /, *args: P.args, **kwargs: P.kwargs) -> R:
             observers = self.observers
             if not observers.all or observers.inside:
                 return method(self, *args, **kwargs)
-            observers.called(name, {**dict(zip(parameters, args, strict=False)), **kwargs})
+            bound = parameters.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            _, *arguments = bound.arguments.items()
+            observers.called(name, dict(arguments))
             observers.inside = True
             try:
                 return method(self, *args, **kwargs)

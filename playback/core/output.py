@@ -133,7 +133,7 @@ class Output:
                 self._count_turn(queue.open_turn, missing)
             return
         if turn._started_at is not None and (leaf in SOUNDS or leaf in WAITS):
-            turn._count_frame(spoken, missing)
+            turn._silence += missing
         if spoken:
             turn._waited = 0
         if leaf in WAITS or short:

@@ -204,6 +204,7 @@ class Playhead:
             if taken:
                 if not head.played:
                     self._emit_first(head)
+                self._queue.turns[0]._end_gap()
                 buffer.read(out[spoken * width : (spoken + taken) * width])
                 self.is_speaking = True
                 self.voice = self.voice or head

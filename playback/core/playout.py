@@ -16,6 +16,7 @@ from playback.core.limits import Limits
 from playback.core.observer import Observers, observed
 from playback.core.output import Output
 from playback.core.transitions import Transitions
+from playback.core.turns import Turns
 from playback.report import Outcome
 
 
@@ -30,7 +31,8 @@ class Playout:
 
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         self.transitions: Final = Transitions(format, limits, fades)
-        self.input: Final = Input(self.transitions)
+        self.turns: Final = Turns(self.transitions)
+        self.input: Final = Input(self.transitions, self.turns)
         self.output: Final = Output(self.transitions)
         self.observers: Final[Observers] = self.transitions.observers
         """Who watches."""

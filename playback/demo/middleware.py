@@ -29,6 +29,10 @@ SECURITY: Final = {
 class Guard:
     """Turns away what another site's page may have sent; there are no CORS headers, so it could not read an answer.
 
+    Starlette's ``TrustedHostMiddleware`` is not enough: it looks at no Origin, takes the first of two Hosts, names in
+    its answer neither the host nor what it expects, and splits ``[::1]:80`` at the first colon in releases that are
+    allowed here.
+
     Args:
         app: what is guarded.
         settings: which hosts are allowed.

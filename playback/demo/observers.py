@@ -72,8 +72,8 @@ class PolicyObserver:
         for name in EVENTS:
             self.policy.on(name, self._told)
         # The policy listens to these, too, and was there first.
-        for name in _LEAF_MAY_CHANGE:
-            controller.on(name, self._look)
+        for event in _LEAF_MAY_CHANGE:
+            controller.on(event, self._look)
         self._look()
 
     def time(self) -> float:

@@ -180,19 +180,23 @@ class PlaybackAudioOutput(AudioOutput):
         self.on_playback_progressed(started_at=time.time() - duration, offset=told / rate, duration=duration)
 
 
-def source_pump(controller: PlaybackController, source: rtc.AudioSource) -> Pump:
+def source_pump(
+    controller: PlaybackController, source: rtc.AudioSource, publication: rtc.LocalTrackPublication | None = None
+) -> Pump:
     """A pump that plays a controller into the audio source of a room's track, with at most 40 ms queued there.
 
     Example::
 
         source = rtc.AudioSource(48_000, 1)
         track = rtc.LocalAudioTrack.create_audio_track("agent", source)
-        await room.local_participant.publish_track(track)
-        pumping = asyncio.create_task(source_pump(controller, source).run())
+        publication = await room.local_participant.publish_track(track)
+        pumping = asyncio.create_task(source_pump(controller, source, publication).run())
 
     Args:
         controller: what to play; it can have one live reader.
         source: where to; of the controller's rate and channels.
+        publication: what the track was published as: nothing is played before the first participant has subscribed to
+            it, as with the framework's own output, so that the greeting is heard. Without it, playing begins at once.
 
     Raises:
         ValueError: the source has another rate or other channels, or the rate has no frames of 20 ms.
@@ -209,7 +213,8 @@ def source_pump(controller: PlaybackController, source: rtc.AudioSource) -> Pump
         # next frame is not read before there is room for it.
         await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
 
-    return Pump(controller, write, frame_seconds=PTIME_SECONDS, lead_seconds=MOST_AHEAD_SECONDS)
+    ready = None if publication is None else publication.wait_for_subscription
+    return Pump(controller, write, frame_seconds=PTIME_SECONDS, lead_seconds=MOST_AHEAD_SECONDS, ready=ready)
 
 
 def _mark(utterance: Utterance, word: TimedString) -> None:

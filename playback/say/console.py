@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from playback.events import AudioRefused, Event, MarkReached, StateChanged, UtteranceFinished
 from playback.report import UtteranceReport
-from playback.say.call import Recording, Session
+from playback.say.call import Session
+from playback.say.recording import Recording
 from playback.utterance import Utterance
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from playback.chart import State
 from playback.events import StateChanged
-from playback.say.call import RECEIVED_RATE, Recording
+from playback.say.recording import RECEIVED_RATE, Recording
 
 # The palette of Okabe and Ito, which people who see colours differently can tell apart.
 COLOURS: Final = {

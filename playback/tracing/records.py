@@ -12,18 +12,28 @@ from playback.audio.ramps import Fades
 from playback.core.limits import Limits
 from playback.events import EVENTS
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the format in which a trace is saved."""
+
+LONGEST_SECONDS: Final = 24 * 60 * 60
+"""How much may be read in a trace that is replayed."""
+MOST_READS: Final = LONGEST_SECONDS * 50
+"""In how many reads; so many of 20 ms, the frame of WebRTC (RFC 7587), are as long."""
 
 _AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
 CALLS: Final[dict[str, tuple[str, ...]]] = {
-    "utterance": ("utterance", "id", "text", "format", "interruptible", "stale"),  # used for the first time
-    "push": _AUDIO,
+    "utterance": ("utterance", "id", "text", "format", "interruptible", "first", "in_turn", "stale"),  # first used
+    "enqueue": ("utterance",),
+    "push": (*_AUDIO, "bounded"),
     "push_from_thread": _AUDIO,
     "refuse": _AUDIO,
     "mark": ("utterance", "at", "until", "payload"),
-    "end": ("utterance", "cut_short"),
+    "end": ("utterance", "cut_short", "error"),
     "cancel": ("utterance",),
+    "turn": ("turn", "id", "stop_on_failure"),
+    "end_turn": ("turn",),
+    "cancel_turn": ("turn",),
+    "fail_turn": ("turn", "error"),
     "pause": (),
     "resume": ("rewind",),
     "interrupt": ("lock", "force"),
@@ -135,11 +145,12 @@ def parse_header(text: str) -> tuple[Settings, bool, int]:
         settings = Settings(*formats, Fades(**line["fades"]), Limits(**line["limits"]))
     except TypeError as error:
         raise ValueError(f"the settings are incomplete or of another kind: {error}") from None
-    whole = {
-        name: value for name, value in asdict(settings.limits).items() if name != "input_timeout" or value is not None
-    }
-    for name, value in whole.items():
-        if not _is_count(value):
+    limits = asdict(settings.limits)
+    completes = limits.pop("timeout_completes")
+    if not isinstance(completes, bool):
+        raise ValueError(f"timeout_completes is {completes!r}, expected true or false")
+    for name, value in limits.items():
+        if not _is_count(value) and (name != "input_timeout" or value is not None):
             raise ValueError(f"{name} is {value!r}, expected a number of samples")
     return settings, line["fresh"], line["dropped"]
 
@@ -165,6 +176,8 @@ def parse_line(text: str) -> Record:
     match _object(text):
         case {"call": str(name), **line} if name in CALLS:
             times = line.pop("times", 1)
+            if name != "read" and times != 1:
+                raise ValueError(f"'times' is {times!r}, expected 1: only reads are counted together")
             _check({**line, "times": times}, "position", "times", *CALLS[name])
             return TracedCall(line["position"], name, {key: line[key] for key in CALLS[name]}, times)
         case {"edge": str(event), **line}:
@@ -208,6 +221,13 @@ def _is_format(value: object) -> bool:
     return isinstance(value, dict) and set(value) | {"encoding"} == {"sample_rate", "channels", "encoding"}
 
 
+def _is_error(value: object) -> bool:
+    match value:
+        case None | {"type": str(), "message": str()}:
+            return True
+    return False
+
+
 def _is_number(value: object) -> bool:
     """Whether it is a number, or the name of what JSON does not have, such as infinity."""
     match value:
@@ -225,7 +245,7 @@ _OBJECT: Final[Kind] = "an object", lambda value: isinstance(value, dict)
 _FORMAT: Final[Kind] = 'an object with "sample_rate", "channels" and "encoding"', _is_format
 _KINDS: Final[dict[str, Kind]] = {
     "position": _COUNT,
-    "times": ("a whole number, 1 or more", lambda value: _is_count(value) and value > 0),
+    "times": (f"a whole number from 1 to {MOST_READS:,}", lambda value: _is_count(value) and 1 <= value <= MOST_READS),
     "dropped": _COUNT,
     "fresh": _FLAG,
     "format": _FORMAT,
@@ -237,6 +257,12 @@ _KINDS: Final[dict[str, Kind]] = {
     "text": ("a string or null", lambda value: value is None or isinstance(value, str)),
     "interruptible": _FLAG,
     "stale": _FLAG,
+    "first": _FLAG,
+    "bounded": _FLAG,
+    "stop_on_failure": _FLAG,
+    "turn": ("a turn's number", _is_count),
+    "in_turn": ("a turn's number, or null", lambda value: value is None or _is_count(value)),
+    "error": ('null, or an object with "type" and "message"', _is_error),
     "layout": ("[rate, channels, sample type, bytes]", _is_layout),
     "samples": _COUNT,
     "partial": _COUNT,

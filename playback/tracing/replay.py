@@ -9,8 +9,9 @@ from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat, Block, FormatError, Layout
 from playback.core.limits import BufferFull
 from playback.core.playout import Playout
-from playback.tracing.records import Settings, TracedCall, TraceError
+from playback.tracing.records import LONGEST_SECONDS, MOST_READS, Settings, TracedCall, TraceError
 from playback.tracing.trace import Trace
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 
@@ -21,7 +22,8 @@ def replay(trace: Trace) -> Trace:
         The trace of that.
 
     Raises:
-        TraceError: the beginning is missing, or the calls do not go together.
+        TraceError: the beginning is missing, the calls do not go together, or they read more than 24 hours of audio, or
+            more often than reads of 20 ms would.
     """
     if not trace.fresh or trace.dropped:
         missing = f"its first {trace.dropped} records were dropped" if trace.dropped else "its controller was in use"
@@ -30,8 +32,15 @@ def replay(trace: Trace) -> Trace:
             " begin it right after making the controller, with Trace(controller, limit=None)"
         )
     replayer = _Replayer(trace.settings)
+    longest = trace.settings.format.samples(LONGEST_SECONDS)
+    reads = samples = 0
     for number, call in enumerate(trace.calls, 1):
         try:
+            if call.name == "read":  # a few digits of a line could keep it busy for ever
+                reads += call.times
+                samples += call.times * call.arguments["samples"]
+                _check_length(reads, MOST_READS, "reads")
+                _check_length(samples, longest, "samples")
             for _ in range(call.times):
                 replayer.carry_out(call)
         except KeyError as error:
@@ -41,6 +50,17 @@ def replay(trace: Trace) -> Trace:
         except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
             raise TraceError(f"call {number} ({call}): {error}") from None
     return replayer.trace
+
+
+def _check_length(length: int, most: int, unit: str) -> None:
+    """See that a trace is no longer than a day.
+
+    Raises:
+        ValueError: it is.
+    """
+    if length > most:
+        hours = LONGEST_SECONDS // 3600
+        raise ValueError(f"{length:,} {unit} in all, expected less audio: at most {most:,} {unit}, as in {hours} hours")
 
 
 class _Replayer:
@@ -61,6 +81,7 @@ class _Replayer:
         self.trace: Final = Trace.of(settings)
         self._playout.observers.add(self.trace)
         self._utterances: Final[dict[int | None, Utterance]] = {}
+        self._turns: Final[dict[int, Turn]] = {}
 
     def carry_out(self, call: TracedCall) -> None:
         """Do what was done.
@@ -74,13 +95,17 @@ class _Replayer:
         number = arguments.get("utterance")
         match call.name:
             case "utterance":
-                made = {name: arguments[name] for name in ("id", "text", "interruptible")}
+                made: dict[str, Any] = {name: arguments[name] for name in ("id", "text", "interruptible")}
+                turn = None if arguments["in_turn"] is None else self._turns[arguments["in_turn"]]
+                made |= {"first": arguments["first"], "turn": turn}
                 utterance = Utterance(producers, format=AudioFormat(**arguments["format"]), **made)
                 utterances[number] = utterance
                 producers.first_use(utterance, arguments["stale"])
             case "push":
                 with suppress(BufferFull, FormatError):  # it was raised to a producer, and nothing was taken
-                    producers.push_block(utterances[number], _silence(arguments))
+                    producers.push_block(utterances[number], _silence(arguments), arguments["bounded"])
+            case "enqueue":
+                producers.enqueue(utterances[number])
             case "push_from_thread":
                 with suppress(FormatError):
                     producers.push_from_thread(utterances[number], _silence(arguments))
@@ -89,9 +114,23 @@ class _Replayer:
             case "mark":
                 producers.mark(utterances[number], Mark(arguments["at"], arguments["until"], arguments["payload"]))
             case "end":
-                producers.end_input(utterances[number], arguments["cut_short"])
+                producers.end_input(utterances[number], arguments["cut_short"], _error(arguments["error"]))
             case "cancel":
                 producers.cancel(utterances[number])
+            case "turn":
+                position, generation = playout.transitions.playhead.position, producers.generation
+                made = {"id": arguments["id"], "stop_on_failure": arguments["stop_on_failure"]}
+                turn = Turn(playout.turns, generation=generation, position=position, is_open=True, **made)
+                self._turns[arguments["turn"]] = turn
+                with suppress(RuntimeError):  # it was raised to the application: another one was open
+                    playout.turns.open_turn(turn)
+            case "end_turn":
+                playout.turns.end_turn(self._turns[arguments["turn"]])
+            case "cancel_turn":
+                playout.turns.cancel_turn(self._turns[arguments["turn"]])
+            case "fail_turn":
+                error = _error(arguments["error"])
+                playout.turns.fail_turn(self._turns[arguments["turn"]], error or RuntimeError())
             case "pause" | "unlock":
                 playout.command(call.name)
             case "resume":
@@ -116,6 +155,11 @@ def _silence(arguments: dict[str, Any]) -> Block:
     layout = Layout(*arguments["layout"])
     data = bytes(arguments["samples"] * layout.frame_bytes)
     return Block(layout, data, arguments["samples"], bytes(arguments["partial"]), arguments["dropped"])
+
+
+def _error(error: dict[str, str] | None) -> BaseException | None:
+    """An exception of the same name, with the same message."""
+    return None if error is None else type(error["type"], (Exception,), {})(error["message"])
 
 
 def _number(value: Any) -> float:

@@ -19,7 +19,7 @@ from playback.audio.clip import Mark
 from playback.audio.formats import Block
 from playback.controller import PlaybackController
 from playback.events import EVENTS, ErrorRaised, Event
-from playback.report import UtteranceReport
+from playback.report import TurnReport, UtteranceReport, error_as_dict
 from playback.tracing.records import (
     Record,
     Settings,
@@ -32,6 +32,7 @@ from playback.tracing.records import (
     parse_line,
     to_line,
 )
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 
@@ -80,7 +81,8 @@ class Trace:
         """How many records the limit has cost."""
         self._records: deque[Record] = deque(maxlen=limit)
         self._numbers: WeakKeyDictionary[Utterance, int] = WeakKeyDictionary()
-        self._named = 0
+        self._turn_numbers: WeakKeyDictionary[Turn, int] = WeakKeyDictionary()
+        self._named = self._turns_named = 0
         self._stops: list[Callable[[], None]] = []
 
     @classmethod
@@ -163,6 +165,9 @@ class Trace:
         if name == "utterance":
             self._number(position, arguments["utterance"], stale=arguments["stale"])
             return
+        if name == "turn":
+            turn: Turn = arguments["turn"]
+            arguments = {"turn": turn, "id": turn.id, "stop_on_failure": bool(turn.stop_on_failure)}
         plain: dict[str, Any] = {}
         for key, value in arguments.items():
             match value:
@@ -175,6 +180,10 @@ class Trace:
                     plain["samples"] = len(value) // self.settings.format.frame_bytes
                 case Utterance():
                     plain[key] = self._number(position, value)
+                case Turn():
+                    plain[key] = self._turn_number(value)
+                case None | BaseException():
+                    plain[key] = error_as_dict(value)
                 case _:
                     plain[key] = jsonable(value)
         self._add_call(TracedCall(position, plain.pop("event", name), plain))
@@ -208,8 +217,20 @@ class Trace:
                 return self._number(event.position, value)
             case UtteranceReport():
                 names = [field.name for field in fields(value)]
-                return {name: getattr(value, name) for name in names} | {"marks": value.as_dict()["marks"]}
+                known = value.as_dict()
+                return {name: known[name] for name in names}
+            case Turn():
+                return self._turn_number(value)
+            case TurnReport():
+                return value.as_dict()
         return jsonable(value)
+
+    def _turn_number(self, turn: Turn) -> int:
+        """The trace's own number of a turn."""
+        number = self._turn_numbers.get(turn)
+        if number is None:
+            number = self._turns_named = self._turn_numbers[turn] = self._turns_named + 1
+        return number
 
     def _number(self, position: int, utterance: Utterance, *, stale: bool = False) -> int:
         """The trace's own number of a handle: ids may be given twice. The first time, its making is written down."""
@@ -217,12 +238,15 @@ class Trace:
         if number is None:
             number = self._named = self._numbers[utterance] = self._named + 1
             self.fresh = self.fresh and not utterance.ended
+            turn: Turn | None = utterance.turn
             arguments = {
                 "utterance": number,
                 "id": utterance.id,
                 "text": utterance.text,
                 "format": asdict(utterance.format),
                 "interruptible": bool(utterance.interruptible),
+                "first": bool(utterance.first),
+                "in_turn": None if turn is None or turn.is_own else self._turn_number(turn),
                 "stale": stale,
             }
             self._add(TracedCall(position, "utterance", arguments))

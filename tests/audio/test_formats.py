@@ -383,8 +383,8 @@ class TestDanglingBytes:
         for cut in range(1, 8):
             heard = Heard()
             utterance = heard.controller.utterance()
-            utterance.push(audio[:1])
             heard.controller.lock()
+            utterance.push(audio[:1])
             utterance.push(audio[1:cut])
             heard.controller.unlock()
             utterance.push(audio[cut:])

@@ -427,7 +427,7 @@ def test_one_that_fails_is_told_and_silences_nobody_else(monkeypatch: pytest.Mon
     def fail(*_: object) -> bool:
         raise RuntimeError("torn")
 
-    monkeypatch.setattr(broken, "_render", fail)
+    monkeypatch.setattr(broken, "render", fail)
     assert case.read() == ramp(FRAME, FRAME + 1).tolist()
     (event,) = (event for event in case.events if isinstance(event, ErrorRaised))
     assert str(event.exception) == "torn"

@@ -245,9 +245,9 @@ def silent_wav() -> io.BytesIO:
     [
         (lambda path: str(path / "none.wav"), FileNotFoundError, r"none\.wav"),
         (lambda path: path, IsADirectoryError, "directory"),
-        (lambda _: io.BytesIO(b"no audio at all" * 100), FormatError, "BytesIO.*can't be decoded"),
+        (lambda _: io.BytesIO(b"no audio at all" * 100), FormatError, "BytesIO.* is text, expected audio"),
         (lambda _: io.BytesIO(), FormatError, "BytesIO"),
-        (lambda _: silent_wav(), FormatError, "BytesIO.*(no audio|can't be decoded)"),
+        (lambda _: silent_wav(), FormatError, "BytesIO.*(no audio|is empty)"),
         (lambda _: io.StringIO("text"), (FormatError, TypeError), "StringIO|bytes"),
     ],
 )

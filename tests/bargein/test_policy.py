@@ -612,4 +612,4 @@ def test_no_loop_and_no_timer_is_an_error() -> None:
     with pytest.raises(TypeError, match="text is None"):
         policy.transcript(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no event 'paused', expected one of barge_in"):
-        policy.on("paused", print)
+        policy.on("paused", print)  # type: ignore[call-overload]

@@ -487,9 +487,6 @@ class Model:
         if self.mode != "speaking":
             return
         if turn.started_at is not None:
-            if spoken and turn.silence:
-                turn.gaps.append(turn.silence)
-                turn.silence = 0
             turn.silence += missing
         if spoken:
             turn.waited = 0
@@ -530,6 +527,9 @@ class Model:
                     self.turns[0].started_at = self.position
                     self._tell("turn_started", extra=self.turns[0].id)
                 self._tell("first_audio_byte", head)
+            if head.left and self.turns[0].silence:
+                self.turns[0].gaps.append(self.turns[0].silence)
+                self.turns[0].silence = 0
             for _ in range(min(wanted, head.left)):
                 if not head.cursor:
                     self._reach(head, 0)

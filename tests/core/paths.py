@@ -165,6 +165,9 @@ CONTEXTS: Final = {
         "pause A10 b5",
         "turn u20 u. read read pause",
         "turn u+ pause read",
+        "lock b9 unlock read a90 b. c5 pause",
+        "lock b9 unlock a90 read b. c5 pause read",
+        "lock b9 unlock a90 b. c5 read read pause",
     ),
     "paused.ended": (
         "pause a10 a.",

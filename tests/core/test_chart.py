@@ -21,21 +21,21 @@ from statecharts.chart import find
 from statecharts.machine import WATCHERS, Session
 
 GOLDEN = """
-| leaf | push | end | input_ended | ready | underrun | completed | cut_short | drained | faded | pause | resume | interrupt | drop_waiting | lock | unlock | close |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-| idle | speaking.buffering | = | x | x | x | = | = | x | x | paused.empty | . | = | x | input_locked | . | closed |
-| speaking.buffering | = | = | speaking.draining | speaking.streaming | x | = | = | x | x | paused.held | . | interrupted.fading | = | speaking.sealed | . | closed |
-| speaking.streaming | = | = | speaking.draining | x | speaking.buffering | = | = | x | x | paused.held | . | interrupted.fading | = | speaking.sealed | . | closed |
-| speaking.draining | speaking.streaming | = | x | x | x | = | = | idle | x | paused.ended | . | interrupted.fading | = | speaking.sealed | . | closed |
-| speaking.sealed | R | = | x | x | x | = | = | input_locked | x | paused.sealed | . | interrupted.sealed | = | . | speaking.draining | closed |
-| paused.empty | paused.held | = | x | x | x | = | = | x | x | . | idle | idle | x | paused.sealed | . | closed |
-| paused.held | = | = | paused.ended | x | x | = | = | x | x | . | speaking.buffering | interrupted.fading | = | paused.sealed | . | closed |
-| paused.ended | paused.held | = | x | x | x | = | = | x | x | . | speaking.draining | interrupted.fading | = | paused.sealed | . | closed |
-| paused.sealed | R | = | x | x | x | = | = | x | x | . | speaking.sealed | interrupted.sealed | = | . | paused.ended | closed |
-| interrupted.fading | speaking.buffering | = | x | x | x | = | = | x | idle | paused.empty | . | = | x | interrupted.sealed | . | closed |
-| interrupted.sealed | R | = | x | x | x | = | = | x | input_locked | paused.sealed | . | = | x | . | interrupted.fading | closed |
-| input_locked | R | = | x | x | x | = | = | x | x | paused.sealed | . | = | x | . | idle | closed |
-| closed | R | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . |
+| leaf | push | end | input_ended | ready | underrun | gap | completed | cut_short | drained | faded | pause | resume | interrupt | drop_waiting | lock | unlock | close |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| idle | speaking.buffering | = | x | x | x | x | = | = | x | x | paused.empty | . | = | x | input_locked | . | closed |
+| speaking.buffering | = | = | speaking.draining | speaking.streaming | x | x | = | = | x | x | paused.held | . | interrupted.fading | = | speaking.sealed | . | closed |
+| speaking.streaming | = | = | speaking.draining | x | speaking.buffering | speaking.buffering | = | = | x | x | paused.held | . | interrupted.fading | = | speaking.sealed | . | closed |
+| speaking.draining | speaking.streaming | = | x | x | x | x | = | = | idle | x | paused.ended | . | interrupted.fading | = | speaking.sealed | . | closed |
+| speaking.sealed | R | = | x | x | x | x | = | = | input_locked | x | paused.sealed | . | interrupted.sealed | = | . | speaking.draining | closed |
+| paused.empty | paused.held | = | x | x | x | x | = | = | x | x | . | idle | idle | x | paused.sealed | . | closed |
+| paused.held | = | = | paused.ended | x | x | x | = | = | x | x | . | speaking.buffering | interrupted.fading | = | paused.sealed | . | closed |
+| paused.ended | paused.held | = | x | x | x | x | = | = | x | x | . | speaking.draining | interrupted.fading | = | paused.sealed | . | closed |
+| paused.sealed | R | = | x | x | x | x | = | = | x | x | . | speaking.sealed | interrupted.sealed | = | . | paused.ended | closed |
+| interrupted.fading | speaking.buffering | = | x | x | x | x | = | = | x | idle | paused.empty | . | = | x | interrupted.sealed | . | closed |
+| interrupted.sealed | R | = | x | x | x | x | = | = | x | input_locked | paused.sealed | . | = | x | . | interrupted.fading | closed |
+| input_locked | R | = | x | x | x | x | = | = | x | x | paused.sealed | . | = | x | . | idle | closed |
+| closed | R | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . |
 """  # noqa: E501
 
 

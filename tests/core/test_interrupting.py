@@ -63,6 +63,7 @@ class TestTheFade:
         assert told["silenced"].position == FRAME + FADE
         assert [event.name for event in case.events] == [
             "utterance_finished",
+            "turn_finished",
             "interrupted",
             "state_changed",
             "silenced",

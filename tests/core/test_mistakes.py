@@ -22,7 +22,7 @@ from tests.signals import RATE, Heard
         (lambda: Fades("long"), "interrupt_seconds is 'long', expected a number of seconds"),  # type: ignore[arg-type]
         (lambda: PlaybackController().utterance(text=123), "text is 123, expected str or None"),  # type: ignore[arg-type]
         (lambda: PlaybackController().utterance(id=7), "id is 7, expected str or None"),  # type: ignore[arg-type]
-        (lambda: PlaybackController().utterance(format=16_000), "format is 16000, expected AudioFormat or None"),  # type: ignore[arg-type]
+        (lambda: PlaybackController().utterance(format=16_000), "format is 16000, expected an AudioFormat"),  # type: ignore[arg-type]
         (lambda: PlaybackController().utterance().mark("word", at="1"), "at is '1', expected a number of seconds"),  # type: ignore[arg-type]
         (lambda: PlaybackController().resume("1"), "rewind_seconds is '1', expected a number of seconds"),  # type: ignore[arg-type]
         (lambda: PlaybackController().on(print), "the event's name is .*print.*, expected a string"),  # type: ignore[call-overload]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from playback import AudioFormat, BufferFull, Outcome, PlaybackController
+from playback import AudioFormat, BufferFull, InputTimeout, Outcome, PlaybackController
 from playback.chart import MACHINE
 from playback.events import LastAudioByte
 from statecharts import Session
@@ -15,8 +17,8 @@ pytestmark = pytest.mark.portable
 SILENCE = [0] * FRAME
 
 
-def heard(**options: float) -> Heard:
-    return Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, **options))  # type: ignore[arg-type]
+def heard(**options: Any) -> Heard:
+    return Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, **options))
 
 
 @pytest.mark.parametrize("samples", [1, 2, 71, 479, 480, 481, 959, 960, 961, 4_800])
@@ -83,14 +85,26 @@ def test_an_empty_utterance_is_told_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("push", [b"", b"\x01"])
-def test_an_empty_push_changes_nothing(push: bytes) -> None:
+def test_an_empty_push_takes_a_place_in_the_queue(push: bytes) -> None:
     case = Heard()
-    assert case.controller.utterance().push(push) == 0
-    assert (case.controller.state, case.told()) == ("idle", [])
+    first, second = case.controller.utterance(), case.controller.utterance()
+    assert first.push(push) == 0
+    assert (case.controller.leaf, case.told()) == ("speaking.buffering", ["state_changed"])
+    assert first.push(push[:0]) == 0
+    assert case.told() == []
+    second.push(ramp(FRAME))
+    assert case.read() == SILENCE
+    first.end()
+    assert case.read() == ramp(FRAME).tolist()
+
+
+@pytest.mark.parametrize("push", [b"", b"\x01"])
+def test_an_empty_push_while_the_input_is_locked_changes_nothing(push: bytes) -> None:
+    case = Heard()
     case.controller.lock()
     case.told()
     assert case.controller.utterance().push(push) == 0
-    assert case.told() == []
+    assert (case.controller.leaf, case.told()) == ("input_locked", [])
 
 
 def test_a_tail_does_not_open_the_next_utterance() -> None:
@@ -333,7 +347,7 @@ class TestTheCushion:
 
 class TestStarvation:
     def test_an_utterance_that_stays_dry_is_ended(self) -> None:
-        case = heard(input_timeout_seconds=0.1)
+        case = heard(input_timeout_seconds=0.1, on_input_timeout="complete")
         utterance = case.controller.utterance()
         utterance.push(ramp(FRAME + 10))
         case.read()
@@ -346,6 +360,20 @@ class TestStarvation:
         assert case.told("last_audio_byte") == ["last_audio_byte"]
         assert utterance.report is not None
         assert utterance.report.outcome is Outcome.COMPLETED
+
+    def test_by_default_it_fails(self) -> None:
+        case = heard(input_timeout_seconds=0.1)
+        utterance = case.controller.utterance(text="one two three")
+        for at, word in enumerate(("one", "two", "three")):
+            utterance.mark(word, at=at * 0.02, until=(at + 1) * 0.02)
+        utterance.push(ramp(FRAME + 10))
+        for _ in range(7):
+            case.read()
+        assert case.told("last_audio_byte", "utterance_finished") == ["utterance_finished"]
+        assert utterance.report is not None
+        assert (utterance.report.outcome, utterance.report.heard) == (Outcome.FAILED, "one")
+        assert isinstance(utterance.report.error, InputTimeout)
+        assert "0.1 s" in str(utterance.report.error)
 
     def test_a_push_starts_the_count_anew(self) -> None:
         case = heard(input_timeout_seconds=0.1)

@@ -23,6 +23,8 @@ PUSHES = 5000
 
 def made(**options: Any) -> tuple[Heard, ThreadsafeProducer]:
     """A controller in the running loop, and what another thread may hold of it."""
+    # What is read is not read in real time, so no input timeout could be.
+    options.setdefault("input_timeout_seconds", None)
     h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, **options))
     return h, h.controller.threadsafe(asyncio.get_running_loop())
 

@@ -364,14 +364,30 @@ async def test_a_handle_made_after_the_close_is_finished_already() -> None:
 
 async def test_it_waits_until_it_fits() -> None:
     h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0.09, max_buffered_seconds=0.1))
-    utterance = h.controller.utterance()
-    utterance.push(ramp(4 * FRAME))
+    head, utterance = h.controller.utterance(), h.controller.utterance()
+    head.push(ramp(4 * FRAME))
+    head.end()
     write = asyncio.create_task(utterance.write(ramp(2 * FRAME)))
     await asyncio.sleep(0)
     assert not write.done()
     h.read()
     await asyncio.sleep(0)
     assert await write == 2 * FRAME
+
+
+async def test_the_head_s_write_goes_on_below_the_high_water_whatever_the_maximum() -> None:
+    h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0.1, max_buffered_seconds=0.1))
+    head, later = h.controller.utterance(), h.controller.utterance()
+    head.push(ramp(1))
+    later.push(ramp(5 * FRAME - 1))
+    assert await head.write(ramp(6 * FRAME)) == 6 * FRAME
+    write = asyncio.create_task(head.write(ramp(FRAME)))
+    await asyncio.sleep(0)
+    assert not write.done()
+    for _ in range(2):
+        h.read()
+        await asyncio.sleep(0)
+    assert await write == FRAME
 
 
 async def test_what_can_never_fit_is_told() -> None:

@@ -43,6 +43,14 @@ def test_there_is_code_on_the_pages() -> None:
     assert counts["docs/tutorial.md"] >= 12
 
 
+def test_the_guide_has_a_complete_turn_of_an_agent_in_few_lines() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "guide.md").read_text(), re.MULTILINE | re.DOTALL)
+    first = next(block for block in blocks if "controller.turn()" in block)
+    assert "turn.speak(" in first
+    assert "turn.wait()" in first
+    assert len(first.splitlines()) <= 12
+
+
 def test_what_is_generated_from_the_chart_is_fresh() -> None:
     command = [sys.executable, "-m", "cogapp", "--check", "README.md"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -97,9 +105,9 @@ def test_the_page_of_events_has_them_all_with_their_fields() -> None:
         assert set(re.findall(r"`(\w+)`", rows[name])) == fields, name
 
 
-def test_there_are_twelve_promises_and_each_names_tests_that_are_there() -> None:
+def test_there_are_fourteen_promises_and_each_names_tests_that_are_there() -> None:
     _, *promises = re.split(r"^## ", (DOCS / "promises.md").read_text(), flags=re.MULTILINE)
-    assert [promise.split()[0] for promise in promises] == [f"P{number}" for number in range(1, 13)]
+    assert [promise.split()[0] for promise in promises] == [f"P{number}" for number in range(1, 15)]
     for promise in promises:
         tests = re.findall(r"`(tests/[\w/]+\.py)`", promise)
         assert tests, promise

@@ -135,7 +135,7 @@ def test_only_the_demo_imports_a_server() -> None:
 
 
 def test_the_core_imports_nothing_of_an_extra() -> None:
-    skipped = (*ADAPTERS, "playback.__main__", "playback.cli", "playback.console", "playback.plot", "playback.session")
+    skipped = (*ADAPTERS, "playback.__main__", "playback.cli", "playback.say.console", "playback.say.plot")
     assert run(IMPORTS.format(skipped=skipped, unwanted=SERVER | SPEECH)) == "\n"
 
 

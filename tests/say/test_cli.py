@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from playback import Outcome
 from playback.cli import main
 from playback.events import AudioRefused, StateChanged
-from playback.say.call import RECEIVED_RATE, Recording, Session, parse_cue
+from playback.say.call import Session, parse_cue
+from playback.say.recording import RECEIVED_RATE, Recording
 from tests.needs import need_program
 
 TEXT = "Your table is booked for eight."

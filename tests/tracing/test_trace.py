@@ -130,8 +130,9 @@ def test_what_is_written_down_is_what_was_done() -> None:
     controller.interrupt(lock=True)
     assert [str(call) for call in trace.calls] == [
         "0: utterance(utterance=1, id='greeting', text='Hi',"
-        " format={'sample_rate': 8000, 'channels': 1, 'encoding': 's16le'}, interruptible=True, stale=False)",
-        "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, partial=0, dropped=0)",
+        " format={'sample_rate': 8000, 'channels': 1, 'encoding': 's16le'}, interruptible=True, first=False,"
+        " in_turn=None, stale=False)",
+        "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, partial=0, dropped=0, bounded=True)",
         "0: read(samples=160)",
         "160: interrupt(lock=True, force=False)",
     ]
@@ -141,8 +142,9 @@ def test_what_is_written_down_is_what_was_done() -> None:
         "160: speaking.streaming --interrupt--> interrupted.fading, tells interrupted",
         "160: interrupted.fading --lock--> interrupted.sealed, tells input_locked",
     ]
-    assert [event.name for event in trace.events][-4:] == [
+    assert [event.name for event in trace.events][-5:] == [
         "utterance_finished",
+        "turn_finished",
         "interrupted",
         "input_locked",
         "state_changed",
@@ -256,7 +258,7 @@ async def test_writes_that_wait_when_their_utterance_ends_or_is_locked_out(path:
     await waiting.write(bytes(2 * FRAME))
     again = replayed(trace, path)
     assert [call.arguments["cut_short"] for call in again.calls if call.name == "end"] == [True]
-    outcomes = [event.details["report"]["outcome"] for event in again.events if "report" in event.details]
+    outcomes = [event.details["report"]["outcome"] for event in again.events if event.name == "utterance_finished"]
     assert outcomes == ["interrupted", "interrupted"]
 
 
@@ -591,17 +593,23 @@ def replace_line(path: Path, number: int, line: str) -> None:
         (1, "", "line 1: expected JSON"),
         (1, "[]", "line 1: it is 'list', expected a JSON object"),
         (1, '{"call": "pause", "position": 0}', "line 1: expected the header of a trace"),
-        (1, '{"trace": 2}', "line 1: a trace of version 2, expected 1"),
-        (1, '{"trace": 1}', "line 1: 'fresh' is missing, expected true or false"),
+        (1, '{"trace": 1}', "line 1: a trace of version 1, expected 2"),
+        (1, '{"trace": 2}', "line 1: 'fresh' is missing, expected true or false"),
         (2, "pause", "line 2: expected JSON"),
         (2, "{}", 'line 2: expected a record with "call", "edge" or "event"'),
-        (2, '{"call": "stop"}', "line 2: there is no call 'stop', expected one of utterance, push"),
+        (2, '{"call": "stop"}', "line 2: there is no call 'stop', expected one of utterance, enqueue, push"),
         (2, '{"event": "over"}', "line 2: there is no event 'over', expected one of state_changed"),
         (2, '{"edge": 1}', "line 2: the edge is 1, expected the name"),
         (3, '{"call": "read", "position": 0}', "line 3: 'samples' is missing, expected a whole number"),
         (3, '{"call": "read", "position": 0, "samples": -1}', "line 3: 'samples' is -1, expected a whole number"),
         (3, '{"call": "pause", "position": true}', "line 3: 'position' is True, expected a whole number"),
         (3, '{"call": "read", "position": 0, "samples": 1, "times": 0}', "line 3: 'times' is 0, expected"),
+        (
+            3,
+            '{"call": "read", "position": 0, "samples": 1, "times": 1000000000000000}',
+            "line 3: 'times' is 1000000000000000, expected a whole number from 1 to 4,320,000",
+        ),
+        (3, '{"call": "pause", "position": 0, "times": 2}', "line 3: 'times' is 2, expected 1: only reads"),
         (
             3,
             '{"call": "end", "position": 0, "utterance": 1, "cut_short": 1}',
@@ -651,10 +659,26 @@ def test_headers_that_can_not_be(field: str, value: object, message: str, path: 
     [
         ('{"call": "cancel", "position": 0, "utterance": 7}', "expected an utterance that is there, not 7"),
         ('{"call": "cancel", "position": 0, "utterance": null}', "expected an utterance that is there, not None"),
-        ('{"call": "read", "position": 0, "samples": 100000000000000000}', "expected less audio"),
+        (
+            '{"call": "read", "position": 0, "samples": 100000000000000000}',
+            "call 1 .*: 100,000,000,000,000,000 samples in all, expected less audio: at most 691,200,000 samples",
+        ),
+        ('{"call": "read", "position": 0, "samples": 1000000, "times": 4320000}', "expected less audio"),
+        (
+            '{"call": "read", "position": 0, "samples": 0}\n'
+            '{"call": "read", "position": 0, "samples": 0, "times": 4320000}',
+            "call 2 .*: 4,320,001 reads in all, expected less audio: at most 4,320,000 reads, as in 24 hours",
+        ),
         (
             '{"call": "utterance", "position": 0, "utterance": 1, "id": "a", "text": null, "interruptible": true,'
-            ' "stale": false, "format": {"sample_rate": 1, "channels": 1}}',
+            ' "stale": false, "first": false, "in_turn": null, "format": {"sample_rate": 8000, "channels": 1}}\n'
+            '{"call": "push", "position": 0, "utterance": 1, "layout": [8000, "mono", "s16", 2],'
+            ' "samples": 100000000000000000, "partial": 0, "dropped": 0, "bounded": true}',
+            "call 2 .*: expected less audio",
+        ),
+        (
+            '{"call": "utterance", "position": 0, "utterance": 1, "id": "a", "text": null, "interruptible": true,'
+            ' "stale": false, "first": false, "in_turn": null, "format": {"sample_rate": 1, "channels": 1}}',
             "sample_rate is 1, expected a whole number from 4000",
         ),
         ('{"call": "stalled", "position": 0, "seconds": {"repr": "long"}}', "could not convert string to float"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from asyncio import create_task
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -14,7 +16,6 @@ import numpy as np
 import pytest
 from aiortc import RTCPeerConnection, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from benchmarks.browser.signals import likeness
 from benchmarks.micro.codecs import decoded
@@ -274,9 +275,16 @@ def put_first(connection: RTCPeerConnection, mime_type: str) -> None:
     connection.getTransceivers()[0].setCodecPreferences(sorted(codecs, key=lambda codec: codec.mimeType != mime_type))
 
 
+def take_only(connection: RTCPeerConnection, mime_type: str) -> None:
+    """Have a connection's first transceiver know no other codec."""
+    codecs = RTCRtpSender.getCapabilities("audio").codecs
+    connection.getTransceivers()[0].setCodecPreferences([codec for codec in codecs if codec.mimeType == mime_type])
+
+
 @pytest.mark.parametrize("idle", [False, True])
+@pytest.mark.parametrize("offers", [False, True])
 async def test_a_connection_that_negotiated_another_codec_is_refused(
-    idle: bool, caplog: pytest.LogCaptureFixture
+    offers: bool, idle: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     controller = PlaybackController()
     if not idle:
@@ -286,9 +294,10 @@ async def test_a_connection_that_negotiated_another_codec_is_refused(
     track.on("ended", ended.set)
     sender, receiver = RTCPeerConnection(), RTCPeerConnection()
     try:
-        sender.addTrack(track)
-        put_first(sender, "audio/PCMU")
-        await negotiate(sender, receiver)
+        prefer_opus(sender, sender.addTrack(track))
+        receiver.addTransceiver("audio")
+        take_only(receiver, "audio/PCMU")
+        await negotiate(*((sender, receiver) if offers else (receiver, sender)))
         await asyncio.wait_for(ended.wait(), 20)
     finally:
         await sender.close()
@@ -296,7 +305,7 @@ async def test_a_connection_that_negotiated_another_codec_is_refused(
     assert controller.state is State.CLOSED
     [told] = [record.getMessage() for record in caplog.records if "CodecError" in record.getMessage()]
     assert "the connection negotiated audio/PCMU, expected audio/opus" in told
-    assert "setCodecPreferences" in told
+    assert "prefer_opus" in told
 
 
 async def test_opus_is_preferred_where_the_other_side_would_rather_have_another_codec() -> None:
@@ -352,24 +361,79 @@ async def test_opus_is_preferred_only_for_a_sender_of_audio_of_this_connection()
     await other.close()
 
 
-async def test_whoever_asks_for_packets_directly_is_no_connection() -> None:
+async def test_preferences_that_are_set_afterwards_are_seen_too(caplog: pytest.LogCaptureFixture) -> None:
     track = OpusPlaybackTrack(PlaybackController())
-    assert isinstance(await track.recv(), av.Packet)
-    track.stop()
+    sender, receiver = RTCPeerConnection(), RTCPeerConnection()
+    try:
+        prefer_opus(sender, sender.addTrack(track))
+        put_first(sender, "audio/PCMA")
+        await negotiate(sender, receiver)
+        for _ in range(2):  # each time
+            with pytest.raises(CodecError, match="negotiated audio/PCMA, expected audio/opus"):
+                await track.recv()
+    finally:
+        await sender.close()
+        await receiver.close()
 
 
-async def test_a_task_that_has_another_codec_at_hand_is_refused_each_time() -> None:
+@pytest.mark.parametrize("mime_type", ["audio/opus", "audio/PCMU"])
+async def test_a_track_that_comes_in_the_middle_of_a_call_is_refused_where_the_call_has_another_codec(
+    mime_type: str,
+) -> None:
     track = OpusPlaybackTrack(PlaybackController())
+    peer, other = RTCPeerConnection(), RTCPeerConnection()
+    try:
+        sender = peer.addTrack(PlaybackTrack(PlaybackController()))
+        take_only(peer, mime_type)
+        await negotiate(peer, other)
+        prefer_opus(peer, sender)
+        sender.replaceTrack(track)
+        prefer_opus(peer, sender)
+        if mime_type == "audio/opus":
+            assert isinstance(await track.recv(), av.Packet)
+        else:
+            with pytest.raises(CodecError, match="audio/PCMU"):
+                await track.recv()
+    finally:
+        await peer.close()
+        await other.close()
 
-    codec = next(codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/G722")
 
-    async def send(codec: RTCRtpCodecCapability) -> None:
+async def test_nothing_is_refused_before_it_is_negotiated(caplog: pytest.LogCaptureFixture) -> None:
+    track = OpusPlaybackTrack(PlaybackController())
+    connection = RTCPeerConnection()
+    try:
+        prefer_opus(connection, connection.addTrack(track))
         await track.recv()
+        await connection.setLocalDescription(await connection.createOffer())
+        await track.recv()
+    finally:
+        await connection.close()
+    await track.recv()
+    assert not [record for record in caplog.records if record.name == "playback"]
 
+
+async def test_a_track_keeps_no_connection_alive() -> None:
+    track = OpusPlaybackTrack(PlaybackController())
+    connection = RTCPeerConnection()
+    prefer_opus(connection, connection.addTrack(track))
+    await connection.close()
+    gone = weakref.ref(connection)
+    del connection
+    gc.collect()
+    assert gone() is None
+    assert isinstance(await track.recv(), av.Packet)
+
+
+async def test_whoever_asks_for_packets_directly_is_no_connection_and_is_warned_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    track = OpusPlaybackTrack(PlaybackController())
     for _ in range(2):
-        with pytest.raises(CodecError, match="audio/G722"):
-            await create_task(send(codec))
+        assert isinstance(await track.recv(), av.Packet)
     track.stop()
+    [warning] = caplog.messages
+    assert "can't see which codec was negotiated: call playback.opus.prefer_opus(peer_connection, sender)" in warning
 
 
 # Mistakes

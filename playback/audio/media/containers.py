@@ -10,7 +10,9 @@ from __future__ import annotations
 import codecs
 import re
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from playback.audio.formats import FormatError
 
 
 class Kind(Enum):
@@ -207,3 +209,38 @@ def _recognize_frames(start: bytes, final: bool) -> Kind | None:
         if len(start) < first.size + FRAME_HEADER:  # a file may be a single frame
             return None if not final else kind if len(start) == first.size else Kind.UNKNOWN
     return Kind.UNKNOWN
+
+
+_SIGNATURE_BYTES: Final = 16
+"""More than the longest of the fixed signatures has: that of WAV has 12 bytes."""
+
+_BEGINNING_BYTES: Final = 4096
+"""How much of a first push is looked at: two frames of MP3 at any bit rate."""
+
+
+def next_beginning(beginning: bytes, audio: Any) -> bytes | None:
+    """See that bytes which are to be samples do not begin as a file does: its header would be heard as noise.
+
+    Args:
+        beginning: what came before, while that is too short to decide.
+        audio: what comes now.
+
+    Returns:
+        The beginning so far, if the next bytes have to be looked at, too.
+
+    Raises:
+        FormatError: they begin with the signature of a container.
+    """
+    if not isinstance(audio, (bytes, bytearray, memoryview)):
+        return None  # arrays and frames are samples
+    view = memoryview(audio)
+    if not view.c_contiguous:
+        return None
+    beginning += bytes(view.cast("B")[:_BEGINNING_BYTES])
+    kind = recognize(beginning, final=True)
+    if kind is not None and kind.is_container:
+        raise FormatError(
+            f"the audio begins as {kind.value} does, expected bare samples: give the stream to controller.speak(), or"
+            f" push it to an utterance of format='encoded'"
+        )
+    return beginning if len(beginning) < _SIGNATURE_BYTES else None

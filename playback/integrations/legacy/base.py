@@ -76,7 +76,10 @@ class LegacyTrack(_Track):
         super().__init__()
         # An hour is more than anybody pushes ahead: this code does not expect a push to fail.
         self.controller: Final = PlaybackController(
-            OUTPUT, input_timeout_seconds=input_timeout_seconds, max_buffered_seconds=3600.0
+            OUTPUT,
+            input_timeout_seconds=input_timeout_seconds,
+            on_input_timeout="complete",
+            max_buffered_seconds=3600.0,
         )
         """What plays: for all that these methods don't offer."""
         self.loop = loop

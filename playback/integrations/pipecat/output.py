@@ -126,7 +126,7 @@ class PlaybackOutput(FrameProcessor):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.controller: Final = controller or PlaybackController(
-            AudioFormat(48_000), input_timeout_seconds=INPUT_TIMEOUT_SECONDS
+            AudioFormat(48_000), input_timeout_seconds=INPUT_TIMEOUT_SECONDS, on_input_timeout="complete"
         )
         """What plays, and what there is to read."""
         self._mixer: Final = mixer
