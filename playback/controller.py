@@ -279,6 +279,7 @@ class PlaybackController:
             self._playout.input,
             utterance,
             source,
+            emitter=self._emitter,
             recognizes=format is None or encoded,
             needs_media=encoded,
             timeout_seconds=timeout_seconds,

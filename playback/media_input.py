@@ -1,13 +1,17 @@
 """StreamInput: the bytes of a media stream as the input of an utterance.
 
-A thread decodes what has arrived; its blocks are written by a task on the loop, so that back-pressure reaches the
-decoder: it holds at most a few blocks that nobody has taken.
+A thread decodes what has arrived; its blocks are written by a task on the loop. The thread itself puts each block where
+the task takes it, and pauses when there are a few, so that it can't run ahead of a loop that is busy. While it is
+paused, or has much to decode, :meth:`StreamInput.write` waits: so back-pressure reaches the source.
+
+Two things are shared with the thread: the blocks, which it adds and the task takes, and whether a write waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from playback._waiting import Gate
@@ -19,7 +23,7 @@ from playback.utterance import Utterance
 MOST_BLOCKS: Final = 4
 """Decoded blocks, of 0.2 s each, that may wait to be written before the decoder pauses."""
 
-MOST_BYTES: Final = 256 * 1024
+MOST_BYTES: Final = 16 * 1024
 """Bytes that may wait to be decoded before a write waits."""
 
 
@@ -39,10 +43,11 @@ class StreamInput:
         self._input: Final = input
         self._utterance: Final = utterance
         self._loop: Final = asyncio.get_running_loop()
-        self._decoder: Final = StreamDecoder(self._decoded, self._finished, name=name)
+        self._decoder: Final = StreamDecoder(self._decoded, self._finished, on_read=self._read, name=name)
         self._blocks: Final[deque[Block]] = deque()
         self._arrived: Final = Gate()
         self._taken: Final = Gate()
+        self._writes_waiting = 0
         self._is_over = False  # the decoder has finished
         self._decode_error: BaseException | None = None
         self._producer_error: BaseException | None = None
@@ -65,6 +70,7 @@ class StreamInput:
         Raises:
             FormatError: it is something else than bytes.
         """
+        self._input.admit(self._utterance)  # an interrupt may have overtaken it
         if self.ended or not self._decoder.feed(data):
             return 0
         if self._task is None:
@@ -73,10 +79,18 @@ class StreamInput:
         return len(memoryview(data).cast("B"))
 
     async def write(self, data: Any) -> int:
-        """The same, after waiting while much is not decoded yet."""
-        while self._decoder.waiting_bytes > MOST_BYTES and not self.ended and not self._is_over:
-            await self._taken.wait()
+        """The same, after waiting while much is not decoded or not written yet."""
+        self._writes_waiting += 1  # before it looks: the thread looks at this after it has made room
+        try:
+            while self._is_full and not self.ended and not self._is_over:
+                await self._taken.wait()
+        finally:
+            self._writes_waiting -= 1
         return self.feed(data)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._decoder.waiting_bytes > MOST_BYTES or len(self._blocks) >= MOST_BLOCKS
 
     def end(self, error: BaseException | None = None) -> bool:
         """Take no more bytes. What was taken is decoded and plays; then the utterance ends, or fails with this error.
@@ -102,30 +116,34 @@ class StreamInput:
     def cancel(self) -> None:
         """Stop: the utterance takes no more audio."""
         self._decoder.close()
-        if self._task is not None and not self._is_over:
+        self._blocks.clear()
+        if self._task is not None and self._task is not running_task() and not self._loop.is_closed():
             self._task.cancel()
 
     # On the decoder's thread
 
     def _decoded(self, block: Block) -> None:
+        self._blocks.append(block)
         if len(self._blocks) >= MOST_BLOCKS:
             self._decoder.pause()
-        self._call(self._take, block)
+            if len(self._blocks) < MOST_BLOCKS:  # the task has taken some, and resumed it, just before it was paused
+                self._decoder.resume()
+        self._call(self._arrived.open)
+
+    def _read(self) -> None:
+        if self._writes_waiting:
+            self._call(self._taken.open)
 
     def _finished(self, error: BaseException | None) -> None:
         self._call(self._finish, error)
 
-    def _call(self, function: Any, argument: Any) -> None:
+    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(function, argument)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop is closed: nobody waits for it any more
             self._decoder.close()
 
     # On the loop
-
-    def _take(self, block: Block) -> None:
-        self._blocks.append(block)
-        self._arrived.open()
 
     def _finish(self, error: BaseException | None) -> None:
         self._is_over = True
@@ -135,7 +153,7 @@ class StreamInput:
 
     async def _write_blocks(self) -> None:
         try:
-            while True:
+            while not self._utterance.ended:
                 while not self._blocks:
                     if self._is_over:
                         return
@@ -145,8 +163,10 @@ class StreamInput:
                     self._decoder.resume()
                 self._taken.open()
                 await self._input.write_block(self._utterance, block)
-                if self._utterance.ended:
-                    return
+        except asyncio.CancelledError:
+            # Whoever ended the utterance has cancelled this; anybody else has, in effect, cancelled the utterance.
+            if not self._utterance.ended:
+                self._input.cancel(self._utterance)
         except Exception as error:
             self._decode_error = self._decode_error or error
         finally:
@@ -160,6 +180,14 @@ class StreamInput:
             self._input.fail(self._utterance, error)
         elif self._is_over:
             self._input.end(self._utterance)
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """The task that runs here, if one does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def attach_decoder(input: Input, utterance: Utterance) -> None:

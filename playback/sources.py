@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Final, Protocol
+from weakref import finalize
 
 import av
 import numpy as np
@@ -45,19 +46,31 @@ def open_source(source: Any) -> Source:
     if isinstance(source, (bytes, bytearray, memoryview, np.ndarray, av.AudioFrame)):
         return _Whole(source)
     if isinstance(source, (str, PathLike)):
-        name = fspath(source)
-        return _Threaded(decode(source, name=name), name)
-    if hasattr(source, "read"):
-        return _Threaded(decode(source, name=repr(source)), repr(source))
-    if hasattr(source, "__aiter__"):
+        return _Threaded(decode(source, name=fspath(source)), None, fspath(source))
+    if hasattr(source, "__aiter__"):  # before read(): a network stream has both
         return _Asynchronous(source)
+    if hasattr(source, "read"):
+        return _Threaded(decode(source, name=_name_of(source)), source, _name_of(source))
     if isawaitable(source):
         return _Awaited(source)
     if isinstance(source, Iterable):
-        return _Threaded(iter(source), repr(source))
+        iterator = iter(source)
+        return _Threaded(iterator, None if iterator is source else source, _name_of(source))
     raise TypeError(
         f"the source is {source!r}, expected audio, a path, a file, or an iterator, asynchronous or not, of audio"
     )
+
+
+def _name_of(source: Any) -> str:
+    """What to call a source: never its repr, which may be as long as all of its audio."""
+    for name in (getattr(source, "name", None), getattr(source, "__qualname__", None)):
+        if isinstance(name, str):
+            return name
+    return type(source).__qualname__
+
+
+_STEP: Final = 2**16
+"""Bytes, or items of an array, that are spoken at a time: so that no single write holds more than may be buffered."""
 
 
 class _Whole:
@@ -65,54 +78,90 @@ class _Whole:
 
     def __init__(self, audio: Any) -> None:
         self.name: Final = f"the {type(audio).__name__}"
-        self._audio: Final = audio
+        self._pieces: Final = _pieces(audio)
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        yield self._audio
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""
+
+
+def _pieces(audio: Any) -> Iterator[Any]:
+    """Audio cut into pieces; what can't be cut, or is short, as it is."""
+    shape = (len(audio),) if isinstance(audio, (bytes, bytearray)) else getattr(audio, "shape", None)
+    if not shape or shape[0] <= _STEP or (isinstance(audio, memoryview) and len(shape) > 1):
+        yield audio
+        return
+    for start in range(0, shape[0], _STEP):
+        yield audio[start : start + _STEP]
 
 
 class _Asynchronous:
     """An asynchronous iterator."""
 
     def __init__(self, source: Any) -> None:
-        self.name: Final = getattr(source, "__qualname__", None) or repr(source)
+        self.name: Final = _name_of(source)
+        self._source: Final = source
         self._iterator: Final[AsyncIterator[Any]] = aiter(source)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._iterator
 
     async def aclose(self) -> None:
-        """Close the iterator, if it can be closed."""
-        close = getattr(self._iterator, "aclose", None)
-        if close is not None:
-            await close()
+        """Close the iterator, and what it iterates over, each if it can be closed."""
+        try:
+            await _close_asynchronous(self._iterator)
+        finally:
+            if self._source is not self._iterator:
+                await _close_asynchronous(self._source)
+
+
+async def _close_asynchronous(closable: Any) -> None:
+    """Call ``aclose()``, or else ``close()``, which may be a coroutine function or not."""
+    close = getattr(closable, "aclose", None) or getattr(closable, "close", None)
+    closing = close() if callable(close) else None
+    if isawaitable(closing):
+        await closing
 
 
 class _Awaited:
     """A source that has to be awaited first."""
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
-        self.name: Final = getattr(awaitable, "__qualname__", None) or repr(awaitable)
+        self.name: Final = _name_of(awaitable)
         self._awaitable: Final = asyncio.ensure_future(awaitable)
         self._source: Source | None = None
+        self._iterator: AsyncIterator[Any] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        self._source = open_source(await self._awaitable)
-        async for item in self._source:
-            yield item
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._iterator is None:
+            self._source = open_source(await self._awaitable)
+            self._iterator = aiter(self._source)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # what was awaited has caught the cancellation
+                raise asyncio.CancelledError
+        return await anext(self._iterator)
 
     async def aclose(self) -> None:
         """Close the source, or cancel what was to give it."""
+        if self._source is None:
+            self._awaitable.cancel()
+            await asyncio.wait([self._awaitable])
+            if self._awaitable.cancelled() or self._awaitable.exception() is not None:
+                return
+            with suppress(TypeError):  # it was no source
+                self._source = open_source(self._awaitable.result())
         if self._source is not None:
             await self._source.aclose()
-            return
-        self._awaitable.cancel()
-        await asyncio.wait([self._awaitable])
-        if not self._awaitable.cancelled() and self._awaitable.exception() is None:
-            await open_source(self._awaitable.result()).aclose()
 
 
 _OVER: Final = object()
@@ -122,11 +171,18 @@ _Request = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
 class _Threaded:
-    """An iterator that blocks: a thread of its own asks for one piece at a time, each when it is wanted."""
+    """An iterator that blocks: a thread of its own asks for one piece at a time, each when it is wanted.
 
-    def __init__(self, iterator: Iterator[Any], name: str) -> None:
+    Args:
+        iterator: what is asked.
+        source: what it iterates over, which is closed with it.
+        name: what to call it.
+    """
+
+    def __init__(self, iterator: Iterator[Any], source: Any, name: str) -> None:
         self.name: Final = name
         self._iterator: Final = iterator
+        self._source: Final = source
         self._requests: Final[SimpleQueue[_Request | None]] = SimpleQueue()
         self._thread: Thread | None = None
 
@@ -138,8 +194,11 @@ class _Threaded:
         piece: asyncio.Future[Any] = loop.create_future()
         self._requests.put((loop, piece))
         if self._thread is None:
-            self._thread = Thread(target=self._serve, name=f"reading {self.name}", daemon=True)
+            arguments = self._requests, self._iterator, self._source
+            self._thread = Thread(target=_serve, args=arguments, name=f"reading {self.name}", daemon=True)
             self._thread.start()
+            # The thread does not hold this object: where a loop dies and nobody closes it, the thread still ends.
+            finalize(self, self._requests.put, None).atexit = False
         item = await piece
         if item is _OVER:
             raise StopAsyncIteration
@@ -149,29 +208,36 @@ class _Threaded:
         """Have the iterator closed. Nobody waits for that: it may be in the middle of a piece that never comes."""
         self._requests.put(None)
         if self._thread is None:
-            _close(self._iterator)
-
-    def _serve(self) -> None:
-        """What the thread does."""
-        while (request := self._requests.get()) is not None:
-            loop, piece = request
-            result, error = None, None
-            try:
-                result = next(self._iterator, _OVER)
-            except BaseException as raised:  # whatever it is, somebody waits for the piece
-                error = raised
-            try:
-                loop.call_soon_threadsafe(_resolve, piece, result, error)
-            except RuntimeError:  # the loop is closed: nobody asks for more
-                break
-        with suppress(Exception):
-            _close(self._iterator)
+            _close(self._iterator, self._source)
 
 
-def _close(iterator: Iterator[Any]) -> None:
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        close()
+def _serve(requests: SimpleQueue[_Request | None], iterator: Iterator[Any], source: Any) -> None:
+    """What the thread does: a piece for each request, until there is none."""
+    while (request := requests.get()) is not None:
+        loop, piece = request
+        result, error = None, None
+        try:
+            result = next(iterator, _OVER)
+        except BaseException as raised:  # whatever it is, somebody waits for the piece
+            error = raised
+        try:
+            loop.call_soon_threadsafe(_resolve, piece, result, error)
+        except RuntimeError:  # the loop is closed: nobody asks for more
+            break
+        del request, loop, piece, result, error  # while it waits, it holds nothing
+    with suppress(Exception):
+        _close(iterator, source)
+
+
+def _close(*closables: Any) -> None:
+    """Close each that can be closed, whatever the others do."""
+    if closables:
+        try:
+            close = getattr(closables[0], "close", None)
+            if callable(close):
+                close()
+        finally:
+            _close(*closables[1:])
 
 
 def _resolve(piece: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -179,8 +245,11 @@ def _resolve(piece: asyncio.Future[Any], result: Any, error: BaseException | Non
         return
     if error is None:
         piece.set_result(result)
-    else:
+        return
+    try:
         piece.set_exception(error)
+    except TypeError as refusal:  # a future can't hold a StopIteration
+        piece.set_exception(RuntimeError(f"the source raised {error!r}: {refusal}"))
 
 
 def check_source_format(format: object) -> None:

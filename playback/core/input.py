@@ -64,6 +64,11 @@ class Input:
         """Replaced by each interrupt."""
         return self._transitions.generation
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a pause holds audio back."""
+        return self._transitions.session.leaf in PAUSED
+
     def overtook(self, utterance: Utterance) -> bool:
         """Whether an interrupt, or the end of its turn, came before the first use of an utterance.
 

@@ -142,7 +142,7 @@ class PlayoutQueue:
             before += other.accepted - other.played
             if other is utterance:
                 break
-        return not before or (self.buffered + samples <= self._limits.maximum and before <= enough)
+        return not self.buffered or (self.buffered + samples <= self._limits.maximum and before <= enough)
 
     def wake_writers(self, read_size: int) -> None:
         """Let the writes go on for which there is room now."""

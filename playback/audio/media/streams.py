@@ -36,6 +36,7 @@ class StreamDecoder:
         on_finish: called on the decoder's thread once, after the last block: with None, or the error that ended it.
             That is a :class:`FormatError` where the stream holds no audio that can be decoded, or whatever ``on_block``
             has raised. It is not called after :meth:`close`.
+        on_read: called on the decoder's thread when :attr:`waiting_bytes` has become less: a producer may go on.
         name: what to call the stream in errors.
     """
 
@@ -44,8 +45,10 @@ class StreamDecoder:
         on_block: Callable[[Block], object],
         on_finish: Callable[[BaseException | None], object],
         *,
+        on_read: Callable[[], object] = lambda: None,
         name: str = "the stream",
     ) -> None:
+        self.on_read: Final = on_read
         self.on_block: Final = on_block
         self.on_finish: Final = on_finish
         self._name: Final = name
@@ -190,8 +193,15 @@ class _Pipe:
 def _decode(pipe: _Pipe, reference: weakref.ref[StreamDecoder], name: str) -> None:
     """What the thread does."""
     failure: BaseException | None = None
+
+    def read(size: int) -> bytes:
+        data = pipe.read(size)
+        if (decoder := reference()) is not None:
+            decoder.on_read()
+        return data
+
     try:
-        with closing(decode_stream(Reader(pipe.read), name, pipe.damage)) as blocks:
+        with closing(decode_stream(Reader(read), name, pipe.damage)) as blocks:
             for block in blocks:
                 if not pipe.goes_on() or (decoder := reference()) is None:
                     return
