@@ -33,26 +33,28 @@ class Source(Protocol):
         """Let go of it, so that it makes no more."""
 
 
-def open_source(source: Any) -> Source:
+def open_source(source: Any, *, samples: bool = False) -> Source:
     """Take any kind of source for the one kind.
 
     Args:
         source: an asynchronous iterator or iterable, an awaitable of a source, an iterator or iterable (run on a
             thread), a path or a binary file object (decoded on a thread), or audio.
+        samples: whether files hold bare samples, which are read and not decoded.
 
     Raises:
         TypeError: something else.
     """
+    read = _read_samples if samples else decode
     if isinstance(source, (bytes, bytearray, memoryview, np.ndarray, av.AudioFrame)):
         return _Whole(source)
     if isinstance(source, (str, PathLike)):
-        return _Threaded(decode(source, name=fspath(source)), None, fspath(source))
+        return _Threaded(read(source, name=fspath(source)), None, fspath(source))
     if hasattr(source, "__aiter__"):  # before read(): a network stream has both
         return _Asynchronous(source)
     if hasattr(source, "read"):
-        return _Threaded(decode(source, name=_name_of(source)), source, _name_of(source))
+        return _Threaded(read(source, name=_name_of(source)), source, _name_of(source))
     if isawaitable(source):
-        return _Awaited(source)
+        return _Awaited(source, samples=samples)
     if isinstance(source, Iterable):
         iterator = iter(source)
         return _Threaded(iterator, None if iterator is source else source, _name_of(source))
@@ -67,6 +69,16 @@ def _name_of(source: Any) -> str:
         if isinstance(name, str):
             return name
     return type(source).__qualname__
+
+
+def _read_samples(file: Any, *, name: str) -> Iterator[bytes]:
+    """A file of bare samples, a piece at a time."""
+    del name  # what is read as it is can't be wrong
+    if isinstance(file, (str, PathLike)):
+        with open(file, "rb") as opened:
+            yield from iter(lambda: opened.read(_STEP), b"")
+        return
+    yield from iter(lambda: file.read(_STEP), b"")
 
 
 _STEP: Final = 2**16
@@ -133,9 +145,10 @@ async def _close_asynchronous(closable: Any) -> None:
 class _Awaited:
     """A source that has to be awaited first."""
 
-    def __init__(self, awaitable: Awaitable[Any]) -> None:
+    def __init__(self, awaitable: Awaitable[Any], *, samples: bool) -> None:
         self.name: Final = _name_of(awaitable)
         self._awaitable: Final = asyncio.ensure_future(awaitable)
+        self._samples: Final = samples
         self._source: Source | None = None
         self._iterator: AsyncIterator[Any] | None = None
 
@@ -144,7 +157,7 @@ class _Awaited:
 
     async def __anext__(self) -> Any:
         if self._iterator is None:
-            self._source = open_source(await self._awaitable)
+            self._source = open_source(await self._awaitable, samples=self._samples)
             self._iterator = aiter(self._source)
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # what was awaited has caught the cancellation

@@ -75,7 +75,7 @@ class Feed:
         self._loop: Final = asyncio.get_running_loop()
         self._input: Final = input
         self._utterance: Final = utterance
-        self._source: Final[Source] = open_source(source)
+        self._source: Final[Source] = open_source(source, samples=not recognizes)
         self._emitter: Final = emitter
         self._timeout: Final = timeout_seconds
         self._needs_media: Final = needs_media
