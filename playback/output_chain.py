@@ -57,7 +57,7 @@ class OutputChain:
                 self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
     def process(
-        self, out: memoryview, *, start: int, pending: int, voice: Utterance | None, speaking: bool, paused: bool
+        self, out: memoryview, start: int, pending: int, voice: Utterance | None, speaking: bool, paused: bool
     ) -> None:
         """Finish a frame; see :class:`playback.core.output.PostProcessor`."""
         speech = bytes(out) if self.sinks.hears_played else None

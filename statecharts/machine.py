@@ -67,6 +67,8 @@ class ChartMachine:
             if event in _TAKEN:
                 raise ChartError(f"{chart.name}: a machine can't have an event {event!r}, expected another name")
         self.chart: Final = chart
+        # Of plain dicts, in which a look-up costs half as much as in those that can't be changed.
+        self._cells: Final = {leaf: dict(row) for leaf, row in chart.cells.items()}
         self.machine: Final = Machine(model=None, **self.definition())
         _QUIET.names.add(self.machine.name)
         self._trigger: Final = {event: trigger.trigger for event, trigger in self.machine.events.items()}
@@ -87,7 +89,7 @@ class ChartMachine:
             ChartError: the cell says that this can't happen, or there is no such event. The session stays where it was.
         """
         try:
-            cell = self.chart.cells[session.leaf][event]
+            cell = self._cells[session.leaf][event]
         except KeyError:
             raise ChartError(
                 f"{self.chart.name} has no cell ({session.leaf}, {event}),"

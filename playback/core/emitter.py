@@ -58,7 +58,7 @@ class Emitter:
         self._pyee: Final = EventEmitter()
         self._registered: Final[dict[str, list[_Registration]]] = {}
         self._tasks: Final[set[asyncio.Task[object]]] = set()
-        self._streams: Final[WeakSet[EventStream]] = WeakSet()
+        self._streams: WeakSet[EventStream] | None = None
 
     def emit(self, event: Event) -> None:
         """Put an event into the outbox."""
@@ -82,7 +82,7 @@ class Emitter:
                     self.tap(event)
                 if event.name not in self._known:
                     continue  # for the tap alone
-                for stream in list(self._streams):
+                for stream in list(self._streams or ()):
                     stream._put(event)
                 if isinstance(event, ErrorRaised) and not self._pyee.listeners(event.name):
                     self._log_unheard(event)  # pyee would raise it
@@ -131,6 +131,8 @@ class Emitter:
     def stream(self, closed: bool) -> EventStream:
         """A stream of all events from now on; it has ended if the controller is closed and all of it was delivered."""
         stream = EventStream(ended=closed and self.is_idle)
+        if self._streams is None:
+            self._streams = WeakSet()
         self._streams.add(stream)
         return stream
 
@@ -160,7 +162,7 @@ class Emitter:
         self._pyee.remove_listener(event, registration.wrapper)
 
     def _log_unheard(self, event: ErrorRaised) -> None:
-        if all(stream.ended for stream in self._streams):
+        if all(stream.ended for stream in self._streams or ()):
             LOGGER.error("%s raised", event.source, exc_info=event.exception)
 
     def _call(self, listener: Listener, event: Event) -> None:

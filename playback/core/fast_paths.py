@@ -62,28 +62,43 @@ class FastPaths:
         self.taps_input = taps_input
         self.refresh()
 
+    def repeats(self, utterance: Utterance, leaf: str) -> bool:
+        """Whether a push is the same edge again that the last one was, one that stays: it takes no step then."""
+        if utterance is not self._pushed or leaf != self._pushed_in or leaf not in FLOWS or self._observers.all:
+            return False
+        self.push = utterance if not self.taps_input and self._takes_plain(utterance) else None
+        return True
+
     def pushed(self, utterance: Utterance, leaf: str) -> None:
-        """Remember whose push was the last one, and the leaf in which it stayed: the next one may be fast there."""
+        """Remember whose push was the last one, and the leaf in which it stayed: the next one may be fast there.
+
+        That is all that a push changes, in a leaf where it changes nothing but what is buffered.
+        """
         self._pushed, self._pushed_in = utterance, leaf
+        self._refresh_push()
 
     def refresh(self) -> None:
         """Compute both paths from the state."""
+        self._refresh_push()
         leaf = self._session.leaf
-        watched = bool(self._observers.all)
-        utterance = self._pushed
-        if utterance is not None and utterance.ended:
-            utterance = self._pushed = None
-        may_push = leaf in FLOWS and leaf == self._pushed_in and not watched and not self.taps_input
-        self.push = utterance if may_push and utterance is not None and self._takes_plain(utterance) else None
-        self.read = self.reads = None
         turn = self._queue.open_turn
         waits = turn is not None and not turn._placed  # each read counts for its input timeout
-        if leaf not in WAITS and not watched and not self._queue.writers and not waits:
+        self.read = self.reads = None
+        if leaf not in WAITS and not self._observers.all and not self._queue.writers and not waits:
             sounds = leaf in SOUNDS
             self.read = self._playhead.source(sounds=sounds, paused=leaf in PAUSED)
             if sounds and self.read is not None:
                 self.reads = self._queue.head
 
+    def _refresh_push(self) -> None:
+        leaf, utterance = self._session.leaf, self._pushed
+        self.push = None
+        if utterance is None or leaf != self._pushed_in or leaf not in FLOWS:
+            return
+        if not self._observers.all and not self.taps_input and self._takes_plain(utterance):
+            self.push = utterance
+
     def _takes_plain(self, utterance: Utterance) -> bool:
-        whole = not utterance._partial and self._queue.is_clean
-        return whole and utterance._clip.buffer.takes_plain(utterance.format)
+        buffer = utterance._clip.buffer
+        plain = buffer.takes_plain(utterance.format) and not buffer.ended
+        return plain and not utterance._partial and self._queue.is_clean

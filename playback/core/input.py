@@ -39,6 +39,20 @@ class Input:
         turns: what turns ask of it.
     """
 
+    __slots__ = (
+        "_fast",
+        "_queue",
+        "_room",
+        "_transitions",
+        "_turns",
+        "_width",
+        "format",
+        "history",
+        "lock_generation",
+        "observers",
+        "tap",
+    )
+
     def __init__(self, transitions: Transitions, turns: Turns) -> None:
         self.observers: Final[Observers] = transitions.observers
         """Who watches."""
@@ -118,8 +132,12 @@ class Input:
                 self._queue.accepted += samples
                 self._room -= samples
                 return samples
-        self.check_beginning(utterance, audio)
-        return self.push_block(utterance, parse(audio, utterance.format, utterance._partial))
+        if utterance._beginning is not None:
+            self.check_beginning(utterance, audio)
+        block = parse(audio, utterance.format, utterance._partial)
+        if not utterance._used:
+            self.admit(utterance)
+        return self._push_block(utterance, block, True)
 
     def check(self, utterance: Utterance, audio: Any) -> None:
         """See that audio can be taken, before a write waits.
@@ -147,7 +165,8 @@ class Input:
             block: the audio.
             bounded: whether the maximum counts; not for what the head's write has waited for.
         """
-        self.admit(utterance)
+        if not utterance._used:
+            self.admit(utterance)
         return self._push_block(utterance, block, bounded)
 
     @observed("push")
@@ -170,15 +189,18 @@ class Input:
         self._room -= samples
         queue.accepted += samples
         buffer.append(block, samples)
-        self._keep_partial(utterance, block)
-        transitions.enqueue(utterance)
-        queue.clean()
+        if block.dropped or block.partial or utterance._partial:
+            self._keep_partial(utterance, block)
+        if transitions.unqueued:
+            transitions.enqueue(utterance)
+        if not queue.is_clean:
+            queue.clean()
         if self.tap is not None:
             self.tap.take(utterance, block, buffer.accepted - samples)
-        transitions.fire("push")
-        self._fast.pushed(utterance, before)
+        if not self._fast.repeats(utterance, before):
+            transitions.fire("push")
+            self._fast.pushed(utterance, before)
         if before in FLOWS:
-            self._fast.refresh()
             transitions.emitter.flush()
         else:
             transitions.complete(before)

@@ -22,7 +22,7 @@ class PostProcessor(Protocol):
     """Finishes each frame that the speech has filled."""
 
     def process(
-        self, out: memoryview, *, start: int, pending: int, voice: Utterance | None, speaking: bool, paused: bool
+        self, out: memoryview, start: int, pending: int, voice: Utterance | None, speaking: bool, paused: bool
     ) -> None:
         """Finish a frame, in place.
 
@@ -42,6 +42,8 @@ class Output:
     Args:
         transitions: the playout's chart, queue and playhead.
     """
+
+    __slots__ = ("_fast", "_playhead", "_transitions", "_width", "observers", "post_processor")
 
     def __init__(self, transitions: Transitions) -> None:
         self.observers: Final[Observers] = transitions.observers
@@ -66,8 +68,7 @@ class Output:
         if not self._copy(out):
             self._read_frame(out)
             voice, speaking = self._playhead.voice, self._playhead.is_sounding
-        paused = self._transitions.session.leaf in PAUSED
-        processor.process(out, start=start, pending=pending, voice=voice, speaking=speaking, paused=paused)
+        processor.process(out, start, pending, voice, speaking, self._transitions.session.leaf in PAUSED)
         if emitter.outbox:
             emitter.flush()
 

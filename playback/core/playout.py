@@ -29,6 +29,8 @@ class Playout:
         fades: how long each change takes.
     """
 
+    __slots__ = ("input", "observers", "output", "transitions", "turns")
+
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         self.transitions: Final = Transitions(format, limits, fades)
         self.turns: Final = Turns(self.transitions)

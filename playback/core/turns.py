@@ -24,6 +24,8 @@ class Turns:
         transitions: its chart, queue and playhead.
     """
 
+    __slots__ = ("_transitions", "observers")
+
     def __init__(self, transitions: Transitions) -> None:
         self.observers: Final[Observers] = transitions.observers
         """Who watches."""

@@ -211,6 +211,13 @@ def _recognize_frames(start: bytes, final: bool) -> Kind | None:
     return Kind.UNKNOWN
 
 
+_MAYBE: Final = re.compile(
+    rb"RIFF|RF64|BW64|FORM|fLaC|OggS|\x1aE\xdf\xa3|caff|\.snd|#!AMR|wvpk|TTA1|ID3|\xff[\xe0-\xff]"
+    rb"|.{4}(?:ftyp|styp|moov|moof|mdat|wide|free|skip)",
+    re.DOTALL,
+)
+"""How any of the containers may begin: a look at this first takes a hundredth of the time."""
+
 _SIGNATURE_BYTES: Final = 16
 """More than the longest of the fixed signatures has: that of WAV has 12 bytes."""
 
@@ -237,7 +244,7 @@ def next_beginning(beginning: bytes, audio: Any) -> bytes | None:
     if not view.c_contiguous:
         return None
     beginning += bytes(view.cast("B")[:_BEGINNING_BYTES])
-    kind = recognize(beginning, final=True)
+    kind = recognize(beginning, final=True) if _MAYBE.match(beginning) else None
     if kind is not None and kind.is_container:
         raise FormatError(
             f"the audio begins as {kind.value} does, expected bare samples: give the stream to controller.speak(), or"
