@@ -76,6 +76,7 @@ CONTEXTS: Final = {
         "read a20 b40 read a.",
         "read A90 read b40",
         "read A20 A. b40 read",
+        "read A40 read read",
         "read a40 b5 read a.",
         "read a40 b. c5 read",
         "read *90 read",
@@ -140,6 +141,7 @@ CONTEXTS: Final = {
         "read A90 read b40 pause read",
         "read A90 b5 read pause",
         "pause A10 b5",
+        "lock a9 unlock pause b9 a. c9 b!",
     ),
     "paused.ended": (
         "pause a10 a.",
@@ -183,6 +185,7 @@ CONTEXTS: Final = {
         "read a90 a. read interrupt",
         "read a90 read lock interrupt unlock",
         "read a90 read hush b9 unlock",
+        "read a90 read hush b9 unlock b.",
         "lock b9 unlock read a90 read interrupt b!",
         "lock b9 a9 unlock read c90 read interrupt",
     ),
