@@ -59,6 +59,10 @@ class Entry:
     kind: Kind
     accepted: int = 0
     refused: int = 0
+    used: bool = False
+    """Whether anything was done with its handle: before that it is nobody's."""
+    overtaken: bool = False
+    """Whether an interrupt came before that, so that its first use finishes it."""
     placed: bool = False
     """Whether it has its place in the queue: by a push that was taken, or its end."""
     ended: bool = False
@@ -136,6 +140,11 @@ class Account:
         if not holds:
             self.findings.check(False, name, self._name, *details)
 
+    @property
+    def in_use(self) -> list[str]:
+        """The utterances that the controller knows of and has not finished, by id."""
+        return [entry.id for entry in self.live.values() if entry.used]
+
     # What producers do
 
     def open(self, id: str, kind: Kind, handle: Utterance | None = None) -> Entry:
@@ -145,6 +154,12 @@ class Account:
         if self.closed:
             self.check(False, "an utterance of a closed controller is not opened", id)
         return entry
+
+    def use(self, entry: Entry) -> None:
+        """Do something with a handle; the first time it may turn out that it came too late."""
+        if not entry.used:
+            entry.used = True
+            entry.ended = entry.overtaken or self.closed
 
     def push(self, to: Any, entry: Entry | None, kind: Kind, samples: int, extra: int = 0) -> int:
         """Push audio and see that it is taken, or turned away, as it has to be.
@@ -159,6 +174,8 @@ class Account:
         Returns:
             The output samples that were accepted.
         """
+        if entry is not None:
+            self.use(entry)
         ended = entry is None or self._has_ended(entry)
         width = kind.format.frame_bytes
         carried = 0 if entry is None or ended else entry.partial
@@ -197,6 +214,8 @@ class Account:
 
     def end(self, to: Any, entry: Entry | None) -> None:
         """End an utterance."""
+        if entry is not None:
+            self.use(entry)
         expected = entry is not None and not self._has_ended(entry)
         if entry is not None:
             entry.ended = entry.placed = True
@@ -205,9 +224,19 @@ class Account:
 
     def cancel(self, handle: Utterance, entry: Entry) -> None:
         """Cancel an utterance."""
-        expected = entry.id in self.live
+        begun = entry.used
+        self.use(entry)
+        expected = entry.id in self.live and (begun or not entry.ended)
         self.check(handle.cancel() is expected, "a cancel counts once", entry)
         self.check(entry.id not in self.live, "what is cancelled is finished", entry)
+
+    # What the user and the application do
+
+    def interrupt(self, *, lock: bool = False, force: bool = False) -> bool:
+        """Interrupt; returns whether anything has changed."""
+        for entry in self.live.values():
+            entry.overtaken = entry.overtaken or not entry.used
+        return self._controller.interrupt(lock=lock, force=force)
 
     def _has_ended(self, entry: Entry) -> bool:
         handle = entry.handle if self._times_out else None
@@ -328,10 +357,10 @@ class Account:
                 self.check(0 <= handle.played <= entry.accepted, "no more is played than accepted", handle)
             elif entry.met is None:  # made without a handle, and not begun
                 buffered += entry.accepted
-            else:  # a handle that was dropped before it had a place leaves no trace
-                self.check(not entry.placed, "what has its place is kept", entry)
+            else:  # a handle that was dropped before its first use leaves no trace
+                self.check(not entry.used, "what is in use is kept", entry)
                 del self.live[entry.id]
-                self.findings.totals["forgotten"] += not entry.placed
+                self.findings.totals["forgotten"] += not entry.used
         controller, stats = self._controller, self._controller.stats
         self.check(controller.buffered == buffered, "buffered is what is left", controller.buffered, buffered)
         total = self.played + played + self._discarded + buffered

@@ -211,6 +211,7 @@ class Producers:
     async def _go_on_writing(self, speaker: Speaker) -> None:
         entry = speaker.entry
         samples = entry.kind.format.samples(0.4)
+        self._account.use(entry)
         self._begin_task(speaker.handle.wait())
         try:
             for _ in range(self._random.randrange(1, 12)):

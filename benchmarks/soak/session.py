@@ -150,7 +150,7 @@ class Session:
         self.controller.resume()
         self.producers.end_all()
         if self._random.random() < 0.5:
-            self.controller.interrupt(force=True)
+            self.account.interrupt(force=True)
         for _ in range(MOST_ROUNDS):
             self.producers.end_all()  # a listener may have said something more
             if not self.controller.buffered and not self.producers.tasks and self.controller.state == "idle":
@@ -172,7 +172,7 @@ class Session:
             self._track.stop()
         else:
             self.controller.close()
-        self.account.check(not self.account.live, "all is finished when it is closed", list(self.account.live))
+        self.account.check(not self.account.in_use, "all is finished when it is closed", self.account.in_use)
         self.producers.push_all()
         self.account.check(not self.controller.close(), "a controller is closed once", self.controller)
         self.account.check(not self.controller.read(480).any(), "what is closed is silent")
@@ -227,8 +227,8 @@ class Session:
     def _interrupt(self, *, lock: bool = False, force: bool = False) -> None:
         self.verify()
         locked = self.account.locked
-        self.controller.interrupt(lock=lock, force=force)
-        left = list(self.account.live)
+        self.account.interrupt(lock=lock, force=force)
+        left = self.account.in_use
         self.account.check(len(left) <= (not force), "an interrupt drops everything", left)
         self.account.check(self.account.locked == (locked or (lock and not left)), "no lock beside who is spared", left)
         if self._random.random() < 0.5:
@@ -242,7 +242,7 @@ class Session:
 
     def _interrupt_twice(self) -> None:
         self._interrupt(force=True)
-        self.account.check(not self.controller.interrupt(), "a second interrupt changes nothing")
+        self.account.check(not self.account.interrupt(), "a second interrupt changes nothing")
 
     def _interrupt_in_a_pause(self) -> None:
         self.controller.pause()

@@ -188,7 +188,8 @@ class Transitions:
             return True
         if position is None:
             position = self.playhead.position
-        self.observers.edge(position, leaf, event, self.session.leaf, outputs)
+        if self.observers.all:
+            self.observers.edge(position, leaf, event, self.session.leaf, outputs)
         for name in outputs:
             self.emitter.emit(_EVENTS[name](position, **{field: details[field] for field in _FIELDS[name]}))
         return True

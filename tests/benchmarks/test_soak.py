@@ -113,7 +113,7 @@ def test_an_utterance_that_is_never_told_is_noticed(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(EventEmitter, "emit", seldom)
     outcome = run(SHORT)
-    assert "what has its place is kept" in _checks(outcome)
+    assert "what is in use is kept" in _checks(outcome)
     assert any(" utterances, but " in problem for problem in outcome.problems)
 
 

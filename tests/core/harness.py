@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from playback import AudioFormat, BufferFull, Fades, PlaybackController, Utterance
 from playback.events import EVENTS, Event
+from playback.sinks import SinkSlow
 from playback.turn import Turn
 from tests.core.model import Full, Group, Line, Model, Settings, Told
 
@@ -219,7 +220,8 @@ class Duet:
         Args:
             start: where the read began, if this follows one.
         """
-        told = [_told(event) for event in self.told]
+        # That a sink kept a read waiting is true on a busy machine, and says nothing of the playout.
+        told = [_told(event) for event in self.told if not isinstance(getattr(event, "exception", None), SinkSlow)]
         silenced = [event for event in self.told if event.name == "silenced"]
         for event in self.told:
             if event.name == "underrun":  # told when the read is over; it happened within it

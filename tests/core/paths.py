@@ -89,6 +89,7 @@ CONTEXTS: Final = {
         "read a20 b40 read a.",
         "read A90 read b40",
         "read A20 A. b40 read",
+        "read A40 read read",
         "read a40 b5 read a.",
         "read a40 b. c5 read",
         "read *90 read",
@@ -168,6 +169,7 @@ CONTEXTS: Final = {
         "lock b9 unlock read a90 b. c5 pause",
         "lock b9 unlock a90 read b. c5 pause read",
         "lock b9 unlock a90 b. c5 read read pause",
+        "lock a9 unlock pause b9 a. c9 b!",
     ),
     "paused.ended": (
         "pause a10 a.",
@@ -213,6 +215,7 @@ CONTEXTS: Final = {
         "read a90 a. read interrupt",
         "read a90 read lock interrupt unlock",
         "read a90 read hush b9 unlock",
+        "read a90 read hush b9 unlock b.",
         "lock b9 unlock read a90 read interrupt b!",
         "lock b9 a9 unlock read c90 read interrupt",
         "turn u90 read interrupt",
