@@ -247,6 +247,17 @@ async def test_a_file_waits_for_the_text_before_it() -> None:
         assert names == ["utterance-1", "utterance-2"]
 
 
+async def test_a_text_or_a_file_is_a_turn_of_its_own() -> None:
+    async with page() as one:
+        one.send("say", text=TEXT)
+        send_file(one, wav(), "tone.wav")
+        for name, text in (("utterance-1", TEXT), ("utterance-2", "tone.wav")):
+            await one.event("turn_started", turn=name)
+            report = (await one.event("turn_finished", turn=name))["report"]
+            assert (report["outcome"], report["heard"], report["text"]) == ("completed", text, text)
+        assert not one.of("refused")
+
+
 async def test_music_sounds_and_stops() -> None:
     async with page() as one:
         for values, changed in (
