@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Final
 
 from playback.audio.formats import AudioFormat
 from playback.controller import PlaybackController
 from playback.utterance import Utterance
+from playback.words.word import Word
 
 VOICE: Final = "en"
 CHUNK_MILLISECONDS: Final = 60
@@ -30,6 +33,7 @@ _EVENT_WORD: Final = 1
 _WORD: Final = re.compile(r"\w+(?:['’.,:-]\w+)*")
 _LOADING: Final = Lock()
 _LOCK: Final = Lock()  # eSpeak has one voice and one callback for the whole process
+_THREAD: Final = ThreadPoolExecutor(1, "espeak")  # so one thread is enough, and no other one ever waits for the engine
 
 
 class SpeechError(Exception):
@@ -103,10 +107,66 @@ def synthesize(
         raise SpeechError(f"eSpeak NG could not speak: error {status}")
 
 
-async def speak(
-    controller: PlaybackController, text: str, *, voice: str = VOICE, interruptible: bool = True
-) -> Utterance:
-    """Say a text: synthesis runs on a thread of its own, and every word is marked.
+async def stream(
+    text: str, *, voice: str = VOICE, limit_seconds: float = math.inf
+) -> AsyncGenerator[bytes | Word, None]:
+    """Make a text into audio and words, for :meth:`PlaybackController.speak`.
+
+    The first piece is empty: its write waits for room, so nothing is made for an utterance that waits for its turn.
+    From then on a thread makes all of the text, and the pieces are kept until they are asked for: the engine is there
+    for all of the process, and must not wait for what plays. Closing the generator stops the thread at the next chunk.
+
+    Args:
+        text: what to say.
+        voice: as for :func:`synthesize`.
+        limit_seconds: how much of it is made.
+
+    Yields:
+        Each chunk as it is made, in :func:`speech_format`, and each word before the chunk in which it starts.
+
+    Raises:
+        SpeechError: eSpeak NG is missing or broken, or has no such voice; or nothing in the text has a sound.
+    """
+    yield b""
+    left = limit_seconds * speech_format().sample_rate
+    loop = asyncio.get_running_loop()
+    made: asyncio.Queue[bytes | Word | Exception | None] = asyncio.Queue()
+    stopped = Event()
+    sounds = False
+
+    def give(piece: bytes | Word | Exception | None) -> None:
+        loop.call_soon_threadsafe(made.put_nowait, piece)
+
+    def take(audio: bytes) -> bool:
+        nonlocal left, sounds
+        sounds = sounds or any(audio)
+        left -= len(audio) // 2
+        give(audio)
+        return left > 0 and not stopped.is_set()
+
+    def make() -> None:
+        try:
+            synthesize(text, take, lambda word, at: give(Word(word, at)), voice=voice)
+            if not sounds and not stopped.is_set():
+                raise SpeechError(f"there is nothing to say in {text!r}")
+        except Exception as error:
+            give(error)  # somebody waits for it
+        else:
+            give(None)
+
+    making = _THREAD.submit(make)
+    try:
+        while (piece := await made.get()) is not None:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+    finally:
+        stopped.set()
+        making.cancel()
+
+
+def speak(controller: PlaybackController, text: str, *, voice: str = VOICE, interruptible: bool = True) -> Utterance:
+    """Say a text: a thread makes it, and every word is marked.
 
     Args:
         controller: what plays it.
@@ -115,27 +175,22 @@ async def speak(
         interruptible: as for :meth:`PlaybackController.utterance`.
 
     Returns:
-        The utterance, once all of its audio is made; it may still have to be played. Synthesis stops early when the
-        utterance has ended.
+        The utterance, which is enqueued. What can't be said fails it with the :class:`SpeechError`. Synthesis stops
+        early when the utterance has ended.
 
     Raises:
-        SpeechError: eSpeak NG is missing or broken, or has no such voice.
+        SpeechError: eSpeak NG is missing or broken.
+        RuntimeError: no event loop runs.
     """
-    producer = controller.threadsafe(asyncio.get_running_loop())
-    utterance = producer.utterance(text=text, format=speech_format(), interruptible=interruptible)
-
-    def push(audio: bytes) -> bool:
-        utterance.push(audio)
-        return not utterance.handle.ended
-
-    try:
-        await asyncio.to_thread(synthesize, text, push, utterance.mark, voice=voice)
-    except BaseException:
-        # This also stops the thread, which no cancellation reaches.
-        utterance.handle.cancel()
-        raise
-    utterance.end()
-    return utterance.handle
+    # No limit to how long it may send nothing: the engine may be making other texts.
+    return controller.speak(
+        stream(text, voice=voice),
+        text=text,
+        format=speech_format(),
+        interruptible=interruptible,
+        timeout_seconds=None,
+        first_audio_timeout_seconds=None,
+    )
 
 
 def speech_format() -> AudioFormat:

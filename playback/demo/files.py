@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
-import av
-
-from playback.audio.formats import FormatError
-from playback.audio.media.blocks import to_frame
+from playback.audio.formats import Block, FormatError
 from playback.audio.media.decoding import decode
-
-STEP_SECONDS: Final = 0.5
-"""How much is decoded at a time."""
 
 
 class FileError(Exception):
     """A file that can't be played: says why."""
 
 
-def frames(data: bytes, name: str) -> Iterator[av.AudioFrame]:
-    """The audio of a file, a frame at a time.
+def blocks(data: bytes, name: str) -> Iterator[Block]:
+    """The audio of a file, block by block.
 
     Args:
         data: the whole file.
@@ -30,21 +23,6 @@ def frames(data: bytes, name: str) -> Iterator[av.AudioFrame]:
         FileError: it can't be decoded, or has no audio.
     """
     try:
-        for block in decode(data, name=name):
-            yield to_frame(block)
+        yield from decode(data, name=name)
     except FormatError as error:
         raise FileError(f"{name} can't be decoded: {error}; expected audio such as WAV, MP3, Ogg or FLAC") from error
-
-
-def step(source: Iterator[av.AudioFrame]) -> list[av.AudioFrame]:
-    """The next frames; none at the end. For a thread: decoding takes its time.
-
-    Raises:
-        FileError: as :func:`frames`.
-    """
-    taken: list[av.AudioFrame] = []
-    seconds = 0.0
-    while seconds < STEP_SECONDS and (frame := next(source, None)) is not None:
-        taken.append(frame)
-        seconds += frame.samples / frame.sample_rate
-    return taken

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Final, Literal, TypeVar, get_args
 
 from playback.demo.settings import DemoSettings
 from playback.events import Event
-from playback.report import UtteranceReport
+from playback.report import TurnReport, UtteranceReport
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 LONGEST_SECONDS: Final = 60.0
@@ -275,11 +276,11 @@ def event_line(event: Event) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: an utterance is its id, whatever is unknown its text."""
+    """A value as JSON can hold it: an utterance or a turn is its id, whatever is unknown its text."""
     match value:
-        case Utterance():
+        case Utterance() | Turn():
             return value.id
-        case UtteranceReport():
+        case UtteranceReport() | TurnReport():
             counts = {"played": value.played, "discarded": value.discarded}
             return {"outcome": str(value.outcome), **counts, "heard": value.heard, "text": value.text}
         case None | bool() | int():

@@ -29,7 +29,6 @@ class Sessions:
         self._settings: Final = settings
         self._sessions: Final[dict[str, Session]] = {}
         self._begun: TokenBucket | None = None
-        self._engine: Final = asyncio.Lock()
         self._closed = False
 
     def __len__(self) -> int:
@@ -75,7 +74,7 @@ class Sessions:
         if not self._begun.take():
             rate = f"{self._settings.sessions_per_second:g}"
             raise HTTPException(429, f"sessions are begun too fast, expected {rate} a second", {"retry-after": "1"})
-        session = Session(secrets.token_urlsafe(12), self._settings, options, speech_format, self._engine, self._over)
+        session = Session(secrets.token_urlsafe(12), self._settings, options, speech_format, self._over)
         self._sessions[session.id] = session
         try:
             return session, await session.answer(offer)

@@ -38,8 +38,7 @@ FAREWELL_SECONDS: Final = 0.5
 """How long the reason may take to get to the page before the connection is closed."""
 
 HIGH_WATER_SECONDS: Final = 10.0
-MOST_SECONDS: Final = 300.0
-"""How much may be buffered: less than the high water and one text, or one frame of a file."""
+"""How much may be buffered before texts and files wait."""
 
 _GONE: Final = frozenset({"failed", "closed", "disconnected"})
 """The states of a connection that will not come back."""
@@ -53,7 +52,6 @@ class Session:
         settings: the server's limits.
         options: what the page has chosen.
         speech_format: what texts are made into; None where there is no speech.
-        engine: held while a text is made.
         on_closed: called once all is over.
     """
 
@@ -63,7 +61,6 @@ class Session:
         settings: DemoSettings,
         options: SessionOptions,
         speech_format: AudioFormat | None,
-        engine: asyncio.Lock,
         on_closed: Callable[[Session], object],
     ) -> None:
         self.id: Final = id
@@ -71,15 +68,16 @@ class Session:
             fades=options.fades,
             prebuffer_seconds=options.prebuffer,
             high_water_seconds=HIGH_WATER_SECONDS,
-            max_buffered_seconds=MOST_SECONDS,
+            # A text may have to wait for those of other sessions, however long; and a source that breaks says so.
+            input_timeout_seconds=None,
         )
         self._settings: Final = settings
         self._options: Final = options
         self._on_closed: Final = on_closed
         self._loop: Final = asyncio.get_running_loop()
         self._messages: Final = Channel(settings.backlog_bytes, self._overflowed)
-        self._speaker: Final = Speaker(self.controller, settings, speech_format, engine, self._messages.put)
-        self._commands: Final = CommandHandler(self.controller, self._speaker, self._messages, settings, self.close)
+        speaker = Speaker(self.controller, settings, speech_format, self._messages.put)
+        self._commands: Final = CommandHandler(self.controller, speaker, self._messages, settings, self.close)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._answering: Final = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -123,7 +121,6 @@ class Session:
             raise ValueError(f"the offer can't be answered: {str(error)[:200] or type(error).__name__}") from error
         if self._closing is not None:  # meanwhile
             raise ValueError("the session was closed before it could begin")
-        self._start(self._speaker.run())
         self._start(self._watch())
         return str(self._peer.localDescription.sdp)
 

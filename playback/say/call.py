@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from playback.audio.formats import AudioFormat
 from playback.chart import State
 from playback.controller import PlaybackController
-from playback.events import EVENTS
-from playback.report import UtteranceReport
+from playback.events import EVENTS, UtteranceFinished
 from playback.say.recording import RECEIVED_RATE, Recording
 from playback.sinks.recorder import RecorderSink
 from playback.speech import VOICE, speak
@@ -104,7 +103,6 @@ class Session:
         self._voice: Final = voice
         self._limit_seconds: Final = limit_seconds
         self._cues: Final = sorted(script, key=lambda cue: cue.at)
-        self._saying: Final[set[asyncio.Task[UtteranceReport]]] = set()
         self._failed: list[BaseException] = []
         self._started: Final = asyncio.Event()
         self._over: Final = asyncio.Event()
@@ -112,6 +110,7 @@ class Session:
         self._quiet_since: int | None = None
         for name in EVENTS:
             self.controller.on(name, self.recording.events.append)
+        self.controller.on("utterance_finished", self._finished)
         if background is not None:
             self.controller.background.add(background)
         if record is not None:
@@ -126,6 +125,7 @@ class Session:
         Raises:
             TimeoutError: the peer connection did not come up.
             SpeechError: something can't be said.
+            InputTimeout: a text had no audio for too long.
         """
         sender, receiver = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
         received = _Receiver()
@@ -140,7 +140,6 @@ class Session:
                 self.recording.timed_out = True
         finally:
             self._track.stop()
-            await asyncio.gather(*self._saying, return_exceptions=True)
             await sender.close()
             await receiver.close()
             await received.finish()
@@ -151,10 +150,8 @@ class Session:
         return self.recording
 
     def say(self, text: str) -> None:
-        """Begin to say a text."""
-        task = asyncio.create_task(self._say(text))
-        self._saying.add(task)
-        task.add_done_callback(self._said)
+        """Say a text, after all that came before it."""
+        speak(self.controller, text, voice=self._voice)
 
     async def _connect(self, sender: RTCPeerConnection, receiver: RTCPeerConnection) -> None:
         """Let two peer connections of this process agree, and wait for the first read."""
@@ -168,13 +165,9 @@ class Session:
         except TimeoutError:
             raise TimeoutError(f"the peer connection was not up within {CONNECT_SECONDS:g} s") from None
 
-    async def _say(self, text: str) -> UtteranceReport:
-        return await (await speak(self.controller, text, voice=self._voice)).wait()
-
-    def _said(self, task: asyncio.Task[UtteranceReport]) -> None:
-        self._saying.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed.append(error)
+    def _finished(self, event: UtteranceFinished) -> None:
+        if event.report.error is not None:
+            self._failed.append(event.report.error)
             self._over.set()
 
     # The script runs inside the reads: its clock is the reader's, so what is recorded is the same each time.
@@ -191,9 +184,9 @@ class Session:
             COMMANDS[name](argument.strip())(self)
 
     def _after_read(self) -> None:
-        state = self.controller.state
-        # What a pause holds back will never be played if nobody is left to resume.
-        if self._cues or state not in _QUIET or (self._saying and state is not State.PAUSED):
+        # A text is enqueued at once, so playback is not idle while one is being made. And what a pause holds back will
+        # never be played if nobody is left to resume.
+        if self._cues or self.controller.state not in _QUIET:
             self._quiet_since = None
         elif self._quiet_since is None:
             self._quiet_since = self.controller.position

@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from playback.events import AudioRefused, Event, MarkReached, StateChanged, UtteranceFinished
+from playback.events import AudioRefused, Event, MarkReached, StateChanged, TurnFinished, UtteranceFinished
 from playback.report import UtteranceReport
 from playback.say.call import Session
 from playback.say.recording import Recording
+from playback.turn import Turn
 from playback.utterance import Utterance
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def _detail(event: Event, recording: Recording) -> str:
             return f"{event.payload} ({_in_seconds(event.at, recording)} into {event.utterance.id})"
         case UtteranceFinished():
             return f"{event.utterance.id} {event.report.outcome}"
+        case TurnFinished():
+            return f"{event.turn.id} {event.report.outcome}"
     values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name != "position")
     return ", ".join(_value(name, value, recording) for name, value in values if value is not None)
 
@@ -102,7 +105,7 @@ def _detail(event: Event, recording: Recording) -> str:
 def _value(name: str, value: object, recording: Recording) -> str:
     """What an event tells, as people read it: whole numbers are samples, others are seconds."""
     match value:
-        case Utterance():
+        case Utterance() | Turn():
             return value.id
         case int():
             return f"{name} {_in_seconds(value, recording)}"

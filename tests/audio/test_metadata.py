@@ -11,7 +11,7 @@ import pytest
 from playback import AudioFormat, FormatError
 from playback.audio.media.decoding import decode
 from playback.background.sources import FileSource
-from playback.demo.files import frames
+from playback.demo.files import blocks
 from tests.signals import FRAME, RATE, tone
 
 pytestmark = pytest.mark.portable
@@ -53,7 +53,7 @@ def test_a_background_file_opens_whatever_its_title(title: bytes, tmp_path: Path
 
 @each_title
 def test_an_upload_is_decoded_whatever_its_title(title: bytes) -> None:
-    assert sum(frame.samples for frame in frames(wav(title), "titled.wav")) == RATE // 10
+    assert sum(block.samples for block in blocks(wav(title), "titled.wav")) == RATE // 10
 
 
 @each_title

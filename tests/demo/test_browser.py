@@ -177,7 +177,7 @@ def test_what_is_lit_follows_the_controller(visit: Visit) -> None:
     visit.rest(1)
     visit.press("Interrupt and lock")
     visit.await_leaf("input_locked")
-    assert visit.last_edge(overview) == "interrupted-drained-input_locked"
+    assert visit.last_edge(overview) == "interrupted-faded-input_locked"
     visit.press("Unlock")
     visit.await_leaf("idle")
     assert visit.last_edge(overview) == "input_locked-unlock-idle"

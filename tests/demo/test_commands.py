@@ -192,7 +192,7 @@ async def test_commands_do_what_they_say() -> None:
         assert report["heard"].startswith("One two")
         await one.event("input_locked")
         one.send("say", text=TEXT)
-        assert (await one.event("audio_refused"))["reason"] == "locked"
+        await one.told("refused", error="the input is locked, expected it to be unlocked before", do="say")
         one.send("unlock")
         await one.event("input_unlocked")
         one.send("gain", db=-6)
@@ -245,6 +245,38 @@ async def test_a_file_waits_for_the_text_before_it() -> None:
         await one.event("utterance_finished", utterance="utterance-2")
         names = [m["utterance"] for m in one.of("event") if m["name"] == "utterance_finished"]
         assert names == ["utterance-1", "utterance-2"]
+
+
+async def test_a_text_or_a_file_is_a_turn_of_its_own() -> None:
+    async with page() as one:
+        one.send("say", text=TEXT)
+        send_file(one, wav(), "tone.wav")
+        for name, text in (("utterance-1", TEXT), ("utterance-2", "tone.wav")):
+            await one.event("turn_started", turn=name)
+            report = (await one.event("turn_finished", turn=name))["report"]
+            assert (report["outcome"], report["heard"], report["text"]) == ("completed", text, text)
+        assert not one.of("refused")
+
+
+@pytest.mark.parametrize("text", ["?", "...", "[[", "\u200b"])
+async def test_a_text_without_a_sound_is_refused_and_the_next_one_is_said(text: str) -> None:
+    async with page() as one:
+        one.send("say", text=text)
+        one.send("say", text="Hi.")
+        refused = await one.told("refused", do="say")
+        assert refused["error"] == f"there is nothing to say in {text!r}"
+        report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
+        assert (report["outcome"], report["heard"]) == ("failed", None)
+        report = (await one.event("utterance_finished", utterance="utterance-2"))["report"]
+        assert report["outcome"] == "completed"
+
+
+async def test_a_text_without_a_word_may_have_a_sound() -> None:
+    async with page() as one:
+        one.send("say", text="\N{GRINNING FACE}")
+        report = (await one.event("utterance_finished"))["report"]
+        assert report["outcome"] == "completed"
+        assert all(message["words"] == [] for message in one.of("utterance"))
 
 
 async def test_music_sounds_and_stops() -> None:

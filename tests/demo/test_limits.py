@@ -7,6 +7,7 @@ import gc
 import json
 import random
 import re
+import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,8 +24,20 @@ from playback.demo.app import DemoSettings, create_app
 from playback.demo.channel import CROWDED_BYTES, Channel
 from playback.demo.protocol import COMMANDS, MESSAGE_CHARACTERS, MOST_SKIPPED_BYTES, ProtocolError, Say, parse
 from playback.demo.rate_limit import TokenBucket
+from playback.speech import SpeechError, synthesize
 from playback.track import PlaybackTrack
-from tests.demo.page import HOST, SDP, Page, counted_controllers, loopback, page, served, settled, sockets
+from tests.demo.page import (
+    HOST,
+    PATIENCE_SECONDS,
+    SDP,
+    Page,
+    counted_controllers,
+    loopback,
+    page,
+    served,
+    settled,
+    sockets,
+)
 from tests.demo.test_commands import LONG, TEXT, send_file, wav
 
 pytestmark = pytest.mark.portable
@@ -413,7 +426,7 @@ async def test_only_so_many_texts_wait() -> None:
     long = " ".join(["one hundred thousand"] * 20)
     async with nothing_left(), page(settings) as one:
         one.send("pause")
-        # The first one fills what may be buffered, and the second one waits for it to be played.
+        # The first one fills what may be buffered, and those behind it wait until it is played.
         for _ in range(5):
             one.send("say", text=long)
         refused = await one.told("refused", do="say")
@@ -446,8 +459,67 @@ async def test_a_lock_stops_a_synthesis() -> None:
         one.send("say", text="9" * 500)
         report = (await one.event("utterance_finished"))["report"]
         assert (report["outcome"], report["played"]) == ("interrupted", 0)
-        refusals = [event for event in one.of("event") if event["name"] == "audio_refused"]
-        assert len(refusals) < 20
+        refused = await one.told("refused", do="say")
+        assert refused["error"] == "the input is locked, expected it to be unlocked before"
+        send_file(one, wav())
+        await one.told("refused", error=refused["error"], do="file")
+        one.send("unlock")
+        one.send("say", text="Hi.")
+        report = (await one.event("utterance_finished", utterance="utterance-3"))["report"]
+        assert report["outcome"] == "completed"
+
+
+async def test_a_text_that_waits_for_those_of_other_sessions_does_not_time_out() -> None:
+    taken, free = threading.Event(), threading.Event()
+
+    def make(text: str, *callbacks: Any, **options: Any) -> None:
+        taken.set()
+        free.wait(PATIENCE_SECONDS)
+        synthesize(text, *callbacks, **options)
+
+    app = create_app()
+    async with nothing_left(), served(app=app) as client:
+        first, second = Page(client), Page(client)
+        with patch("playback.speech.synthesize", make):
+            for one in (first, second):
+                await one.connect()
+                for text in ("One.", "Two."):
+                    one.send("say", text=text)
+                await one.told("utterance", utterance="utterance-2")
+            await settled(taken.is_set, lambda: "the engine is not in use")
+            for one in (first, second):
+                app.state.sessions.get(one.location[6:]).controller.read(60 * 48_000)
+            free.set()
+            for one in (first, second):
+                for name in ("utterance-1", "utterance-2"):
+                    report = (await one.event("utterance_finished", utterance=name))["report"]
+                    assert report["outcome"] == "completed"
+        await first.close()
+        await second.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (SpeechError("the engine is broken"), "the engine is broken"),
+        (ArithmeticError("a mistake"), "something went wrong in the server, see its log"),
+    ],
+)
+async def test_speech_that_breaks_is_refused_and_what_comes_behind_it_is_said(error: Exception, shown: str) -> None:
+    def make(text: str, on_audio: Callable[[bytes], bool], *_: Any, **options: Any) -> None:
+        on_audio(b"\1\0" * 4_410)
+        raise error
+
+    async with page() as one:  # the log keeps the error, and with it all that it has passed through
+        with patch("playback.speech.synthesize", make):
+            one.send("say", text=TEXT)
+            await one.told("refused", error=shown, do="say")
+        one.send("say", text="Hi.")
+        report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
+        assert (report["outcome"], report["played"]) == ("failed", 9_600)  # 0.2 s, and nothing is taken for heard
+        assert not report["heard"]
+        report = (await one.event("utterance_finished", utterance="utterance-2"))["report"]
+        assert report["outcome"] == "completed"
 
 
 # Files
@@ -459,6 +531,8 @@ async def test_a_broken_file_is_refused() -> None:
         refused = await one.told("refused", do="file")
         assert refused["error"].startswith("notes.txt can't be decoded: ")
         assert refused["error"].endswith("expected audio such as WAV, MP3, Ogg or FLAC")
+        report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
+        assert (report["outcome"], report["heard"]) == ("failed", None)
         send_file(one, wav())
         await one.event("utterance_finished", utterance="utterance-2")
 

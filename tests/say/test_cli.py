@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from playback import Outcome
 from playback.cli import main
-from playback.events import AudioRefused, StateChanged
+from playback.events import StateChanged
 from playback.say.call import Session, parse_cue
 from playback.say.recording import RECEIVED_RATE, Recording
+from playback.speech import SpeechError
 from tests.needs import need_program
 
 TEXT = "Your table is booked for eight."
@@ -94,8 +95,11 @@ def test_without_a_text_a_script_shows_what_there_is(tmp_path: Path, capsys: pyt
         assert f"<!-- {label} -->" in drawn
     assert "<!-- comes -->" not in drawn  # it was refused, and has never sounded
     out = capsys.readouterr().out
-    for event in ("paused", "resumed", "interrupted", "input_locked", "audio_refused", "last_audio_byte"):
+    for event in ("paused", "resumed", "interrupted", "input_locked", "turn_started", "last_audio_byte"):
         assert f" {event} " in out
+    # The second one comes while the input is locked: nothing is made of it.
+    for number, outcome in enumerate(("interrupted", "interrupted", "completed", "completed"), 1):
+        assert re.search(rf" turn_finished \W+utterance-{number} {outcome}", out)
 
 
 @pytest.mark.portable
@@ -172,14 +176,17 @@ def test_a_session_sends_and_receives_the_same_sound() -> None:
         assert abs(int(np.argmax(fits)) / 100 - recording.delay_seconds) < 0.05
 
 
+def test_a_text_that_can_not_be_said_ends_the_session() -> None:
+    with pytest.raises(SpeechError, match="there is nothing to say in"):
+        perform(("0", "say ?"), ("0", "say Hi."))
+
+
 def test_what_is_said_while_locked_is_refused() -> None:
     recording = perform(("0", "lock"), ("0.1", "say Too late."), ("0.6", "unlock"), ("0.7", "say Hi."))
     late, hello = recording.reports
-    assert (late.outcome, late.accepted, late.heard) == (Outcome.INTERRUPTED, 0, "")
+    assert (late.outcome, late.accepted, late.refused) == (Outcome.INTERRUPTED, 0, 0)  # nothing was made
+    assert not late.heard
     assert hello.outcome is Outcome.COMPLETED
-    refused = [event for event in recording.events if isinstance(event, AudioRefused)]
-    assert sum(event.samples for event in refused) == late.refused
-    assert [len(run) for run in recording.runs if run[0] in refused] == [len(refused)]
     assert [word for _, word in recording.words] == ["Hi"]
 
 

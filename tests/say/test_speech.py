@@ -5,12 +5,15 @@ import itertools
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import pytest
 
 from playback import AudioFormat, Outcome, PlaybackController
-from playback.events import MarkReached, StateChanged, UtteranceFinished
-from playback.speech import SpeechError, _Words, check_voice, speak, speech_format, synthesize
+from playback.events import MarkReached, UtteranceFinished
+from playback.speech import SpeechError, _Words, check_voice, speak, speech_format, stream, synthesize
+from playback.utterance import Utterance
+from playback.words.word import Word
 
 pytestmark = pytest.mark.portable
 
@@ -33,6 +36,14 @@ def spoken(text: str, voice: str = "en") -> tuple[list[bytes], list[tuple[str, f
 
 def ignore(word: str, at: float) -> None:
     pass
+
+
+async def whole(utterance: Utterance) -> Utterance:
+    """An utterance, once it takes no more audio."""
+    async with asyncio.timeout(10):
+        while not utterance.ended:  # noqa: ASYNC110 - nobody reports it
+            await asyncio.sleep(0.01)
+    return utterance
 
 
 WAVERS = 0.04
@@ -109,8 +120,7 @@ async def test_all_of_a_spoken_utterance_is_played() -> None:
     controller = PlaybackController(AudioFormat(48_000))
     reached: list[MarkReached] = []
     controller.on("mark_reached", reached.append)
-    utterance = await speak(controller, TEXT)
-    await asyncio.sleep(0)
+    utterance = await whole(speak(controller, TEXT))
     ratio = 48_000 / speech_format().sample_rate
     assert utterance.accepted == pytest.approx(samples_of(chunks) * ratio, rel=WAVERS)
     controller.read(utterance.accepted)
@@ -124,8 +134,7 @@ async def test_all_of_a_spoken_utterance_is_played() -> None:
 
 async def test_an_interrupted_utterance_reports_what_was_heard() -> None:
     controller = PlaybackController()
-    utterance = await speak(controller, TEXT)
-    await asyncio.sleep(0)
+    utterance = await whole(speak(controller, TEXT))
     controller.read(round(0.95 * 48_000))  # "booked" has begun, "for" has not
     controller.interrupt()
     report = await utterance.wait()
@@ -148,35 +157,77 @@ def test_synthesis_stops_when_it_is_told_to_and_the_next_one_is_whole() -> None:
     assert samples_of(spoken(TEXT)[0]) == pytest.approx(samples_of(whole), rel=WAVERS)
 
 
-@pytest.mark.parametrize("ending", ["interrupt", "close", "cancel the task"])
-async def test_synthesis_stops_when_its_utterance_has_ended(ending: str) -> None:
+@pytest.mark.parametrize("ending", ["interrupt", "close", "cancel"])
+async def test_an_utterance_that_ends_takes_no_more_of_its_text(ending: str) -> None:
     text = "This sentence goes on and on for quite a while. " * 40
-    samples = samples_of(spoken(text)[0]) * 48_000 / speech_format().sample_rate
     controller = PlaybackController()
     finished: list[UtteranceFinished] = []
     controller.on("utterance_finished", finished.append)
-    spoke = asyncio.Event()
-
-    @controller.on("state_changed")
-    def tell(event: StateChanged) -> None:
-        spoke.set()
-
-    task = asyncio.create_task(speak(controller, text))
-    await spoke.wait()
+    utterance = speak(controller, text)
+    assert controller.leaf == "speaking.buffering"
+    async with asyncio.timeout(10):
+        while not utterance.accepted:  # noqa: ASYNC110 - nobody reports it
+            await asyncio.sleep(0.001)
     match ending:
         case "interrupt":
             controller.interrupt()
         case "close":
             controller.close()
         case _:
-            task.cancel()
-    _, pending = await asyncio.wait({task}, timeout=5)
-    assert not pending
-    assert task.cancelled() == (ending == "cancel the task")
-    await asyncio.sleep(0.05)
+            utterance.cancel()
+    accepted = utterance.accepted
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        _, pending = await asyncio.wait(tasks, timeout=5)
+        assert not pending
     (event,) = finished
     assert event.report.outcome is (Outcome.CLOSED if ending == "close" else Outcome.INTERRUPTED)
-    assert event.utterance.accepted + event.utterance.refused < samples / 2
+    assert utterance.accepted == accepted
+    assert not utterance.refused
+
+
+async def test_nothing_is_made_until_there_is_room() -> None:
+    pieces = stream(TEXT)
+    assert await anext(pieces) == b""
+    controller = PlaybackController(high_water_seconds=0.1)
+    before = controller.utterance()
+    before.push(bytes(48_000))
+    before.end()
+    behind = speak(controller, TEXT)
+    with patch("playback.speech.synthesize") as made:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        made.assert_not_called()
+        behind.cancel()
+    assert [piece async for piece in pieces]
+
+
+async def test_closing_a_stream_stops_its_thread_for_the_next_one() -> None:
+    long = stream("This sentence goes on and on for quite a while. " * 400)
+    await anext(long)
+    await anext(long)
+    waiting = stream(TEXT)
+    await anext(waiting)
+    first = asyncio.create_task(anext(waiting))
+    await long.aclose()
+    assert await first == Word("Your", 0.0)
+    await waiting.aclose()
+
+
+async def test_a_stream_makes_no_more_than_its_limit() -> None:
+    chunks = [piece async for piece in stream(TEXT * 10, limit_seconds=1.0) if isinstance(piece, bytes)]
+    assert 0 <= speech_format().seconds(samples_of(chunks)) - 1.0 < 0.1
+
+
+@pytest.mark.parametrize("text", ["?", "...", "[[", "\u200b", "\ufeff"])
+async def test_a_text_without_a_sound_fails_its_utterance(text: str) -> None:
+    controller = PlaybackController()
+    utterance = await whole(speak(controller, text))
+    controller.read(48_000)
+    report = await utterance.wait()
+    assert report.outcome is Outcome.FAILED
+    assert str(report.error) == f"there is nothing to say in {text!r}"
+    assert report.heard is None
 
 
 def test_what_a_callback_raises_comes_out() -> None:
@@ -212,8 +263,12 @@ async def test_an_unknown_voice_is_named() -> None:
     controller = PlaybackController()
     with pytest.raises(SpeechError, match="'xx-nowhere'"):
         check_voice("xx-nowhere")
+    utterance = await whole(speak(controller, TEXT, voice="xx-nowhere"))
+    controller.read(960)
+    report = await utterance.wait()
+    assert report.outcome is Outcome.FAILED
     with pytest.raises(SpeechError, match="'xx-nowhere'"):
-        await speak(controller, TEXT, voice="xx-nowhere")
+        raise report.error or AssertionError
     assert controller.leaf == "idle"
     check_voice("en-us")
 
