@@ -196,7 +196,8 @@ class Utterance:
         goes on; a cancellation cancels it.
 
         Returns:
-            False if it has its place already, or can have none: it is finished, or the input is locked.
+            False if it has its place already, or can have none: it is finished, or the input is locked, which is
+            reported as ``audio_refused`` without samples.
         """
         return self._owner.enqueue(self)
 

@@ -209,7 +209,14 @@ class Input:
     def enqueue(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.enqueue`."""
         self.admit(utterance)
+        if self._transitions.session.leaf in REFUSES and utterance in self._transitions.unqueued:
+            self._refuse_enqueue(utterance)
+            return False
         return self._enqueue(utterance)
+
+    @observed("refuse_enqueue")
+    def _refuse_enqueue(self, utterance: Utterance) -> None:
+        self.refuse(utterance, 0)
 
     @observed("enqueue")
     def _enqueue(self, utterance: Utterance) -> bool:

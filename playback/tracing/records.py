@@ -24,6 +24,7 @@ _AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
 CALLS: Final[dict[str, tuple[str, ...]]] = {
     "utterance": ("utterance", "id", "text", "format", "interruptible", "first", "in_turn", "stale"),  # first used
     "enqueue": ("utterance",),
+    "refuse_enqueue": ("utterance",),
     "push": (*_AUDIO, "bounded"),
     "push_from_thread": _AUDIO,
     "refuse": _AUDIO,

@@ -104,7 +104,7 @@ class _Replayer:
             case "push":
                 with suppress(BufferFull, FormatError):  # it was raised to a producer, and nothing was taken
                     producers.push_block(utterances[number], _silence(arguments), arguments["bounded"])
-            case "enqueue":
+            case "enqueue" | "refuse_enqueue":
                 producers.enqueue(utterances[number])
             case "push_from_thread":
                 with suppress(FormatError):

@@ -250,6 +250,8 @@ class Model:
     def enqueue(self, line: Line) -> bool:
         before = self._begin()
         self._use(line)
+        if line in self.unqueued and not line.ended and self.refuses:
+            self._refuse(line, 0, silent=False)
         if line not in self.unqueued or line.ended or self.refuses:
             return False
         self._enqueue(line)
@@ -591,8 +593,8 @@ class Model:
             self.turns.insert(1 if line.first and self.turns else len(self.turns), turn)
         turn.lines.insert(1 if line.first and turn.lines else len(turn.lines), line)
 
-    def _refuse(self, line: Line | None, samples: int) -> None:
-        if not samples:
+    def _refuse(self, line: Line | None, samples: int, *, silent: bool = True) -> None:
+        if not samples and silent:
             return
         self.refusals += 1
         self.refused_samples += samples

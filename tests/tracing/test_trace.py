@@ -597,7 +597,11 @@ def replace_line(path: Path, number: int, line: str) -> None:
         (1, '{"trace": 2}', "line 1: 'fresh' is missing, expected true or false"),
         (2, "pause", "line 2: expected JSON"),
         (2, "{}", 'line 2: expected a record with "call", "edge" or "event"'),
-        (2, '{"call": "stop"}', "line 2: there is no call 'stop', expected one of utterance, enqueue, push"),
+        (
+            2,
+            '{"call": "stop"}',
+            "line 2: there is no call 'stop', expected one of utterance, enqueue, refuse_enqueue, push",
+        ),
         (2, '{"event": "over"}', "line 2: there is no event 'over', expected one of state_changed"),
         (2, '{"edge": 1}', "line 2: the edge is 1, expected the name"),
         (3, '{"call": "read", "position": 0}', "line 3: 'samples' is missing, expected a whole number"),

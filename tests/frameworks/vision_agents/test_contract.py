@@ -275,7 +275,7 @@ async def test_an_announcement_that_can_not_be_is_the_announcers_mistake(start: 
 
 
 async def test_synthesis_that_fails_leaves_an_open_utterance() -> None:
-    track = make(input_timeout_seconds=1.0)
+    track = make(input_timeout_seconds=1.0, on_input_timeout="complete")
     await track.write(speech(0.05))
     played(track, 10)
     assert track.controller.state == State.SPEAKING
