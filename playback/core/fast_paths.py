@@ -70,11 +70,7 @@ class FastPaths:
         """Compute both paths from the state."""
         leaf = self._session.leaf
         watched = bool(self._observers.all)
-        utterance = self._pushed
-        if utterance is not None and utterance.ended:
-            utterance = self._pushed = None
-        may_push = leaf in FLOWS and leaf == self._pushed_in and not watched and not self.taps_input
-        self.push = utterance if may_push and utterance is not None and self._takes_plain(utterance) else None
+        self.refresh_push()
         self.read = self.reads = None
         if leaf not in WAITS and not watched and not self._queue.writers:
             sounds = leaf in SOUNDS
@@ -82,6 +78,16 @@ class FastPaths:
             if sounds and self.read is not None:
                 self.reads = self._queue.head
 
-    def _takes_plain(self, utterance: Utterance) -> bool:
-        whole = not utterance._partial and self._queue.is_clean
-        return whole and utterance._clip.buffer.takes_plain(utterance.format)
+    def refresh_push(self) -> None:
+        """Compute the path of pushes; enough after a push in a leaf where that changes only what is buffered."""
+        self.push = None
+        utterance = self._pushed
+        if utterance is None:
+            return
+        leaf, buffer = self._session.leaf, utterance._clip.buffer
+        if buffer.ended:
+            self._pushed = None
+        elif leaf in FLOWS and leaf == self._pushed_in and buffer.takes_plain(utterance.format):
+            watched = self._observers.all or self.taps_input
+            if not watched and not utterance._partial and self._queue.is_clean:
+                self.push = utterance

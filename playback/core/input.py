@@ -93,8 +93,9 @@ class Input:
     def push(self, utterance: Utterance, audio: Any) -> int:
         """See :meth:`Utterance.push`."""
         if self._fast.push is utterance and type(audio) is bytes:
-            samples, extra = divmod(len(audio), self._width)
-            if not extra and samples <= self._room:
+            size, width = len(audio), self._width
+            samples = size // width
+            if samples * width == size and samples <= self._room:
                 utterance._clip.buffer.append_plain(audio, samples)
                 self._queue.accepted += samples
                 self._room -= samples
@@ -134,7 +135,7 @@ class Input:
         transitions.fire("push")
         self._fast.pushed(utterance, before)
         if before in FLOWS:
-            self._fast.refresh()
+            self._fast.refresh_push()
             transitions.emitter.flush()
         else:
             transitions.complete(before)

@@ -129,11 +129,11 @@ class Transitions:
             Whether the leaf takes it.
         """
         leaf = self.session.leaf
-        if position is None:
-            position = self.playhead.position
         if not MACHINE.fire(self.session, event):
             return False
         outputs = PLAYBACK.outputs.get((leaf, event), ())
+        if position is None:
+            position = self.playhead.position
         if self.observers.all:
             self.observers.edge(position, leaf, event, self.session.leaf, outputs)
         for name in outputs:
