@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations site clean
+.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations compare site clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -84,6 +84,9 @@ pythons: $(READY)  ## the portable tests on each other Python that is found, and
 
 integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
 	$(BIN)/nox
+
+compare: $(READY)  ## our adapters beside the frameworks' own outputs: measures, and writes the tables of docs/frameworks
+	$(BIN)/nox -- compare
 
 site: $(READY)  ## the documentation, in build/site
 	$(BIN)/mkdocs build --strict

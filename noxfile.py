@@ -1,7 +1,9 @@
 """The matrices: each agent framework, each Python, and the lowest versions, each in an environment of its own.
 
 ``make integrations`` runs our adapters' tests in the current release of each framework; ``.venv/bin/nox -s livekit``
-runs one. The last thing shown is what was run.
+runs one. The last thing shown is what was run. ``make compare`` measures our adapters beside the frameworks' own
+outputs, in the same environments, and writes the tables of docs/frameworks; ``.venv/bin/nox -s livekit -- compare``
+does one.
 
 ``make pythons`` runs the portable tests on each other Python of this machine, and with the lowest versions that
 pyproject.toml allows; ``.venv/bin/nox -s python3.13`` or ``-s lowest`` runs one. After ``--`` come arguments of pytest.
@@ -56,13 +58,18 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 
 
 def run(session: nox.Session, name: str, *, lowest: bool = False) -> None:
-    """Install one framework with our extra for it, run the adapter's tests and its example."""
+    """Install one framework with our extra for it, and run the adapter's tests and its example, or compare."""
     result = RESULTS / f"{name}{'-lowest' if lowest else ''}.json"
     result.unlink(missing_ok=True)
     versions = constrained(session, PROJECT["optional-dependencies"][name]) if lowest else ("--upgrade",)
     session.install("--quiet", *versions, "--editable", f".[{name}]", *TESTING)
-    session.run("pytest", "-q", "-c", "tests/frameworks/pytest.ini", "--rootdir", ".", f"tests/frameworks/{name}")
-    session.run("python", f"examples/{FRAMEWORKS[name].example}")
+    table = ("python", "tests/frameworks/tables.py", name)
+    if session.posargs == ["compare"]:
+        session.run(*table, "--write")
+    else:
+        session.run("pytest", "-q", "-c", "tests/frameworks/pytest.ini", "--rootdir", ".", f"tests/frameworks/{name}")
+        session.run(*table, "--check")
+        session.run("python", f"examples/{FRAMEWORKS[name].example}")
     packages = (*FRAMEWORKS[name].packages, "aiortc", "av", "numpy", "transitions", "pyee")
     told = session.run("python", "-c", VERSIONS, *packages, silent=True)
     RESULTS.mkdir(parents=True, exist_ok=True)

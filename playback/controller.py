@@ -98,6 +98,7 @@ class PlaybackController:
         )
         """How much is buffered, in samples at the output rate."""
         self._playout: Final = Playout(format, self.limits, fades)
+        self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
         self._emitter: Final = self._transitions.emitter
         self._chain: OutputChain | None = None
@@ -166,7 +167,7 @@ class PlaybackController:
 
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
-        self._playout.output.set_gain(gain_db)
+        self._output.set_gain(gain_db)
 
     @property
     def background(self) -> Background:
@@ -331,11 +332,12 @@ class PlaybackController:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
-        if self._own is None or self._own.ended:
+        own = self._own
+        if own is None or own.ended:
             if self.input_locked:
                 return self._playout.input.refuse_block(None, parse(audio, self.input_format))
-            self._own = self.utterance()
-        return self._own.push(audio)
+            own = self._own = self.utterance()
+        return own.push(audio)
 
     def end(self) -> bool:
         """End the controller's own utterance.
@@ -417,7 +419,7 @@ class PlaybackController:
             raise ValueError(f"samples is {samples}, expected 0 or more")
         frame = np.empty((samples, self.format.channels), np.int16)
         if samples:
-            self._playout.output.read(frame.data.cast("B"))
+            self._output.read(frame.data.cast("B"))
         return frame
 
     def read_into(self, buffer: Any) -> None:
@@ -435,10 +437,11 @@ class PlaybackController:
             out = out.cast("B")
         if out.readonly:
             raise TypeError("the buffer is read-only, expected a writable one")
-        if len(out) % self._width:
-            raise ValueError(f"the buffer has {len(out)} bytes, expected a multiple of {self._width}")
-        if len(out):
-            self._playout.output.read(out)
+        size = len(out)
+        if size % self._width:
+            raise ValueError(f"the buffer has {size} bytes, expected a multiple of {self._width}")
+        if size:
+            self._output.read(out)
 
     def attach(self, reader: object) -> None:
         """Claim the reading for one reader, as a track does.
@@ -457,7 +460,7 @@ class PlaybackController:
 
     def report_stall(self, seconds: float) -> None:
         """Report that the reader came late by so many seconds, and skipped ahead; emitted as ``stalled``."""
-        self._playout.output.stalled(seconds)
+        self._output.stalled(seconds)
 
     # Events
 

@@ -111,8 +111,10 @@ class SampleBuffer:
         """
         if block.layout == self._native:
             return block.samples
-        check_convertible(block.layout, self._format)
-        run_in, run_out = (self._run_in, self._run_out) if block.layout == self._layout else (0, 0)
+        run_in, run_out = self._run_in, self._run_out
+        if block.layout != self._layout:
+            check_convertible(block.layout, self._format)
+            run_in = run_out = 0
         rates = block.layout.sample_rate, self._format.sample_rate
         return converted_samples(run_in + block.samples, *rates) - run_out
 
@@ -263,7 +265,8 @@ class SampleBuffer:
 
     def _next_stop(self) -> int:
         """Where there is something to report, in samples from the start."""
-        return min(self.accepted if self.ended else self.accepted + 1, self._stop)
+        end = self.accepted if self.ended else self.accepted + 1
+        return end if end < self._stop else self._stop
 
     def _convert(self) -> bool:
         """Convert one more block of what waits; False if there is nothing to do."""

@@ -93,6 +93,8 @@ class FastPaths:
     def _refresh_push(self) -> None:
         leaf, utterance = self._session.leaf, self._pushed
         self.push = None
+        if utterance is not None and utterance.ended:
+            utterance = self._pushed = None
         if utterance is None or leaf != self._pushed_in or leaf not in FLOWS:
             return
         if not self._observers.all and not self.taps_input and self._takes_plain(utterance):

@@ -126,8 +126,9 @@ class Input:
     def push(self, utterance: Utterance, audio: Any) -> int:
         """See :meth:`Utterance.push`."""
         if self._fast.push is utterance and type(audio) is bytes:
-            samples, extra = divmod(len(audio), self._width)
-            if not extra and samples <= self._room:
+            size, width = len(audio), self._width
+            samples = size // width
+            if samples * width == size and samples <= self._room:
                 utterance._clip.buffer.append_plain(audio, samples)
                 self._queue.accepted += samples
                 self._room -= samples

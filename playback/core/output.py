@@ -57,12 +57,13 @@ class Output:
 
     def read(self, out: memoryview) -> None:
         """Fill a buffer of whole samples with what is to be heard now."""
-        processor, emitter = self.post_processor, self._transitions.emitter
+        processor = self.post_processor
         if processor is None:
             if not self._copy(out):
                 self._read_frame(out)
-                emitter.flush()
+                self._transitions.emitter.flush()
             return
+        emitter = self._transitions.emitter
         pending, start, voice = len(emitter.outbox), self._playhead.position, self._fast.reads
         speaking = voice is not None
         if not self._copy(out):

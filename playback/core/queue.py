@@ -41,7 +41,7 @@ class PlayoutQueue:
         self._limits: Final = limits
         self._open: Final[set[Utterance]] = set()
         self._gone = 0
-        self._released: deque[deque[Any]] = deque()
+        self._released: Final[list[deque[Any]]] = []
 
     @property
     def head(self) -> Utterance | None:
@@ -120,10 +120,10 @@ class PlayoutQueue:
         for _ in range(_FREED_AT_ONCE):
             if not self._released:
                 break
-            held = self._released[0]
+            held = self._released[-1]
             held.pop()
             if not held:
-                self._released.popleft()
+                self._released.pop()
 
     def has_room(self, utterance: Utterance, samples: int, read_size: int) -> bool:
         """Whether a write of so many samples may go on.

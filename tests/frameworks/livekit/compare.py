@@ -1,4 +1,4 @@
-"""The framework's own room output against ours, in one run of the same scenes: python compare.py prints the table.
+"""The framework's own room output against ours, in one run of the same scenes: for the table of its page.
 
 Both play into a real ``rtc.AudioSource`` of the native library, and what comes out of its track is what was heard. Only
 the room is made up. Each sample tells its place by its value, so that what is lost, and what was heard, can be counted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -233,10 +233,14 @@ async def queue(scene: Scene) -> list[str]:
 SCENES: list[tuple[Callable[[Scene], Awaitable[list[str]]], list[str]]] = [
     (pause, ["a pause of 0.4 s: lost", "from `pause()` to silence"]),
     (short_of_a_pause, ["a pause at the start of 150 ms"]),
-    (end, ["`playback_finished` is told"]),
+    (end, ["`playback_finished` is emitted"]),
     (
         interruption,
-        ["an interruption: position told against what was heard", "from `clear_buffer()` to silence", "ends told"],
+        [
+            "an interruption: position reported against what was heard",
+            "from `clear_buffer()` to silence",
+            "ends reported",
+        ],
     ),
     *((partial(short, samples=samples), [f"a segment of {samples} samples"]) for samples in (0, 1, 71, 479)),
     (history, ["the history after an interruption in the third of ten words, which is a long one"]),
@@ -244,24 +248,18 @@ SCENES: list[tuple[Callable[[Scene], Awaitable[list[str]]], list[str]]] = [
 ]
 
 
-async def run() -> list[tuple[str, str, str]]:
-    """The rows of the table: what, theirs, ours."""
-    rows = []
-    for scene, names in SCENES:
+PACKAGES = ("livekit-agents", "livekit")
+HEADS = ("", "LiveKit's own", "ours")
+ROWS = tuple(name for _, names in SCENES for name in names)
+
+
+async def measured() -> AsyncIterator[Sequence[object]]:
+    """Each row: theirs, ours."""
+    for scene, _ in SCENES:
         figures = []
         for stage in (theirs, ours):
             async with stage() as on_stage:
                 await asyncio.sleep(0.1)
                 figures.append(await scene(on_stage))
-        rows += [(name, a, b) for name, a, b in zip(names, *figures, strict=False)]
-    return rows
-
-
-def main() -> None:
-    print("| | LiveKit's own | ours |\n|---|---|---|")
-    for row in asyncio.run(run()):
-        print("| " + " | ".join(row) + " |")
-
-
-if __name__ == "__main__":
-    main()
+        for row in zip(*figures, strict=True):
+            yield row

@@ -1,10 +1,10 @@
-"""What the model is told that the user has heard: by the tracker of this project, and by the session's own estimate.
+"""What is reported to the model as heard: by the tracker of this project, and by the session's own estimate.
 
 Both sessions go through the same, at the same time, each over a websocket of its own, each played by a track.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from fake_server import call, speech
@@ -121,22 +121,17 @@ async def measure(name: str, tracked: bool) -> Row:
     return Row(name, heard, {item: told.get(item) for item in heard})
 
 
-async def compare() -> list[tuple[Row, Row]]:
-    """For each scenario: with this project's tracker, and with the session's own estimate."""
-    return [tuple(await asyncio.gather(measure(name, True), measure(name, False))) for name in SCENARIOS]
-
-
 def shown(values: dict[str, int | None]) -> str:
     return ", ".join("whole" if value is None else str(value) for value in values.values())
 
 
-def main() -> None:
-    print("| the user barges in | heard, ms | told by our tracker | by the clock |")
-    print("|---|---|---|---|")
-    for ours, theirs in asyncio.run(compare()):
-        each = (f"{shown(row.told)} ({row.wrong} ms wrong)" for row in (ours, theirs))
-        print(f"| {ours.scenario} | {shown(ours.heard)} | {' | '.join(each)} |")
+PACKAGES = ("openai-agents", "openai")
+HEADS = ("the user barges in", "heard, ms", "reported by our tracker", "by the clock")
+ROWS = tuple(SCENARIOS)
 
 
-if __name__ == "__main__":
-    main()
+async def measured() -> AsyncIterator[Sequence[object]]:
+    """Each row: what was heard; with this project's tracker, and with the session's own estimate."""
+    for name in SCENARIOS:
+        ours, theirs = await asyncio.gather(measure(name, True), measure(name, False))
+        yield (shown(ours.heard), *(f"{shown(row.told)} ({row.wrong} ms wrong)" for row in (ours, theirs)))

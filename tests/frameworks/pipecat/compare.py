@@ -1,4 +1,4 @@
-"""The framework's own output against ours, in the same scenes at the same time: python compare.py prints the table.
+"""The framework's own output against ours, in the same scenes at the same time: for the table of its page.
 
 Both play through a track that is read in real time: the framework's through its own ``RawAudioTrack``, as SmallWebRTC
 does, ours through a ``PlaybackTrack``. Each word has a level of its own, so what was heard can be counted.
@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import numpy as np
 from loguru import logger
@@ -231,23 +231,24 @@ async def paused(kind: type) -> float | None:
 
 
 SCENES: dict[str, Callable[[type], Awaitable[float | None]]] = {
-    "late chunk of 500 ms after an interruption: heard, ms": late_chunk,
+    "late chunk of 500 ms, 100 ms after its context was interrupted: heard, ms": late_chunk,
     "interrupted in mid-word: words in the context that were cut": cut_word,
-    "three messages queued, interrupted: words in the context that were never heard": three_messages,
-    "synthesis stands still for 1 s, interrupted: words in the context that were never heard": slow_synthesis,
+    "three messages with 400 ms of silence each, interrupted: words in the context that nobody heard": three_messages,
+    "synthesis stands still for 1 s, interrupted: words in the context that nobody heard": slow_synthesis,
     "the bot has stopped, ms after its last sample": stopped,
-    "an answer of 500 samples: heard": short_answer,
+    "an answer of 500 samples: samples heard": short_answer,
     "a pause of 500 ms: samples lost": paused,
 }
 
 
-async def main() -> None:
-    print(f"{'':90}{'Pipecat':>10}{'playback':>10}")
-    for name, measure in SCENES.items():
-        theirs, ours = await asyncio.gather(measure(Theirs), measure(Ours))
-        print(f"{name:90}{'no pause' if theirs is None else f'{theirs:g}':>10}{ours:>10g}")
+PACKAGES = ("pipecat-ai",)
+HEADS = ("scene", "Pipecat", "playback")
+ROWS = tuple(SCENES)
 
 
-if __name__ == "__main__":
+async def measured() -> AsyncIterator[Sequence[object]]:
+    """Each row: the framework's, ours."""
     logger.remove()
-    asyncio.run(main())
+    for measure in SCENES.values():
+        theirs, ours = await asyncio.gather(measure(Theirs), measure(Ours))
+        yield "no pause" if theirs is None else f"{theirs:g}", f"{ours:g}"

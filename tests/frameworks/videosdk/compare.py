@@ -1,7 +1,4 @@
-"""The framework's own tracks and ours, in one run of the same scenarios, frame by frame as a room pulls them.
-
-``python compare.py`` prints the table of ``docs/frameworks/videosdk.md``.
-"""
+"""The framework's own tracks and ours, in one run of the same scenarios, frame by frame as a room pulls them."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import asyncio
 import contextlib
 import io
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -224,17 +221,17 @@ async def counted(track: Any) -> object:
 
 
 SCENARIOS: dict[str, Callable[[Any], Awaitable[object]]] = {
-    "last audio byte told so many frames after the last one": last_byte_late,
+    "last audio byte reported so many frames after the last one": last_byte_late,
     "a turn of 100 samples (4 ms)": short_turn,
     "samples of a turn's tail that open the next turn": tail,
-    "samples of the next turn spoiled by an odd byte": odd_turn,
+    "samples of the next turn spoiled by an odd byte, of 1,440": odd_turn,
     "an interrupt near the end, with half a sample in the buffer": odd_barge_in,
-    "frames still to play when the turn, marked in a pause, is told to be over": marked_in_a_pause,
+    "frames still to play when a turn that is marked in a pause is reported as over": marked_in_a_pause,
     "samples lost in three pauses": pause_at,
-    "frames that play on after the first barge-in, and the second (realtime)": second_barge_in,
+    "frames that play on after a first barge-in, and after a second (realtime)": second_barge_in,
     "two turns queued: callbacks called": queued,
     "frames counted as played after an interrupt": counted,
-    "frames within 100 ms after a second's stall": blocked,
+    "frames within 100 ms after the loop was blocked for a second": blocked,
 }
 
 
@@ -248,15 +245,15 @@ async def measure(kind: str, scenario: Callable[[Any], Awaitable[object]]) -> ob
     return tuple(results)
 
 
-async def main() -> None:
+PACKAGES = ("videosdk-agents", "vsaiortc")
+HEADS = ("", "the framework's own", "ours")
+ROWS = tuple(SCENARIOS)
+
+
+async def measured() -> AsyncIterator[Sequence[object]]:
+    """Each row: the framework's own, ours; the mixing tracks are named where they differ."""
     logging.disable()
-    print("| | the framework's own | ours |\n|---|---|---|")
-    for what, scenario in SCENARIOS.items():
+    for scenario in SCENARIOS.values():
         own, ours = await measure("CustomAudioStreamTrack", scenario)  # type: ignore[misc]
         mixing_own, mixing_ours = await measure("MixingCustomAudioStreamTrack", scenario)  # type: ignore[misc]
-        both = [a if a == b else f"{a}; mixing: {b}" for a, b in ((own, mixing_own), (ours, mixing_ours))]
-        print(f"| {what} | {both[0]} | {both[1]} |")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+        yield [a if a == b else f"{a}; mixing: {b}" for a, b in ((own, mixing_own), (ours, mixing_ours))]

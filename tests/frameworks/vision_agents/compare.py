@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[str]]] = {
 
 
 async def end_of_turn(track: Any) -> str:
-    """In the whole agent: how much is still to be heard when the end of a turn of 2 s is told."""
+    """In the whole agent: how much is still to be heard when the end of a turn of 2 s is reported."""
     async with talk(track=track) as now:
         told = asyncio.Event()
 
@@ -138,19 +138,12 @@ async def end_of_turn(track: Any) -> str:
         return f"{rest:.2f} s before it was heard"
 
 
-async def compare() -> dict[str, tuple[str, str]]:
-    """For each scenario: the framework's own track, and this project's."""
-    table = {name: (await run(AudioStreamTrack()), await run(ours())) for name, run in SCENARIOS.items()}
-    table["the end of a turn is told"] = (await end_of_turn(AudioStreamTrack()), await end_of_turn(ours()))
-    return table
+PACKAGES = ("vision-agents", "getstream")
+HEADS = ("", "getstream's track", "ours")
+ROWS = (*SCENARIOS, "the end of a turn is reported")
 
 
-def main() -> None:
-    print("| | getstream's track | ours |")
-    print("|---|---|---|")
-    for name, (theirs, mine) in asyncio.run(compare()).items():
-        print(f"| {name} | {theirs} | {mine} |")
-
-
-if __name__ == "__main__":
-    main()
+async def measured() -> AsyncIterator[Sequence[object]]:
+    """Each row: the framework's own track, and this project's."""
+    for run in (*SCENARIOS.values(), end_of_turn):
+        yield await run(AudioStreamTrack()), await run(ours())
