@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from playback import AudioFormat, Outcome, PlaybackController, Utterance
-from playback.report import InputTimeout, TurnReport
-from playback.turn import Turn
+from playback import AudioFormat, InputTimeout, Outcome, PlaybackController, Turn, TurnReport, Utterance
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 PART = 100
@@ -42,9 +40,7 @@ class Case(Heard):
     def order(self, samples: int = 30 * PART) -> list[int]:
         """The numbers that are heard, in order."""
         heard = self.read(samples)
-        return [
-            number for number, before in zip(heard, [0, *heard], strict=False) if number != before and number
-        ]
+        return [number for number, before in zip(heard, [0, *heard], strict=False) if number != before and number]
 
 
 def report(part: Turn | Utterance) -> Any:
@@ -219,12 +215,13 @@ def test_an_underrun_of_an_utterance_is_a_gap_of_its_turn(case: Case) -> None:
     turn = case.controller.turn()
     utterance = case.say(turn, end=False)
     turn.end()
-    case.read(PART + 40)
+    case.read(60)
+    case.read(80)  # the 40 that are left are held back
     case.read(200)
     utterance.push(ramp(PART))
     utterance.end()
     case.order()
-    assert report(turn).gaps == (240 / RATE,)
+    assert report(turn).gaps == (280 / RATE,)
 
 
 def fail(case: Case, turn: Turn) -> None:
@@ -372,7 +369,9 @@ def test_an_interrupt_ends_it_and_later_handles_are_born_interrupted(case: Case)
     case.read(50)
     case.controller.interrupt()
     found = report(turn)
-    assert (found.outcome, found.heard, found.played, found.discarded) == (Outcome.INTERRUPTED, None, 50, 150)
+    # Of the first one it is not known what was heard; the second one has not sounded.
+    assert [part.heard for part in found.utterances] == [None, ""]
+    assert (found.outcome, found.heard, found.played, found.discarded) == (Outcome.INTERRUPTED, "", 50, 150)
     late = turn.utterance(text="too late")
     assert late.push(ramp(PART)) == 0
     assert report(late).outcome is Outcome.INTERRUPTED
@@ -387,18 +386,16 @@ def test_an_interrupt_ends_it_and_later_handles_are_born_interrupted(case: Case)
 def test_a_spared_head_keeps_its_turn(case: Case, placed: bool) -> None:
     turn = case.controller.turn()
     if placed:
-        case.say(turn, end=False, interruptible=False)
-        spared = case.controller.playing or case.controller._playout.transitions.queue.head
+        spared = case.say(turn, end=False, interruptible=False)
         dropped = case.say(turn)
         case.read(50)
         assert case.controller.interrupt()
         assert not turn.is_open
         assert turn.report is None
         assert report(dropped).outcome is Outcome.INTERRUPTED
-        assert spared is not None
         spared.push(ramp(1, 1).repeat(PART))
         spared.end()
-        assert report(turn.utterance_late(case) if False else case.say(turn)).outcome is Outcome.INTERRUPTED
+        assert report(case.say(turn)).outcome is Outcome.INTERRUPTED
         assert case.order() == [1]
         assert report(turn).outcome is Outcome.INTERRUPTED
         assert (report(spared).outcome, spared.played) == (Outcome.COMPLETED, 2 * PART)
@@ -490,15 +487,22 @@ async def test_leaving_the_statement_ends_the_turn(case: Case) -> None:
 
 
 async def test_an_exception_fails_the_turn_and_goes_on(case: Case) -> None:
-    error = Broken()
-    with pytest.raises(Broken):
-        async with case.controller.turn() as turn:
+    error, turn = Broken(), case.controller.turn()
+    unfinished: list[Utterance] = []
+
+    async def answer() -> None:
+        async with turn:
             case.say(turn)
-            unfinished = case.say(turn, end=False)
+            unfinished.append(case.say(turn, end=False))
+            unfinished.append(turn.utterance())
+            unfinished[1].mark("it has no place yet")
             raise error
+
+    with pytest.raises(Broken):
+        await answer()
     assert case.order() == [1, 2], "what is there plays"
     assert (report(turn).outcome, report(turn).error, report(turn).heard) == (Outcome.FAILED, error, "1.")
-    assert (report(unfinished).outcome, report(unfinished).error) == (Outcome.FAILED, error)
+    assert [(report(part).outcome, report(part).error) for part in unfinished] == [(Outcome.FAILED, error)] * 2
 
 
 async def test_a_cancellation_cancels_the_turn(case: Case) -> None:
@@ -527,19 +531,27 @@ async def test_an_utterance_as_a_statement(case: Case) -> None:
     assert case.read(2 * PART) == [*range(1_000, 1_000 + PART), *[1] * PART]
     assert report(first).outcome is Outcome.COMPLETED
 
-    error = Broken()
+
+async def leave(utterance: Utterance, error: BaseException) -> None:
+    """Leave an utterance's statement by an error."""
+    async with utterance:
+        utterance.push(ramp(PART))
+        raise error
+
+
+async def test_an_exception_fails_the_utterance_and_goes_on(case: Case) -> None:
+    error, broken = Broken(), case.controller.utterance(text="Hello there.")
     with pytest.raises(Broken):
-        async with case.controller.utterance(text="Hello there.") as broken:
-            broken.push(ramp(PART))
-            raise error
+        await leave(broken, error)
     assert case.read(PART) == ramp(PART).tolist()
     assert (report(broken).outcome, report(broken).error) == (Outcome.FAILED, error)
     assert report(broken).heard is None
 
+
+async def test_a_cancellation_cancels_the_utterance(case: Case) -> None:
+    dropped = case.controller.utterance()
     with pytest.raises(asyncio.CancelledError):
-        async with case.controller.utterance() as dropped:
-            dropped.push(ramp(PART))
-            raise asyncio.CancelledError
+        await leave(dropped, asyncio.CancelledError())
     assert case.order() == []
     assert report(dropped).outcome is Outcome.INTERRUPTED
 
@@ -577,7 +589,7 @@ def test_an_utterance_that_fails_without_audio(case: Case) -> None:
     utterance.fail(Broken())
     case.say()
     assert case.order() == [1]
-    assert (report(utterance).outcome, report(utterance).heard) == (Outcome.FAILED, None)
+    assert (report(utterance).outcome, report(utterance).heard) == (Outcome.FAILED, "")
 
 
 @pytest.mark.parametrize("completes", [False, True])
@@ -586,7 +598,7 @@ def test_an_open_head_that_stays_dry(completes: bool) -> None:
     dry = case.say(end=False)
     case.say()
     assert case.order(PART) == [1]
-    heard = case.read(6 * FRAME)
+    heard = case.read(6 * FRAME) + case.read()
     assert heard.count(2) == PART, "what is behind it does not wait for ever"
     found = report(dry)
     assert isinstance(found.error, InputTimeout)
@@ -694,7 +706,8 @@ async def test_a_write_behind_the_head_waits_where_the_buffer_is_full() -> None:
     third.push(ramp(2 * RATE))
     waiting = asyncio.ensure_future(second.write(ramp(FRAME)))
     assert not await settled(waiting), "it is no error: there will be room"
-    head.push(ramp(FRAME))
+    assert await head.write(ramp(FRAME)) == FRAME
+    assert not await settled(waiting)
     head.end()
     case.read(2 * FRAME)
     assert await settled(waiting), "it is the head now"

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from playback import AudioFormat, PlaybackController, Utterance
+from playback import AudioFormat, PlaybackController, Turn, Utterance
 from playback.events import EVENTS, Event
-from playback.turn import Turn
 from tests.signals import CUTS, FRAME, RATE
 
 PATIENCE: Final = 60.0
