@@ -35,6 +35,8 @@ class Call:
         self.heard: Final[list[int]] = []
         """All samples that were not silent: the signals of these tests have none that is."""
         self.events: Final[list[Event]] = []
+        self.tasks: Final[list[asyncio.Future[None]]] = []
+        """Those of the test's own, which the loop holds only weakly."""
         for name in EVENTS:
             self.controller.on(name, self.events.append)
 
