@@ -199,7 +199,8 @@ class Feed:
         if isinstance(item, Block):
             await self._input.write_block(self._utterance, item)
         elif (self._decoder is None and not self._recognizes) or not _is_bytes(item):
-            # Nobody else writes to this utterance, so this needs no order of writes, and no check ahead of it.
+            # Nobody else writes to this utterance, so this needs no order of writes.
+            self._input.check_beginning(self._utterance, item)
             await self._input.write(self._utterance, item, self._input.lock_generation)
         elif self._decoder is not None:
             await self._decoder.write(item)

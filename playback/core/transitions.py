@@ -129,10 +129,15 @@ class Transitions:
         """Let a turn take no more utterances, and its open utterances no more audio, because something broke."""
         turn._mark_outcome(Outcome.FAILED, error)
         self.end_turn(turn)
-        for utterance in [*turn._utterances]:
+        for utterance in [*turn._utterances, *self.unqueued_of(turn)]:
             if not utterance.ended:
                 self.end_input(utterance, cut_short=True, error=error)
+                self.enqueue(utterance)  # its place is the last one that it can get
         self.finish_turn(turn)
+
+    def unqueued_of(self, turn: Turn) -> list[Utterance]:
+        """The utterances of a turn that are in use and have no place; once it has ended they can get none."""
+        return [utterance for utterance in self.unqueued if utterance._turn is turn]
 
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
         self.unqueued.pop(utterance, None)
@@ -151,7 +156,7 @@ class Transitions:
         report = utterance.report
         if turn.stop_on_failure and turn.report is None and report is not None and report.outcome is Outcome.FAILED:
             self.end_turn(turn)
-            for other in [*turn._utterances]:
+            for other in [*turn._utterances, *self.unqueued_of(turn)]:
                 other._error = other._error or report.error
                 self.finish(other, Outcome.FAILED)
         self.finish_turn(turn)

@@ -96,7 +96,6 @@ class Turns:
             return False
         transitions = self._transitions
         before = transitions.session.leaf
-        self._finish_unqueued(turn)
         transitions.fail_turn(turn, error)
         transitions.complete(before)
         return True
@@ -106,11 +105,11 @@ class Turns:
         turn = self._transitions.queue.open_turn
         if turn is not None:
             turn._mark_outcome(Outcome.INTERRUPTED)
+            self._finish_unqueued(turn)
             self._transitions.end_turn(turn)
             self._transitions.finish_turn(turn)
 
     def _finish_unqueued(self, turn: Turn) -> None:
         """Drop the utterances of a turn that have no place, for they can get none any more."""
-        for utterance in [*self._transitions.unqueued]:
-            if utterance._turn is turn:
-                self._transitions.finish(utterance, Outcome.INTERRUPTED)
+        for utterance in self._transitions.unqueued_of(turn):
+            self._transitions.finish(utterance, Outcome.INTERRUPTED)

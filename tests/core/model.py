@@ -227,7 +227,6 @@ class Model:
         before = self._begin()
         if not turn.open:
             return False
-        self._drop_unqueued(turn)
         self._fail_turn(turn)
         self._rest(before)
         return True
@@ -612,6 +611,7 @@ class Model:
         if self.open_turn is not None:
             turn = self.open_turn
             turn.outcomes.append("interrupted")
+            self._drop_unqueued(turn)
             self._close_turn(turn)
             self._finish_turn(turn)
         self.locked, self.blank = True, False
@@ -632,7 +632,7 @@ class Model:
         turn = line.group
         if outcome == "failed" and turn.stops and not turn.over:
             self._close_turn(turn)
-            for other in [*turn.lines]:
+            for other in turn.lines + self._unqueued_of(turn):
                 self._finish(other, "failed")
         self._finish_turn(turn)
 
@@ -657,15 +657,18 @@ class Model:
     def _fail_turn(self, turn: Group) -> None:
         turn.outcomes.append("failed")
         self._close_turn(turn)
-        for line in turn.lines:
+        for line in turn.lines + self._unqueued_of(turn):
             if not line.ended:
                 line.ended = line.failed = line.cut_short = True
+                self._place(line)
         self._finish_turn(turn)
 
+    def _unqueued_of(self, turn: Group) -> list[Line]:
+        return [line for line in self.unqueued if line.group is turn]
+
     def _drop_unqueued(self, turn: Group) -> None:
-        for line in [*self.unqueued]:
-            if line.group is turn:
-                self._finish(line, "interrupted")
+        for line in self._unqueued_of(turn):
+            self._finish(line, "interrupted")
 
     def _finish_turn(self, turn: Group) -> None:
         if turn.over or turn.open or turn.lines:

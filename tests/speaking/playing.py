@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from playback import AudioFormat, PlaybackController, Utterance
+from playback import AudioFormat, PlaybackController, Turn, Utterance
 from playback.events import EVENTS, Event
-from playback.turn import Turn
 from tests.signals import CUTS, FRAME, RATE
 
 PATIENCE: Final = 60.0
@@ -36,6 +35,8 @@ class Call:
         self.heard: Final[list[int]] = []
         """All samples that were not silent: the signals of these tests have none that is."""
         self.events: Final[list[Event]] = []
+        self.tasks: Final[list[asyncio.Future[None]]] = []
+        """Those of the test's own, which the loop holds only weakly."""
         for name in EVENTS:
             self.controller.on(name, self.events.append)
 

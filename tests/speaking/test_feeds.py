@@ -17,8 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from playback import AudioFormat, FormatError, Outcome, PlaybackController, Utterance
-from playback.report import InputTimeout
+from playback import AudioFormat, FormatError, InputTimeout, Outcome, PlaybackController, Utterance
 from playback.words import Word
 from tests.audio.media import wav
 from tests.signals import FRAME, RATE, ramp
@@ -154,7 +153,7 @@ async def test_a_path_that_leads_nowhere(call: Call, tmp_path: Path) -> None:
     await call.play(utterance)
     assert utterance.report is not None
     assert isinstance(utterance.report.error, FileNotFoundError)
-    assert utterance.report.heard is None
+    assert utterance.report.heard == ""
 
 
 @pytest.mark.parametrize("source", [None, 5, object()])
@@ -294,7 +293,7 @@ async def test_text_in_place_of_audio_is_quoted(call: Call, pieces: int, format:
     assert utterance.report is not None
     assert isinstance(utterance.report.error, FormatError)
     assert "<html><body>429 Too Many Requests" in str(utterance.report.error)
-    assert (utterance.report.outcome, utterance.report.heard, utterance.played) == (Outcome.FAILED, None, 0)
+    assert (utterance.report.outcome, utterance.report.heard, utterance.played) == (Outcome.FAILED, "", 0)
     assert source.closed == 1
 
 
@@ -311,7 +310,7 @@ async def test_a_source_that_sends_no_audio_was_not_heard(
     assert utterance.report.outcome is outcome
     if outcome is Outcome.FAILED:
         assert str(utterance.report.error) == "Source ended without any audio"
-        assert utterance.report.heard is None
+        assert utterance.report.heard == ""
 
 
 # Back-pressure
@@ -395,7 +394,7 @@ async def test_a_source_that_breaks(call: Call, kind: str, place: int) -> None:
     await call.play(utterance, behind)
     assert utterance.report is not None
     assert (utterance.report.outcome, utterance.report.error) == (Outcome.FAILED, error)
-    assert utterance.report.heard is None, "no word is known to have sounded"
+    assert utterance.report.heard == (None if place else ""), "no word is known to have sounded"
     assert utterance.played == place * FRAME
     assert call.heard == HEARD[: place * FRAME] + HEARD, "what arrived plays, and nothing after it waits"
     assert [event.utterance for event in call.named("last_audio_byte")] == [behind]
