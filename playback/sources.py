@@ -167,8 +167,8 @@ class _Awaited:
     async def aclose(self) -> None:
         """Close the source, or cancel what was to give it."""
         if self._source is None:
-            self._awaitable.cancel()
-            await asyncio.wait([self._awaitable])
+            if self._awaitable.cancel():
+                await asyncio.wait([self._awaitable])
             if self._awaitable.cancelled() or self._awaitable.exception() is not None:
                 return
             with suppress(TypeError):  # it was no source

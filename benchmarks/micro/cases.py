@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from time import thread_time_ns
 from typing import Final
 
 import av
@@ -18,6 +20,9 @@ from playback.track import PlaybackTrack
 READS_BEFORE_COMMAND: Final = 10
 READS_OF_FADE: Final = 5
 """More than an interrupt's fade lasts, 60 ms."""
+
+SECONDS_OF_PIECES: Final = 8
+"""Less than the high water: nothing has to wait for a reader."""
 
 EDGES: Final = 1_000
 CONTROLLERS: Final = 50
@@ -228,6 +233,40 @@ def speaking(seconds: int) -> Player:
     expect("the leaf", player.controller.leaf, "speaking.streaming")
     expect("the samples buffered", player.controller.buffered, seconds * FORMAT.sample_rate)
     return player
+
+
+def pieces() -> Mapping[str, int]:
+    """Give speech to a new controller twice, by writing and by speaking; the time of one piece each."""
+    return asyncio.run(_pieces(chunks(seconds=SECONDS_OF_PIECES)))
+
+
+async def _pieces(audio: list[bytes]) -> Mapping[str, int]:
+    times = {}
+    for name, give in (("write a piece", _write), ("speak a piece", _speak)):
+        player = Player()
+        before = thread_time_ns()
+        await give(player.controller, audio)
+        times[name] = (thread_time_ns() - before) // len(audio)
+        expect("the samples buffered", player.controller.buffered, SECONDS_OF_PIECES * FORMAT.sample_rate)
+        expect("what was read", player.read_audio() == SPEECH, True)
+    return times
+
+
+async def _write(controller: PlaybackController, audio: list[bytes]) -> None:
+    async with controller.utterance() as utterance:
+        async for piece in _synthesized(audio):
+            await utterance.write(piece)
+
+
+async def _speak(controller: PlaybackController, audio: list[bytes]) -> None:
+    utterance = controller.speak(_synthesized(audio))
+    while not utterance.ended:  # noqa: ASYNC110 - nobody is notified of that
+        await asyncio.sleep(0)
+
+
+async def _synthesized(audio: list[bytes]) -> AsyncGenerator[bytes, None]:
+    for piece in audio:
+        yield piece
 
 
 def build() -> Mapping[str, int]:

@@ -157,8 +157,9 @@ class Transitions:
         if turn.stop_on_failure and turn.report is None and report is not None and report.outcome is Outcome.FAILED:
             self.end_turn(turn)
             for other in [*turn._utterances, *self.unqueued_of(turn)]:
-                other._error = other._error or report.error
-                self.finish(other, Outcome.FAILED)
+                if other.report is None:  # each that finishes here finishes those behind it
+                    other._error = other._error or report.error
+                    self.finish(other, Outcome.FAILED)
         self.finish_turn(turn)
 
     def _head_over(self) -> None:

@@ -633,7 +633,8 @@ class Model:
         if outcome == "failed" and turn.stops and not turn.over:
             self._close_turn(turn)
             for other in turn.lines + self._unqueued_of(turn):
-                self._finish(other, "failed")
+                if not other.outcome:
+                    self._finish(other, "failed")
         self._finish_turn(turn)
 
     def _drop(self, doomed: list[Line], outcome: str, spared: list[Line]) -> None:

@@ -285,16 +285,17 @@ def test_an_utterance_that_fails_does_not_end_its_turn(case: Case) -> None:
 def test_stop_on_failure(case: Case) -> None:
     turn = case.controller.turn(stop_on_failure=True)
     broken = case.say(turn, end=False)
-    behind = case.say(turn)
+    behind, last = case.say(turn), case.say(turn)
     marked = turn.utterance()
     marked.mark("it has no place yet")
     outside = case.say()
     error = Broken()
     broken.fail(error)
-    assert case.order() == [1, 3], "what had arrived plays, the rest of the turn does not"
+    assert case.order() == [1, 4], "what had arrived plays, the rest of the turn does not"
     assert (report(turn).outcome, report(turn).error) == (Outcome.FAILED, error)
-    assert [found.outcome for found in report(turn).utterances][:2] == [Outcome.FAILED] * 2
-    assert report(behind).error is error
+    assert [found.outcome for found in report(turn).utterances] == [Outcome.FAILED] * 4
+    assert [report(part).error for part in (behind, last, marked)] == [error] * 3
+    assert len(case.told("utterance_finished")) == 5, "one report each"
     assert report(outside).outcome is Outcome.COMPLETED
     assert marked.push(ramp(PART)) == 0
     late = turn.utterance()
