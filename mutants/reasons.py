@@ -115,7 +115,8 @@ REASONS: Final = (
         "What matters is that heads that are over are gone before `ready` is asked of the next one. No other two events"
         " that one leaf takes depend on their order. A head was either cut short or it was not. `input_ended` emits"
         " nothing, changes nothing that the others look at, and leads to speaking.draining whether or not `ready` has"
-        " led to speaking.streaming before. `underrun` needs an open head, `input_ended` that nothing is open, and"
-        " `drained` that there is no head. `faded` becomes true by a read, and in its leaves a read ends no head.",
+        " led to speaking.streaming before. `underrun` needs an open head, `input_ended` that nothing is open,"
+        " `drained` that there is no head, and `gap` that there is none but an open turn. `faded` becomes true by a"
+        " read, and in its leaves a read ends no head.",
     ),
 )
