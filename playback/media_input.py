@@ -59,11 +59,6 @@ class StreamInput:
         """Whether it takes no more bytes."""
         return self._ended or self._utterance.ended
 
-    @property
-    def damaged(self) -> int:
-        """How many packets could not be decoded, and were skipped."""
-        return self._decoder.damaged
-
     def feed(self, data: Any) -> int:
         """Take bytes, which are decoded when they can be; returns how many were taken.
 
@@ -171,6 +166,7 @@ class StreamInput:
             self._decode_error = self._decode_error or error
         finally:
             self._decoder.close()
+            self._input.count_damaged(self._decoder.damaged)
             self._taken.open()
             self._end_utterance()
 

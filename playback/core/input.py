@@ -402,6 +402,10 @@ class Input:
         self._transitions.emitter.emit(ErrorRaised(self._transitions.playhead.position, error, source))
         self._transitions.emitter.flush()
 
+    def count_damaged(self, packets: int) -> None:
+        """Add packets that a decoder has skipped to the statistics."""
+        self._transitions.stats.damaged_packets += packets
+
     def _may_push(self, utterance: Utterance) -> bool:
         return not utterance.ended and self._transitions.session.leaf not in REFUSES
 

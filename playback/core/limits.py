@@ -26,6 +26,8 @@ class Stats:
     """The audio in them."""
     partial_bytes: int = 0
     """Bytes of samples that were never completed."""
+    damaged_packets: int = 0
+    """Packets of media streams that could not be decoded, and were skipped."""
     stalls: int = 0
     """How often the reader came late and skipped ahead."""
     stalled_seconds: float = 0.0

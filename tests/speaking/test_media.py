@@ -179,6 +179,7 @@ async def test_damaged_packets_are_skipped(name: str, way: Callable[[Call, bytes
     call = call_of(CASES[name].rate)
     out = await whole(call, way(call, bytes(data), "random"))
     assert 0.6 * SAMPLES < len(out) < SAMPLES + 2_048 + CASES[name].delay
+    assert call.controller.stats.damaged_packets > 0
 
 
 @pytest.mark.parametrize("size", ["1", "random"])
