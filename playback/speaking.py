@@ -194,6 +194,7 @@ class Feed:
             return
         if not self._has_audio:
             if isinstance(item, (bytes, bytearray)) and not item:
+                await self._wait_for_room()
                 return
             self._begin_audio()
         if isinstance(item, Block):
@@ -206,6 +207,16 @@ class Feed:
             await self._decoder.write(item)
         else:
             await self._recognize(bytes(item))
+
+    async def _wait_for_room(self) -> None:
+        """An empty piece before the first audio: a source that makes nothing before there is room asks so for it.
+
+        It is no audio, and the time that it takes is not the source's.
+        """
+        now = self._loop.time
+        spent, self._since = now() - (self._since or now()), None
+        await self._input.wait_for_room(self._utterance)
+        self._since = now() - spent
 
     async def _recognize(self, data: bytes, *, final: bool = False) -> None:
         """Find out what a source sends from how it begins."""

@@ -259,6 +259,10 @@ class Input:
         taken = await self._has_room(utterance, samples, self.lock_generation)
         return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
 
+    async def wait_for_room(self, utterance: Utterance) -> None:
+        """Wait until a write would go on, or the utterance takes no more."""
+        await self._has_room(utterance, 0, self.lock_generation)
+
     def _push_written(self, utterance: Utterance, block: Block) -> int:
         """The maximum does not bind the head, which has waited for room as far as it has to."""
         return self.push_block(utterance, block, bounded=utterance is not self._queue.head)

@@ -532,7 +532,7 @@ async def test_a_broken_file_is_refused() -> None:
         assert refused["error"].startswith("notes.txt can't be decoded: ")
         assert refused["error"].endswith("expected audio such as WAV, MP3, Ogg or FLAC")
         report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
-        assert (report["outcome"], report["heard"]) == ("failed", None)
+        assert (report["outcome"], report["heard"]) == ("failed", "")
         send_file(one, wav())
         await one.event("utterance_finished", utterance="utterance-2")
 

@@ -488,6 +488,33 @@ async def test_words_and_empty_pieces_are_no_first_audio(call: Call, monkeypatch
     assert utterance.ended
 
 
+async def test_a_source_that_begins_with_nothing_is_asked_for_more_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    call = Call(high_water_seconds=0.1)
+    asked_for = 0
+
+    async def items() -> AsyncGenerator[bytes, None]:
+        nonlocal asked_for
+        yield b""
+        asked_for += 1
+        await asyncio.sleep(3600)
+
+    before = call.controller.utterance()
+    before.push(np.zeros(RATE, np.int16))
+    before.end()
+    utterance = call.controller.speak(items(), first_audio_timeout_seconds=5.0)
+    await clock.advance(60.0)
+    assert (utterance.ended, asked_for) == (False, 0)
+    call.controller.read(RATE)
+    await clock.advance(4.9)
+    assert (utterance.ended, asked_for) == (False, 1)
+    await clock.advance(0.2)
+    assert utterance.ended
+    call.controller.close()
+
+
 async def test_nothing_more(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     arrivals: asyncio.Queue[bytes] = asyncio.Queue()
