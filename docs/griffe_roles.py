@@ -42,7 +42,7 @@ def _rewritten(text: str, where: griffe.Object, loader: griffe.GriffeLoader) -> 
 
 
 def _fenced(block: re.Match[str]) -> str:
-    """An indented block, with its language told."""
+    """An indented block, with its language named."""
     return f"{block[1]}:\n\n```python\n{textwrap.dedent(block[2]).strip()}\n```\n\n"
 
 

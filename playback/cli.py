@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where to record what is sent: the speech on the left, the mix on the right (.wav, .flac, .ogg)",
     )
     say.add_argument(
-        "--trace", type=Path, metavar="FILE.jsonl", help="where to put what was called, taken and told, for a replay"
+        "--trace", type=Path, metavar="FILE.jsonl", help="where to put the calls, edges and events, for a replay"
     )
     _add_chart(say)
     say.add_argument(
@@ -285,7 +285,7 @@ def _check_file(option: str, path: Path | None, suffixes: tuple[str, ...]) -> No
 
 
 def _check_writable(option: str, path: Path) -> None:
-    """Open a file for writing, which tells more than its permissions do, and leave no trace."""
+    """Open a file for writing, which shows more than its permissions do, and leave no trace."""
     existed = path.exists()
     try:
         path.open("ab").close()

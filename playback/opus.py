@@ -21,7 +21,7 @@ from playback.track import ControllerTrack
 LOGGER: Final = logging.getLogger("playback")
 
 Application = Literal["voip", "audio", "lowdelay"]
-"""What libopus is told that it encodes for; see :class:`OpusPlaybackTrack`."""
+"""What libopus is set to encode for; see :class:`OpusPlaybackTrack`."""
 
 Idle = Literal["nothing", "silence"]
 """What is sent while there is nothing to hear."""
@@ -87,8 +87,8 @@ class OpusPlaybackTrack(ControllerTrack):
     :meth:`recv` raises. A track that was not given to it can't know; it warns of that in the log.
 
     Only the controller knows what is played: its states, events and positions are the same with either track. But
-    aiortc tells a receiver how loud each frame is (RFC 6464), and not each packet: what looks for the active speaker by
-    that does not see this track.
+    aiortc informs a receiver how loud each frame is (RFC 6464), and not each packet: what looks for the active speaker
+    by that does not see this track.
 
     Args:
         controller: what to play, mono at 8, 12, 16, 24 or 48 kHz; it can have one live reader.
@@ -143,7 +143,7 @@ class OpusPlaybackTrack(ControllerTrack):
             "packet_loss": str(round(100 * max(expected_loss, _LEAST_LOSS)) if expected_loss else 0),
             "fec": str(int(expected_loss > 0)),
         }
-        self._encoder.open()  # what it has against any of this is told before the controller is claimed
+        self._encoder.open()  # what it has against any of this is raised before the controller is claimed
         super().__init__(controller, close_controller=close_controller)
 
         self._frame: Final = av.AudioFrame("s16", "mono", self._samples)

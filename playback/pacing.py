@@ -13,7 +13,7 @@ of reach of an interrupt, for seconds."""
 
 
 class Pacer:
-    """An even sequence of ticks, anchored at the first one. It knows no clock: the caller tells the time.
+    """An even sequence of ticks, anchored at the first one. It knows no clock: the caller gives the time.
 
     Args:
         interval: seconds between ticks.

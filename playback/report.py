@@ -197,7 +197,7 @@ def _joined(texts: Iterable[str | None]) -> str | None:
 
 
 def _join(words: list[str]) -> str:
-    """Words side by side; synthesis that counts spaces among its words tells them itself."""
+    """Words side by side; synthesis that counts spaces among its words gives them itself."""
     spaced = any(word != word.strip() for word in words)
     return ("" if spaced else " ").join(words).strip()
 

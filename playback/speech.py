@@ -213,7 +213,7 @@ def check_voice(voice: str) -> None:
 
 
 class _Words:
-    """Finds the words of a text by the places that eSpeak tells."""
+    """Finds the words of a text by the places that eSpeak gives."""
 
     def __init__(self, text: str, sample_rate: int, on_word: Callable[[str, float], object]) -> None:
         self._words: Final = list(_WORD.finditer(text))
@@ -222,7 +222,7 @@ class _Words:
         self._next = 0
 
     def take(self, events: Any) -> None:
-        """Tell the words that begin in one list of events."""
+        """Report the words that begin in one list of events."""
         index = 0
         while (event := events[index]).type != _EVENT_LIST_TERMINATED:
             if event.type == _EVENT_WORD:
@@ -231,7 +231,7 @@ class _Words:
 
     def _tell(self, place: int, at: float) -> None:
         # eSpeak takes "2026" for five words with odd lengths and "don't" for "don". So only the place counts, and a
-        # word of the text is told once. Rarely it forgets to tell of the first: that one begins with the audio.
+        # word of the text is reported once. Rarely it leaves out the first: that one begins with the audio.
         if not self._next and self._words and self._words[0].end() <= place:
             self._on_word(self._words[0].group(), 0.0)
             self._next = 1

@@ -55,7 +55,7 @@ class ControllerTrack(MediaStreamTrack):
         return tick
 
     def stop(self) -> None:
-        """End the track; closes the controller unless it was told not to."""
+        """End the track; closes the controller unless it was made not to."""
         if self.readyState == "live":
             try:
                 super().stop()

@@ -112,7 +112,7 @@ def is_fresh(chart: Chart, path: Path, format: str, view: str = "detail") -> boo
 
 
 def _check(chart: Chart, options: argparse.Namespace) -> int:
-    """Tell which files of a directory are missing or stale, or whether the one file is; 1 if any is."""
+    """Report which files of a directory are missing or stale, or whether the one file is; 1 if any is."""
     path: Path = options.check
     if path.is_dir():
         kinds = {path / f"{chart.name}{kind.suffix}": kind for kind in KINDS}

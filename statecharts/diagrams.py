@@ -19,7 +19,7 @@ from statecharts.chart import REFUSED, VERDICTS, Chart, Edge, state_of
 
 PALETTE: Final = ("#9aa3b0", "#009e73", "#e69f00", "#d55e00", "#7b5ea7", "#4a5060", "#0072b2", "#cc79a7")
 """A colour for each state, in the order of the table: greys, and the palette of Okabe and Ito (Color Universal Design,
-2008), whose colours people who see colours differently can tell apart."""
+2008), whose colours people who see colours differently can distinguish."""
 
 _FAINT: Final = "#c3c8d0"
 _INK: Final = "#1f2733"
@@ -126,7 +126,7 @@ def overview(chart: Chart, highlight: Highlight | None = None) -> Diagram:
 
 
 def detail(chart: Chart, highlight: Highlight | None = None) -> Diagram:
-    """The leaves within their states, with an arrow for each event that leads from one to another, and what it tells.
+    """The leaves within their states, with an arrow for each event that leads from one to another, and what it emits.
 
     What a leaf takes without being left is written into its box, and so is what leads to a leaf that nothing leads out
     of: such arrows come from everywhere, and say little. The one that was taken is drawn nevertheless.

@@ -73,7 +73,7 @@ def explore(
         apply: does it.
         key: all of a configuration that matters for what comes; two systems with equal keys must behave alike.
         visit: does it where it is done for the first time; the place to assert what must hold in every step. It is
-            ``apply`` unless told.
+            ``apply`` by default.
         limit: the most configurations expected.
 
     Raises:

@@ -1,6 +1,6 @@
 """A chart for other programs: SCXML (W3C) and XState's JSON.
 
-A leaf ``state.detail`` becomes a state within a state. What an edge tells becomes an event that is sent to whoever runs
+A leaf ``state.detail`` becomes a state within a state. What an edge emits becomes an event that is sent to whoever runs
 the chart, or the name of an action. A cell that is impossible has no transition, as one that is ignored.
 
 Each transition has a line of its own, so that a change of one cell changes one line of a diff; JSON's commas may touch
@@ -99,7 +99,7 @@ def _nested(chart: Chart) -> Iterator[tuple[str, list[str]]]:
 
 
 def _edges(chart: Chart, leaf: str) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
-    """What a leaf takes: the event, where it leads unless the leaf stays, what it tells."""
+    """What a leaf takes: the event, where it leads unless the leaf stays, what it emits."""
     for event, cell in chart.cells[leaf].items():
         if cell not in (IGNORED, IMPOSSIBLE):
             yield event, None if cell in (STAYS, REFUSED) else cell, chart.outputs.get((leaf, event), ())

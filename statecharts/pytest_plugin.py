@@ -122,7 +122,7 @@ class Measurement(Worker):
                 sys.stderr.write(f"{coverage.report()}\n{self._missed}\n")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Tell what was touched."""
+        """Report what was touched."""
         for coverage in self.coverages if self.ran else ():
             terminalreporter.section(f"chart coverage of {coverage.chart.name}")
             terminalreporter.line(coverage.report())

@@ -143,7 +143,7 @@ def parse(audio: Any, format: AudioFormat, partial: bytes = b"") -> Block:
     Args:
         audio: bytes-like (in the format's encoding), a numpy array of int16 or float32 (full scale 1.0) of shape
             (samples,) or (samples, channels), or an ``av.AudioFrame`` of any rate, layout and sample type.
-        format: what bare bytes and arrays are taken for. An array of two dimensions tells its channels itself.
+        format: what bare bytes and arrays are taken for. An array of two dimensions has its channels in its shape.
         partial: the bytes of a sample that the producer's last push left incomplete. Bytes go on with them; anything
             else drops them, for it can't be their continuation.
 

@@ -46,7 +46,7 @@ class Background:
 
     Args:
         format: the output format.
-        on_error: told what a source raised while it played; it is logged unless there is one.
+        on_error: called with what a source raised while it played; it is logged unless there is one.
     """
 
     def __init__(self, format: AudioFormat, on_error: Callable[[Exception], object] | None = None) -> None:
@@ -111,7 +111,7 @@ class Background:
             gain_db: how loud, in dB.
             loop: begin again at the end, without a seam, until it is stopped.
             fade_seconds: how long it fades in.
-            format: what bare bytes and arrays are taken for; the output format unless told.
+            format: what bare bytes and arrays are taken for; by default the output format.
 
         Returns:
             The sound. After :meth:`close` it is finished from the start.
@@ -127,7 +127,7 @@ class Background:
         _check_levels(gain_db, fade_seconds)
         if isinstance(source, (str, PathLike)) or hasattr(source, "read"):
             if format is not None:
-                raise ValueError(f"format is {format!r}, expected None: a file tells its own")
+                raise ValueError(f"format is {format!r}, expected None: a file states its own")
             file: str | PathLike[str] | BinaryIO = source
             return self._enter(
                 BackgroundSound(self._format, FileSource(self._format, file, loop=loop), gain_db, fade_seconds)
@@ -139,7 +139,7 @@ class Background:
         """Let something sound that is pushed as it comes; it fades in with its first sample.
 
         Args:
-            format: what bare bytes and arrays are taken for; the output format unless told.
+            format: what bare bytes and arrays are taken for; by default the output format.
             gain_db: how loud, in dB.
             fade_seconds: how long it fades in.
 
@@ -254,7 +254,7 @@ class Background:
         return any_sounding
 
     def _dismiss(self) -> None:
-        """Let go of the sounds that are finished, and tell what went wrong with them."""
+        """Let go of the sounds that are finished, and report what went wrong with them."""
         finished = [sound for sound in self._sounds if sound.is_finished]
         self._sounds = [sound for sound in self._sounds if not sound.is_finished]
         for sound in finished:

@@ -13,7 +13,7 @@ from playback.background.sources import LiveSource, Source
 
 
 class Level(Ramp):
-    """A ramp that tells how far it still has to go."""
+    """A ramp that says how far it still has to go."""
 
     __slots__ = ()
 

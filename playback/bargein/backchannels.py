@@ -1,4 +1,4 @@
-"""Backchannels: what people say to show that they listen, told from what they say to be heard."""
+"""Backchannels: what people say to show that they listen, as against what they say to be heard."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class BargedIn(Event):
     name: ClassVar[str] = "barge_in"
 
     seconds: float
-    """How long after the user began to speak; 0 if only a transcript told of it."""
+    """How long after the user began to speak; 0 if only a transcript has shown it."""
     words: str | None
     """The transcript that has decided, None if the length of the speech has."""
 

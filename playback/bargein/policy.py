@@ -1,4 +1,4 @@
-"""Barge-in: tells a cough from an interruption. The agent holds while it is in doubt, then gives way or goes on.
+"""Barge-in: a cough or an interruption? The agent holds while it is in doubt, then gives way or goes on.
 
 :class:`BargeIn` hears of the user's speech from any voice activity detector or speech recognition, and of the agent's
 from its controller. What follows from what is :data:`BARGE_IN`, a chart without guards.
@@ -81,7 +81,7 @@ class BargeIn:
         rewind: go on at the beginning of the word that was cut, with ``mode="pause"`` and words that are marked.
         backchannels: what counts as listening, whatever its case and punctuation.
         duck_db: by how much ``"duck"`` lowers the voice.
-        timer: the clock; the running event loop unless told.
+        timer: the clock; the running event loop by default.
 
     Raises:
         TypeError: an argument of another type.
@@ -250,7 +250,7 @@ class BargeIn:
                 else:
                     self._lower(self.duck_db)
             case (BargedIn.name,):
-                # Only a transcript has told of it, where no speech was noticed.
+                # Only a transcript has shown it, where no speech was noticed.
                 spoken = 0.0 if before == "agent.settled" else now - self._began
                 self._emitter.emit(BargedIn(position, spoken, words))
                 if before in HOLDS and self.mode == "duck":

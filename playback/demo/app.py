@@ -42,7 +42,7 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
     """Make the demo's app.
 
     Args:
-        settings: its limits; those of :class:`DemoSettings` unless told.
+        settings: its limits; by default those of :class:`DemoSettings`.
 
     Returns:
         The app; ``app.state.sessions`` are its sessions.

@@ -52,7 +52,7 @@ class CommandHandler:
         speaker: what says texts and files.
         outbox: where the answers go.
         settings: how much is taken.
-        close: closes the session, and tells why.
+        close: closes the session, and says why.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CommandHandler:
         return self._user_speaks
 
     def take(self, message: str | bytes) -> None:
-        """Carry out a message, or tell why not; it never raises."""
+        """Carry out a message, or say why not; it never raises."""
         try:
             if isinstance(message, bytes) and self._upload is not None:
                 self._take_piece(self._upload, message)

@@ -39,7 +39,7 @@ class EdgeObserver:
 
 
 class PolicyObserver:
-    """A policy, whose leaf is told each time it is another one.
+    """A policy, whose leaf is reported each time it is another one.
 
     Args:
         controller: whose speech it decides about.

@@ -1,4 +1,4 @@
-"""The protocol of the data channel: what a page may say, each message a checked command, and what it is told.
+"""The protocol of the data channel: what a page may say, each message a checked command, and what is sent to it.
 
 Both ways go JSON objects in text messages; a file follows its command in binary ones.
 """
@@ -41,7 +41,7 @@ class ProtocolError(ValueError):
     """A message that can't be carried out: says which value it was, and what was expected.
 
     Args:
-        message: what to tell the page.
+        message: what to send to the page.
         do: the command it was, as far as it is known.
         skip: how many bytes of a file follow all the same.
     """
@@ -261,7 +261,7 @@ def _name(do: Any) -> str | None:
     return do[:40] if isinstance(do, str) else None
 
 
-# What the page is told
+# What is sent to the page
 
 
 def line(kind: str, values: Mapping[str, Any]) -> str:

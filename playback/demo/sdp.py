@@ -18,7 +18,7 @@ def check_offer(text: str) -> None:
     """See that an offer is one that can be answered: aiortc takes more, and may fail half-way.
 
     Raises:
-        ValueError: it is not; tells why, and what was expected.
+        ValueError: it is not; says why, and what was expected.
     """
     try:
         offer = SessionDescription.parse(text)

@@ -32,7 +32,7 @@ LABEL: Final = "playback"
 """What the data channel is called."""
 
 LEVEL_SECONDS: Final = 0.25
-"""How often the page is told where playback stands."""
+"""How often the page gets where playback stands."""
 
 FAREWELL_SECONDS: Final = 0.5
 """How long the reason may take to get to the page before the connection is closed."""
@@ -128,7 +128,7 @@ class Session:
         """End it.
 
         Args:
-            reason: what the page is told, if it did not ask for this itself.
+            reason: what is sent to the page, if it did not ask for this itself.
 
         Returns:
             What is done once all is over.
@@ -170,7 +170,7 @@ class Session:
             self.close("closed: something went wrong in the server, see its log")
 
     async def _watch(self) -> None:
-        """Tell where playback stands, and see whether anybody is still there."""
+        """Send where playback stands, and see whether anybody is still there."""
         begun = self._loop.time()
         while True:
             await asyncio.sleep(LEVEL_SECONDS)
@@ -187,7 +187,7 @@ class Session:
             level = {"position": controller.position, "buffered": controller.buffered, "leaf": controller.leaf}
             self._messages.put_line(line("level", level), passing=True)
 
-    # What the peer connection tells
+    # The peer connection's events
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
         if channel.label != LABEL or self._channel is not None or self._closing is not None:
@@ -240,7 +240,7 @@ class Session:
         if self._peer.connectionState in _GONE:
             self.close()
 
-    # What the page is told
+    # What is sent to the page
 
     def _tell_event(self, event: Event) -> None:
         self._messages.put_line(event_line(event))

@@ -73,7 +73,7 @@ class SessionOptions:
         """Read them from a query.
 
         Raises:
-            ValueError: tells what is wrong, and what was expected.
+            ValueError: says what is wrong, and what was expected.
         """
         names = [field.name for field in fields(cls)]
         if unknown := [name for name in query if name not in names]:

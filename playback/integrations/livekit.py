@@ -1,7 +1,7 @@
 """LiveKit Agents: an audio output over a controller, and a pump into a room's audio source.
 
 The output decides nothing: each method is a call or two to the controller, each event of the framework is one of the
-controller's. ``docs/frameworks/livekit.md`` tells what differs from the framework's own.
+controller's. ``docs/frameworks/livekit.md`` says what differs from the framework's own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PlaybackAudioOutput(AudioOutput):
         controller: what plays it; something has to read it, as a track or a pump does.
         label: what the framework calls it in its log.
         resume_to_word: whether to go on, after a false interruption, at the beginning of the word that was cut, if the
-            synthesizer tells the times of its words; otherwise at the very next sample.
+            synthesizer gives the times of its words; otherwise at the very next sample.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PlaybackAudioOutput(AudioOutput):
         self._resume_to_word: Final = resume_to_word
         self._open: Utterance | None = None
         self._starting: Utterance | None = None
-        # The segments that are not finished, and how many samples of each were told as progress.
+        # The segments that are not finished, and how many samples of each were reported as progress.
         self._progress: Final[dict[Utterance, int]] = {}
 
         controller.on("first_audio_byte", self._on_first_audio_byte)
@@ -138,7 +138,7 @@ class PlaybackAudioOutput(AudioOutput):
         if frame.samples_per_channel:
             await utterance.write(_av_frame(frame))
 
-    # What the controller tells
+    # The controller's events
 
     def _on_first_audio_byte(self, event: FirstAudioByte) -> None:
         if event.utterance in self._progress:
@@ -170,7 +170,7 @@ class PlaybackAudioOutput(AudioOutput):
         )
 
     def _report_progress(self, utterance: Utterance) -> None:
-        """Tell what has sounded without a gap since this was last told: the session's recorder puts it in its place."""
+        """Report what has sounded without a gap since the last report: the session's recorder puts it in its place."""
         told = self._progress.get(utterance)
         if told is None or utterance.played <= told:
             return

@@ -33,7 +33,7 @@ from playback.utterance import Utterance
 LOGGER: Final = logging.getLogger("playback")
 
 SOURCE: Final = AudioFormat(24_000)
-"""What the model generates, unless the session tells otherwise."""
+"""What the model generates, unless the session says otherwise."""
 
 _Key: TypeAlias = tuple[str, int]
 """An item of the conversation, and the index of its content."""
@@ -118,7 +118,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             self._listens = False
 
     def _follow(self) -> None:
-        """Hear what the controller tells, once."""
+        """Subscribe to the controller's events, once."""
         if not self._listens:
             self._listens = True
             self.controller.on("utterance_finished", self._finished)
@@ -175,7 +175,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         if event.type == "raw_model_event":
             event = event.data
         elif hasattr(event, "info"):
-            return  # the session tells the same again in other words
+            return  # the session says the same again in other words
         match event.type:
             case "raw_server_event":
                 self._user_speaks = isinstance(event.data, dict) and event.data.get("type") == _SPEECH_STARTED
@@ -202,7 +202,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             was_over = utterance.report is not None  # a closed controller finishes it before it is known here
             item = self._items[key] = _Item(key, event.response_id, utterance)
             if event.response_id in self._stale:
-                utterance.cancel()  # its pushes are refused, counted and told
+                utterance.cancel()  # its pushes are refused, counted and reported
         self._responses.add(item.response_id)
         if self._g711 is None:
             item.utterance.push(event.data)
@@ -244,7 +244,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         finally:
             self._interrupting = False
 
-    # What the controller tells
+    # The controller's events
 
     def _finished(self, event: UtteranceFinished) -> Any:
         item = next((item for item in self._items.values() if item.utterance is event.utterance), None)

@@ -73,7 +73,7 @@ class PlaybackAudioTrack(PlaybackTrack):
         self._flushed: Callable[[], object] = lambda: None
 
     def announce(self, text: str, words: Words = ()) -> None:
-        """Tell what the next audio says, before it is written; its report then tells what was heard of it.
+        """State what the next audio says, before it is written; its report then has what was heard of it.
 
         For synthesis that knows the times of words. A flush counts it as not heard, if it comes before the audio.
 

@@ -97,7 +97,7 @@ class Session:
     ) -> None:
         self.controller: Final = PlaybackController(AudioFormat(sample_rate))
         self.trace: Final = Trace(self.controller, limit=None)
-        """What was called, which edges that took, and what was told."""
+        """What was called, which edges that took, and what was emitted."""
         self.recording: Final = Recording(sample_rate)
         self._track: Final = _SentTrack(self.controller, self._before_read, self._after_read)
         self._voice: Final = voice

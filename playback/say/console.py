@@ -103,7 +103,7 @@ def _detail(event: Event, recording: Recording) -> str:
 
 
 def _value(name: str, value: object, recording: Recording) -> str:
-    """What an event tells, as people read it: whole numbers are samples, others are seconds."""
+    """What an event holds, as people read it: whole numbers are samples, others are seconds."""
     match value:
         case Utterance() | Turn():
             return value.id

@@ -18,7 +18,7 @@ from playback.chart import State
 from playback.events import StateChanged
 from playback.say.recording import RECEIVED_RATE, Recording
 
-# The palette of Okabe and Ito, which people who see colours differently can tell apart.
+# The palette of Okabe and Ito, which people who see colours differently can distinguish.
 COLOURS: Final = {
     State.IDLE: "#d5d9df",
     State.SPEAKING: "#009e73",

@@ -14,7 +14,7 @@ from playback.events import Closed, ErrorRaised, Event
 from playback.sinks.chunks import Chunk, When
 
 INLINE_SECONDS: Final = 0.005
-"""How long a sink may keep a push or a read waiting before that is told: a quarter of a frame."""
+"""How long a sink may keep a push or a read waiting before that is reported: a quarter of a frame."""
 
 QUEUE_SECONDS: Final[dict[When, float]] = {"pushed": 120.0, "played": 10.0}
 """How much audio waits for a sink that is awaited. Speech is synthesized in bursts of whole sentences, and what is
@@ -35,7 +35,7 @@ class SinkSlow(Exception):  # noqa: N818 - it was not wrong, only slow
 class SinkOverflow(Exception):  # noqa: N818 - as queue.Full
     """Audio for a sink that is awaited is dropped, so far behind is it: ``sink``, and ``dropped``, the chunks so far.
 
-    Told when that begins, and with ``over`` when audio reaches it again or never will.
+    Emitted when that begins, and with ``over`` when audio reaches it again or never will.
     """
 
     def __init__(self, sink: object, dropped: int, over: bool) -> None:
@@ -119,7 +119,7 @@ class SinkWorker:
                 self.failed(SinkSlow(self.sink, seconds))
 
     def failed(self, error: BaseException) -> None:
-        """Tell what went wrong."""
+        """Report what went wrong."""
         self._emit(ErrorRaised(self._position(), error, f"sink {name_of(self.sink)}"))
 
     def stop(self) -> None:
@@ -140,7 +140,7 @@ class _Queue:
         self._dropped = 0
         self._arrived = Gate()
         self._task: asyncio.Task[None] | None = None
-        self._stranded = False  # that no loop runs was told
+        self._stranded = False  # that no loop runs was reported
 
     def put(self, item: Event, begun: Awaitable[object] | None = None) -> None:
         """Let an item wait, or what its call has begun already. Audio may be dropped, events never."""

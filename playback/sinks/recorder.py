@@ -43,7 +43,7 @@ class RecorderSink:
         recorder.close()
 
     Args:
-        path: where to; its suffix tells the container (wav, flac, ogg, opus, m4a, mp4, mp3, mka …).
+        path: where to; its suffix names the container (wav, flac, ogg, opus, m4a, mp4, mp3, mka …).
 
     Raises:
         ValueError: a suffix that stands for no container of audio.
@@ -147,7 +147,7 @@ def _open(path: Path) -> tuple[OutputContainer, str]:
     try:
         container = av.open(str(path), "w")
     except ValueError:
-        raise ValueError(f"{path.name!r} does not tell a container by its suffix, expected wav, flac, ogg …") from None
+        raise ValueError(f"{path.name!r} does not name a container by its suffix, expected wav, flac, ogg …") from None
     codec = _CODECS.get(container.format.name, container.default_audio_codec)
     try:
         _try(codec)

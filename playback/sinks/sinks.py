@@ -55,12 +55,13 @@ class Sinks:
     A sink is an object with ``audio(chunk)`` and, if it cares, ``control(event)``; a function of a chunk is one too.
     Each hears, in order: its audio, ``paused``, ``resumed``, ``interrupted``, ``input_locked``, ``input_unlocked``,
     ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last thing, ``closed``.
-    Audio that was dropped is told by ``utterance_finished``, whose report counts it as discarded.
+    Audio that was dropped is reported by ``utterance_finished``, whose report counts it as discarded.
 
-    Plain functions run within the push or the read and must not block: one that takes longer than 5 ms is told as an
-    ``error`` event (:class:`SinkSlow`). Coroutine functions are awaited one at a time by a task of the sink's own; what
-    is too much for it to hold is dropped and told (:class:`SinkOverflow`), and pushed audio whose utterance was dropped
-    before its turn came is passed over, so that nobody speaks on. What a sink raises becomes an ``error`` event, too.
+    Plain functions run within the push or the read and must not block: one that takes longer than 5 ms is reported as
+    an ``error`` event (:class:`SinkSlow`). Coroutine functions are awaited one at a time by a task of the sink's own;
+    what is too much for it to hold is dropped and reported (:class:`SinkOverflow`), and pushed audio whose utterance
+    was dropped before its turn came is passed over, so that nobody speaks on. What a sink raises becomes an ``error``
+    event, too.
 
     Args:
         format: the output format.
@@ -100,13 +101,13 @@ class Sinks:
         Args:
             sink: an object with ``audio(chunk)``, or a function of a chunk.
             when: ``"pushed"``: audio as it is accepted, ahead of its time and in the producer's own rate, as an avatar
-                needs it; ``"played"``: each frame exactly as it is read. What the sink's own attribute ``when`` says
-                unless told, else ``"pushed"``.
+                needs it; ``"played"``: each frame exactly as it is read. By default what the sink's own attribute
+                ``when`` says, else ``"pushed"``.
             replaces_output: the sink's audio is what people hear, so the output is silent. Positions, events and
                 reports stay as they are; a played frame's ``audio`` is silent too then, its ``voice`` is not.
 
         Returns:
-            The sink. Added to a closed controller, it is told ``closed`` at once.
+            The sink. Added to a closed controller, it gets ``closed`` at once.
 
         Raises:
             ValueError: it was added before, or hears at another time only.
@@ -185,7 +186,7 @@ class Sinks:
 
 
 def _when(sink: object, when: When | None) -> When:
-    """When a sink hears, as told or as it says itself."""
+    """When a sink hears, as given or as it says itself."""
     own = getattr(sink, "when", None)
     if own not in get_args(When):
         own = None

@@ -86,23 +86,23 @@ class TracedCall:
 
 @dataclass(frozen=True, slots=True)
 class TracedEdge:
-    """An edge of the chart that was taken. A push that leaves the leaf as it is and tells nothing is none."""
+    """An edge of the chart that was taken. A push that leaves the leaf as it is and emits nothing is none."""
 
     position: int
     source: str
     event: str
     target: str
     outputs: tuple[str, ...] = ()
-    """What it told."""
+    """The events that it emitted."""
 
     def __str__(self) -> str:
-        told = f", tells {', '.join(self.outputs)}" if self.outputs else ""
-        return f"{self.position}: {self.source} --{self.event}--> {self.target}{told}"
+        emitted = f", emits {', '.join(self.outputs)}" if self.outputs else ""
+        return f"{self.position}: {self.source} --{self.event}--> {self.target}{emitted}"
 
 
 @dataclass(frozen=True, slots=True)
 class TracedEvent:
-    """An event that was told."""
+    """An event that was emitted."""
 
     position: int
     name: str

@@ -481,7 +481,7 @@ def test_after_close_all_is_silent() -> None:
         (ramp(10), {"fade_seconds": None}, TypeError, "fade_seconds is None"),
         (ramp(10), {"loop": "yes"}, TypeError, "loop is 'yes'"),
         (ramp(10), {"format": 8_000}, TypeError, "format is 8000"),
-        ("music.ogg", {"format": FORMAT}, ValueError, "a file tells its own"),
+        ("music.ogg", {"format": FORMAT}, ValueError, "a file states its own"),
     ],
 )
 def test_what_can_not_be_added(source: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -139,8 +139,8 @@ def test_what_is_written_down_is_what_was_done() -> None:
     assert [str(edge) for edge in trace.edges] == [
         "0: idle --push--> speaking.buffering",
         "0: speaking.buffering --ready--> speaking.streaming",
-        "160: speaking.streaming --interrupt--> interrupted.fading, tells interrupted",
-        "160: interrupted.fading --lock--> interrupted.sealed, tells input_locked",
+        "160: speaking.streaming --interrupt--> interrupted.fading, emits interrupted",
+        "160: interrupted.fading --lock--> interrupted.sealed, emits input_locked",
     ]
     assert [event.name for event in trace.events][-5:] == [
         "utterance_finished",
@@ -498,7 +498,7 @@ def test_differences_name_what_is_not_the_same() -> None:
     assert lines[1:4] == [
         "call 1: 0: pause(), but 0: lock()",
         "call 2: nothing more, but 0: lock()",
-        "edge 1: 0: idle --pause--> paused.empty, tells paused, but 0: idle --lock--> input_locked, tells input_locked",
+        "edge 1: 0: idle --pause--> paused.empty, emits paused, but 0: idle --lock--> input_locked, emits input_locked",
     ]
 
 

@@ -30,7 +30,7 @@ else:
 LOGGER: Final = logging.getLogger("playback")
 
 OUTPUT: Final = AudioFormat(24_000)
-"""What the tracks hand out, and what they take bytes for unless told otherwise."""
+"""What the tracks hand out, and what they take bytes for by default."""
 
 INPUT_TIMEOUT_SECONDS: Final = 0.2
 """How long an utterance may stay dry before it counts as ended: its producer has no other way to say so."""
@@ -39,7 +39,7 @@ Callback = Callable[[], object]
 
 
 class EventBus(AsyncIOEventEmitter):
-    """Where the tracks tell ``ON_SPEECH_OUT``; what a handler raises is logged and stops nobody."""
+    """Where the tracks emit ``ON_SPEECH_OUT``; what a handler raises is logged and stops nobody."""
 
     def off(self, event: str, handler: Callable[..., Any]) -> None:
         """Call a handler no more; nothing happens if it was not registered."""
@@ -52,7 +52,7 @@ class EventBus(AsyncIOEventEmitter):
 
 
 global_event_emitter: Final = EventBus()
-"""Tells ``ON_SPEECH_OUT`` with ``{"audio_data": bytes}`` for each push that was accepted."""
+"""Emits ``ON_SPEECH_OUT`` with ``{"audio_data": bytes}`` for each push that was accepted."""
 
 
 class LegacyTrack(_Track):
@@ -68,7 +68,7 @@ class LegacyTrack(_Track):
     stream_error: ClassVar[type[Exception]] = MediaStreamError
     """What :meth:`recv` raises once the track was stopped; another stack waits for another one."""
     event_emitter: ClassVar[Any] = global_event_emitter
-    """Where ``ON_SPEECH_OUT`` is told: anything with ``emit(event, data)``."""
+    """Where ``ON_SPEECH_OUT`` is emitted: anything with ``emit(event, data)``."""
 
     def __init__(
         self, loop: AbstractEventLoop | None = None, *, input_timeout_seconds: float | None = INPUT_TIMEOUT_SECONDS
@@ -84,7 +84,7 @@ class LegacyTrack(_Track):
         """What plays: for all that these methods don't offer."""
         self.loop = loop
 
-        # Read and set by others. Rate and channels tell what is pushed; the output stays as it is.
+        # Read and set by others. Rate and channels say what is pushed; the output stays as it is.
         self.sample_rate = OUTPUT.sample_rate
         self.channels = OUTPUT.channels
         self.sample_width = SAMPLE_BYTES
@@ -143,13 +143,13 @@ class LegacyTrack(_Track):
         return bytes(self.controller.buffered % frame_samples(OUTPUT.sample_rate) * OUTPUT.frame_bytes)
 
     def set_input_format(self, sample_rate: int, channels: int = 1) -> None:
-        """Tell what is pushed from now on, in Hz and 1 or 2 channels; it is converted."""
+        """State what is pushed from now on, in Hz and 1 or 2 channels; it is converted."""
         self._declared = AudioFormat(sample_rate, channels)
 
     async def add_new_bytes(self, audio_data: bytes) -> None:
         """Add speech: s16le of any length, in the input format; it is dropped while the input is locked."""
         if self.controller.input_locked:
-            self.controller.push(audio_data)  # to be refused, and told so
+            self.controller.push(audio_data)  # to be refused, and reported
             return
         if not audio_data:
             return
@@ -163,7 +163,7 @@ class LegacyTrack(_Track):
         self.event_emitter.emit("ON_SPEECH_OUT", {"audio_data": audio_data})
 
     def mark_synthesis_start(self) -> None:
-        """Count what :meth:`snapshot_playback` tells from here on."""
+        """Count what :meth:`snapshot_playback` gives from here on."""
         self._begin_turn()
         self._counted = []
 
@@ -178,7 +178,7 @@ class LegacyTrack(_Track):
             return
         utterance = self._utterance
         if utterance is not None and utterance.report is not None and utterance not in self._marked:
-            self._utterance = None  # it timed out: its end was told before this mark came
+            self._utterance = None  # it timed out: its end was reported before this mark came
             return
         if utterance is None:
             utterance = self._new_utterance()

@@ -2,7 +2,7 @@
 
 Four classes that take bytes of 24 kHz mono and hand out frames of 20 ms, for code that was written for tracks with
 these names. They decide nothing: each method is a call or two to :attr:`LegacyTrack.controller`, which new code can use
-beside them. ``docs/legacy.md`` tells what differs.
+beside them. ``docs/legacy.md`` says what differs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pipecat: a processor that stands where ``transport.output()`` stands.
 
 Words reach the context once their audio was played; an interruption keeps what was heard and drops the rest. Two new
-frames pause the speech and let it go on. ``docs/frameworks/pipecat.md`` tells what differs from the framework's output.
+frames pause the speech and let it go on. ``docs/frameworks/pipecat.md`` says what differs from the framework's output.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ INPUT_TIMEOUT_SECONDS: Final = 3.0
 """When speech that nobody has ended is taken to be over; the framework's own figure."""
 
 BOT_SPEAKING_SECONDS: Final = 0.2
-"""How often the pipeline is told that the bot still speaks; the framework's own figure."""
+"""How often the pipeline is informed that the bot still speaks; the framework's own figure."""
 
 STUCK_SECONDS: Final = 5.0
 """How long the end of the pipeline waits for a reader that has stopped reading."""
@@ -82,7 +82,7 @@ class PlaybackResumeFrame(SystemFrame):
 
     Attributes:
         rewind_seconds: go on so much earlier.
-        to_word: go on at the beginning of the word that the pause has cut, if the synthesizer tells the words' times.
+        to_word: go on at the beginning of the word that the pause has cut, if the synthesizer gives the words' times.
     """
 
     rewind_seconds: float = 0.0
@@ -90,7 +90,7 @@ class PlaybackResumeFrame(SystemFrame):
 
 
 class PlaybackOutput(FrameProcessor):
-    """Plays a pipeline's speech through a controller, and tells the pipeline what was really heard.
+    """Plays a pipeline's speech through a controller, and reports to the pipeline what was really heard.
 
     Whatever pulls can read the controller, a :class:`playback.track.PlaybackTrack` above all. For a transport that does
     not pull, ``pump`` lets the played audio flow on to the ``transport.output()`` that follows.
@@ -102,7 +102,7 @@ class PlaybackOutput(FrameProcessor):
         pipeline = Pipeline([transport.input(), stt, user, llm, tts, output, assistant])
 
     Args:
-        controller: what plays; one of its own, at 48 kHz mono, unless told. One that ends speech that times_out, as its
+        controller: what plays; by default one of its own, at 48 kHz mono. One that ends speech that times_out, as its
             own does after 3 s, forgives a synthesizer that never says the end.
         mixer: sounds beneath the speech, for the framework's mixer frames.
         pump: read the controller at the pace of playback, for an output that follows in the pipeline and plays.
@@ -136,9 +136,9 @@ class PlaybackOutput(FrameProcessor):
         self._close_controller: Final = close_controller
         self._turns: Turns | None = None
         self._volume = self._volume_gain = 1.0
-        self._next_speaking = 0  # the position from which on it is told again that the bot speaks
+        self._next_speaking = 0  # the position from which on it is reported again that the bot speaks
         self._interrupting = False
-        # What goes on to the neighbours: events are told by a read, which can't wait for anybody.
+        # What goes on to the neighbours: events are emitted by a read, which can't wait for anybody.
         self._outbox: Final[asyncio.Queue[tuple[Frame, FrameDirection]]] = asyncio.Queue()
         self._tasks: Final[list[Any]] = []
 
@@ -275,7 +275,7 @@ class PlaybackOutput(FrameProcessor):
         await self._outbox.join()
 
     def _interrupted(self, event: object) -> None:  # noqa: ARG002 - what a listener is called with
-        """The controller was interrupted; if not by the pipeline, the pipeline has to be told."""
+        """The controller was interrupted; if not by the pipeline, the pipeline has to be informed."""
         self._ready_turns.forget_words()
         if not self._interrupting:
             self._broadcast(InterruptionFrame(), InterruptionFrame())

@@ -1,7 +1,7 @@
 """Which utterance each of Pipecat's frames belongs to, and when a frame is due.
 
 A frame that stands behind audio becomes a mark at the audio's end, so that it is due when that was played. All of it is
-told by the controller; here is no clock and no audio.
+as the controller reports it; here is no clock and no audio.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class Turns:
         """The synthesizer times the next words after those that an interruption could not drop."""
         self._last_pts = self._last_kept_pts
 
-    # What the controller tells
+    # The controller's events
 
     def heard(self, utterance: Utterance | None) -> None:
         """A frame that begins with this utterance was played."""
@@ -292,7 +292,7 @@ class Turns:
     def _turn_of(self, frame: Frame) -> Turn:
         """The turn of a frame's context; a new one if it is over, unless that makes the frame stale."""
         turn = self._contexts.get(frame.context_id)
-        # Without an id late audio is like any other: only the synthesizer could tell.
+        # Without an id late audio is like any other: only the synthesizer could know.
         if turn is None or (turn.utterance.ended and (frame.context_id is None or not turn.was_dropped)):
             turn = self._new(frame, Kind.CONTEXT)
             self._contexts.pop(frame.context_id, None)

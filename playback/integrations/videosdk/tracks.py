@@ -2,7 +2,7 @@
 
 Each derives from the framework's own ``CustomAudioTrack``, and is given to a room (``custom_microphone_audio_track``)
 or to a pipeline (``set_audio_track``); :func:`install` has the rooms make them themselves. They decide nothing: what
-plays, and what was heard, is the controller's to tell. ``docs/frameworks/videosdk.md`` tells what gets better.
+plays, and what was heard, is the controller's to report. ``docs/frameworks/videosdk.md`` says what gets better.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class TurnTrack(LegacyTrack):
         """Set by the framework. It changes nothing: speech is gone :data:`FADE_SECONDS` after an interrupt."""
         self._turn: Turn | None = None  # the one that the next push or mark belongs to
         self._shown: Turn | None = None  # the one that a snapshot counts
-        self._turn_of: dict[Utterance, Turn] = {}  # of those whose end was not told yet
+        self._turn_of: dict[Utterance, Turn] = {}  # of those whose end was not reported yet
 
     @property
     def is_speaking(self) -> bool:
@@ -67,7 +67,7 @@ class TurnTrack(LegacyTrack):
     _is_speaking = is_speaking
 
     def set_input_format(self, sample_rate: int, channels: int = 1) -> None:
-        """Tell what is pushed from now on, in Hz and 1 or 2 channels; as in the framework, 0 channels are one."""
+        """State what is pushed from now on, in Hz and 1 or 2 channels; as in the framework, 0 channels are one."""
         super().set_input_format(int(sample_rate), max(1, int(channels)))
 
     def mark_synthesis_start(self) -> None:
@@ -96,7 +96,7 @@ class TurnTrack(LegacyTrack):
             return
         turn.complete = True
         # An empty utterance stands for the end of a turn that has none open: it takes its place behind what still
-        # plays, and is told like any other.
+        # plays, and is reported like any other.
         utterance = self._utterance or self._add_utterance(turn)
         self._utterance = None
         utterance.end()
@@ -142,7 +142,7 @@ class TurnTrack(LegacyTrack):
         if turn is None:
             return None
         completed = event.report.outcome is Outcome.COMPLETED
-        # One read may finish several of its utterances, before any of them is told here: the last one counts.
+        # One read may finish several of its utterances, before any of them is reported here: the last one counts.
         finished = turn not in self._turn_of.values()
         if turn is self._turn and not turn.declared:
             if completed:
