@@ -304,6 +304,7 @@ class PlaybackController:
             TypeError: an argument of another type.
         """
         check_type("id", id, str, None)
+        check_type("stop_on_failure", stop_on_failure, bool)
         name = f"turn-{next(self._turns)}" if id is None else id
         turn = Turn(
             self._playout.turns,
@@ -353,7 +354,11 @@ class PlaybackController:
 
         Args:
             loop: the event loop in whose thread the controller lives.
+
+        Raises:
+            TypeError: it is something else.
         """
+        check_type("loop", loop, AbstractEventLoop)
         return ThreadsafeProducer(self._playout.input, self._make, loop)
 
     # Commands: each returns True if it changed something
@@ -542,6 +547,8 @@ class PlaybackController:
     ) -> Utterance:
         for argument, value, kind in (("text", text, str), ("id", id, str), ("format", format, AudioFormat)):
             check_type(argument, value, kind, None)
+        check_type("interruptible", interruptible, bool)
+        check_type("first", first, bool)
         check_type("turn", turn, Turn, None)
         return Utterance(
             self._playout.input,

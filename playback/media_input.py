@@ -47,6 +47,7 @@ class StreamInput:
         self._blocks: Final[deque[Block]] = deque()
         self._arrived: Final = Gate()
         self._taken: Final = Gate()
+        self._order: Final = asyncio.Lock()
         self._writes_waiting = 0
         self._is_over = False  # the decoder has finished
         self._decode_error: BaseException | None = None
@@ -66,7 +67,10 @@ class StreamInput:
             FormatError: it is something else than bytes.
         """
         self._input.admit(self._utterance)  # an interrupt may have overtaken it
-        if self.ended or not self._decoder.feed(data):
+        if self.ended or not self._input.may_push(self._utterance):
+            self._input.refuse(self._utterance, 0, "ended" if self.ended else "locked")  # nobody knows how long it is
+            return 0
+        if not self._decoder.feed(data):
             return 0
         if self._task is None:
             self._task = self._loop.create_task(self._write_blocks(), name=f"decoding for {self._utterance.id}")
@@ -74,14 +78,15 @@ class StreamInput:
         return len(memoryview(data).cast("B"))
 
     async def write(self, data: Any) -> int:
-        """The same, after waiting while much is not decoded or not written yet."""
-        self._writes_waiting += 1  # before it looks: the thread looks at this after it has made room
-        try:
-            while self._is_full and not self.ended and not self._is_over:
-                await self._taken.wait()
-        finally:
-            self._writes_waiting -= 1
-        return self.feed(data)
+        """The same, after waiting while much is not decoded or not written yet; concurrent writes keep their order."""
+        async with self._order:
+            self._writes_waiting += 1  # before it looks: the thread looks at this after it has made room
+            try:
+                while self._is_full and not self.ended and not self._is_over:
+                    await self._taken.wait()
+            finally:
+                self._writes_waiting -= 1
+            return self.feed(data)
 
     @property
     def _is_full(self) -> bool:

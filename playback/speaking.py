@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from playback._checks import check_seconds
 from playback.audio.formats import Block, FormatError
-from playback.audio.media.containers import Kind, recognize
+from playback.audio.media.containers import BEGINNING_BYTES, Kind, recognize
+from playback.audio.media.streams import is_bytes
 from playback.core.emitter import Emitter
 from playback.core.input import Input
 from playback.events import Event
@@ -27,9 +28,6 @@ from playback.report import InputTimeout
 from playback.sources import Source, open_source
 from playback.utterance import Utterance
 from playback.words.word import Word, check_word
-
-BEGINNING_BYTES: Final = 4096
-"""The most that is held back to recognize what a source sends: two frames of MP3 at any bit rate."""
 
 _RUNNING: Final[dict[asyncio.AbstractEventLoop, set[asyncio.Task[None]]]] = {}
 """The tasks of each loop, for the loop itself holds them only weakly."""
@@ -123,6 +121,9 @@ class Feed:
         # the utterance has ended.
         if self._loop.is_closed():
             self._stop()
+        elif self._has_expired:  # it is cancelled already, and its source may need time to close
+            if self._decoder is not None:
+                self._decoder.cancel()
         elif self._task is not None and self._has_begun and self._task is not running_task():
             self._task.cancel()
 
@@ -159,7 +160,7 @@ class Feed:
             if self._has_expired and not utterance.ended:
                 assert self._task is not None
                 self._task.uncancel()
-                await self._fail(self._timeout_error(error))
+                await self._fail(self._timeout_error())
             elif not isinstance(error, asyncio.CancelledError):
                 await self._fail(error)
             elif not utterance.ended:  # it is this task that somebody else has cancelled
@@ -197,9 +198,15 @@ class Feed:
                 await self._wait_for_room()
                 return
             self._begin_audio()
+        samples = not is_bytes(item)
+        if samples and self._beginning:
+            await self._recognize(b"", final=True)
+        if samples and self._decoder is not None:
+            # It would overtake what is not decoded yet.
+            raise FormatError(f"{self._source.name} sent {type(item).__name__} within a media stream, expected bytes")
         if isinstance(item, Block):
             await self._input.write_block(self._utterance, item)
-        elif (self._decoder is None and not self._recognizes) or not _is_bytes(item):
+        elif samples or (self._decoder is None and not self._recognizes):
             # Nobody else writes to this utterance, so this needs no order of writes.
             self._input.check_beginning(self._utterance, item)
             await self._input.write(self._utterance, item, self._input.lock_generation)
@@ -247,6 +254,7 @@ class Feed:
 
     async def _fail(self, error: BaseException) -> None:
         """What has arrived plays, then the utterance fails."""
+        self._since = None  # the source is waited for no more
         if self._beginning:
             with suppress(Exception):  # it has failed anyhow
                 await self._recognize(b"", final=True)
@@ -299,13 +307,16 @@ class Feed:
             self._set_timer()
         elif self._task is not None:
             self._has_expired = True
+            # The source may take its time over the cancellation; what is behind this utterance must not wait for that.
+            if self._decoder is not None:
+                self._decoder.end(self._timeout_error())
+            elif not self._beginning:
+                self._input.fail(self._utterance, self._timeout_error())
             self._task.cancel()
 
-    def _timeout_error(self, cause: BaseException) -> InputTimeout:
+    def _timeout_error(self) -> InputTimeout:
         what = "no audio came" if self._has_audio else "no first audio came"
-        error = InputTimeout(f"{what} for {self._limit:.3g} s from {self._source.name}")
-        error.__cause__ = cause
-        return error
+        return InputTimeout(f"{what} for {self._limit:.3g} s from {self._source.name}")
 
     def _paused(self, _: Event) -> None:
         self._paused_at = self._loop.time()
@@ -324,11 +335,6 @@ def _let_go(task: asyncio.Task[None]) -> None:
     tasks.discard(task)
     if not tasks:
         _RUNNING.pop(loop, None)
-
-
-def _is_bytes(item: Any) -> bool:
-    """Whether these may be the bytes of a media stream; a buffer of numbers is none."""
-    return isinstance(item, (bytes, bytearray)) or (isinstance(item, memoryview) and item.format in ("B", "b", "c"))
 
 
 def _has_words(text: str | None) -> bool:

@@ -11,10 +11,11 @@ from typing import Any, Final, Protocol
 import av
 import numpy as np
 
-from playback.audio.formats import AudioFormat, parse
+from playback.audio.formats import AudioFormat, FormatError, parse
 from playback.audio.media.blocks import to_frame
-from playback.audio.media.containers import Kind, next_beginning, recognize
+from playback.audio.media.containers import BEGINNING_BYTES, Kind, next_beginning, recognize
 from playback.audio.media.decoding import decode
+from playback.audio.media.streams import is_bytes
 from playback.core.input import Input
 from playback.utterance import Utterance
 from playback.words.word import Word
@@ -181,18 +182,21 @@ class ThreadsafeProducer:
 
         Raises:
             RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
-            Exception: whatever the source raises; the utterance fails with it.
+            TypeError: the source is something else.
+            FormatError: it begins as text in place of audio, such as an error page; the utterance fails with it.
+            Exception: whatever the source raises; the same.
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: use controller.speak there")
+        pieces = _pieces(source, decodes=format is None)
         spoken = self.utterance(text=text, id=id, format=format, interruptible=interruptible, first=first)
         spoken.enqueue()
-        pieces = _pieces(source, decodes=format is None)
         try:
             for piece in pieces:
                 if isinstance(piece, Word):
                     spoken.mark_words([piece])
-                elif not spoken.write(piece) and spoken.handle.ended:
+                elif not spoken.write(piece) and spoken.is_spent:
+                    spoken.cancel()
                     return spoken
         except BaseException as error:
             spoken.fail(error)
@@ -226,14 +230,51 @@ class ThreadsafeProducer:
 
 
 def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
-    """The pieces of a source that blocks; files and whole streams are decoded."""
+    """The pieces of a source that blocks; files and whole streams are decoded.
+
+    Raises:
+        TypeError: it is no such source.
+    """
     whole = isinstance(source, (bytes, bytearray, memoryview))
     is_media = whole and decodes and recognize(bytes(source), final=True) not in (Kind.TEXT, Kind.UNKNOWN)
     if is_media or isinstance(source, (str, PathLike)) or hasattr(source, "read"):
         return (to_frame(block) for block in decode(source, name=str(type(source).__name__)))
     if whole or isinstance(source, (np.ndarray, av.AudioFrame)):
-        return iter([source])
-    return iter(source)
+        return _without_text(iter([source])) if decodes else iter([source])
+    if not isinstance(source, Iterable):
+        raise TypeError(f"the source is {source!r}, expected audio, a path, a file, or an iterable of audio")
+    return _without_text(iter(source)) if decodes else iter(source)
+
+
+def _without_text(pieces: Iterator[Any]) -> Iterator[Any]:
+    """The same pieces, unless the first bytes are text in place of audio."""
+    try:
+        held: list[Any] = []
+        for piece in pieces:
+            held.append(piece)
+            if is_bytes(piece) and not _is_known(held, final=False):
+                continue
+            break
+        _is_known(held, final=True)
+        yield from held
+        yield from pieces
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _is_known(pieces: list[Any], *, final: bool) -> bool:
+    """Whether it can be known from the first bytes what they are.
+
+    Raises:
+        FormatError: they are text.
+    """
+    beginning = b"".join(bytes(piece) for piece in pieces if is_bytes(piece))
+    kind = recognize(beginning, final=final or len(beginning) >= BEGINNING_BYTES)
+    if kind is Kind.TEXT:
+        raise FormatError(f"the source sent text in place of audio: {beginning[:200]!r}")
+    return kind is not None
 
 
 def _runs_here(loop: AbstractEventLoop) -> bool:

@@ -172,7 +172,7 @@ class Input:
 
     @observed("push")
     def _push_block(self, utterance: Utterance, block: Block, bounded: bool) -> int:
-        if not self._may_push(utterance):
+        if not self.may_push(utterance):
             return self.refuse_block(utterance, block)
         if not block.samples:
             self._keep_partial(utterance, block)
@@ -222,7 +222,7 @@ class Input:
     @observed("enqueue")
     def _enqueue(self, utterance: Utterance) -> bool:
         transitions = self._transitions
-        if utterance not in transitions.unqueued or not self._may_push(utterance):
+        if utterance not in transitions.unqueued or not self.may_push(utterance):
             self._fast.refresh()
             return False
         before = transitions.session.leaf
@@ -272,7 +272,7 @@ class Input:
         queue, transitions = self._queue, self._transitions
         while (
             lock_generation is self.lock_generation
-            and self._may_push(utterance)
+            and self.may_push(utterance)
             and not queue.has_room(utterance, samples, transitions.read_size)
         ):
             queue.writers.append(utterance)
@@ -410,7 +410,8 @@ class Input:
         """Add packets that a decoder has skipped to the statistics."""
         self._transitions.stats.damaged_packets += packets
 
-    def _may_push(self, utterance: Utterance) -> bool:
+    def may_push(self, utterance: Utterance) -> bool:
+        """Whether a push would be accepted, if there is room."""
         return not utterance.ended and self._transitions.session.leaf not in REFUSES
 
     def _samples_of(self, block: Block) -> int:

@@ -185,12 +185,12 @@ def test_a_refusal_that_is_not_counted_is_noticed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_stale_audio_that_is_taken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    may_push = Input._may_push
+    may_push = Input.may_push
 
     def lenient(input: Input, utterance: Any) -> bool:
         return may_push(input, utterance) or input._transitions.session.leaf == "idle"
 
-    monkeypatch.setattr(Input, "_may_push", lenient)
+    monkeypatch.setattr(Input, "may_push", lenient)
     assert "a push is taken whole or refused whole" in _checks(run(SHORT))
 
 

@@ -221,8 +221,8 @@ _MAYBE: Final = re.compile(
 _SIGNATURE_BYTES: Final = 16
 """More than the longest of the fixed signatures has: that of WAV has 12 bytes."""
 
-_BEGINNING_BYTES: Final = 4096
-"""How much of a first push is looked at: two frames of MP3 at any bit rate."""
+BEGINNING_BYTES: Final = 4096
+"""How much of the first bytes is looked at: two frames of MP3 at any bit rate."""
 
 
 def next_beginning(beginning: bytes, audio: Any) -> bytes | None:
@@ -243,7 +243,7 @@ def next_beginning(beginning: bytes, audio: Any) -> bytes | None:
     view = memoryview(audio)
     if not view.c_contiguous:
         return None
-    beginning += bytes(view.cast("B")[:_BEGINNING_BYTES])
+    beginning += bytes(view.cast("B")[:BEGINNING_BYTES])
     kind = recognize(beginning, final=True) if _MAYBE.match(beginning) else None
     if kind is not None and kind.is_container:
         raise FormatError(

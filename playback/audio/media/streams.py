@@ -79,11 +79,9 @@ class StreamDecoder:
         Raises:
             FormatError: it is something else.
         """
-        try:
-            data = data if isinstance(data, bytes) else bytes(memoryview(data))
-        except TypeError:
-            raise FormatError(f"encoded audio is a {type(data).__name__}, expected bytes") from None
-        taken = self._pipe.feed(data)
+        if not is_bytes(data):
+            raise FormatError(f"encoded audio is a {type(data).__name__}, expected bytes")
+        taken = self._pipe.feed(bytes(data))
         if taken:
             self._start()
         return taken
@@ -211,3 +209,8 @@ def _decode(pipe: _Pipe, reference: weakref.ref[StreamDecoder], name: str) -> No
         failure = error
     if pipe.close() and (decoder := reference()) is not None:
         decoder.on_finish(failure)
+
+
+def is_bytes(item: Any) -> bool:
+    """Whether these may be the bytes of a media stream; a buffer of numbers is none."""
+    return isinstance(item, (bytes, bytearray)) or (isinstance(item, memoryview) and item.format in ("B", "b", "c"))
