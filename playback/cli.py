@@ -21,7 +21,7 @@ from playback.audio.ramps import Samples
 from playback.chart import PLAYBACK
 from playback.pacing import frame_samples
 from playback.say.call import Cue, Session, parse_cue
-from playback.say.console import perform, tell
+from playback.say.console import perform, summarize
 from playback.say.recording import RECEIVED_RATE
 from playback.speech import SpeechError, check_voice
 from playback.tracing.records import TraceError
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     try:
         recording = asyncio.run(perform(session, console))
-        tell(recording, console)
+        summarize(recording, console)
         _write(session, options, console)
     except KeyboardInterrupt:
         return 130

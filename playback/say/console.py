@@ -48,7 +48,7 @@ def _line(position: int, leaf: str, recording: Recording) -> str:
     return f"{position / recording.sample_rate:7.2f} s  {leaf:19} {words if len(words) <= 48 else '... ' + words[-44:]}"
 
 
-def tell(recording: Recording, console: Console) -> None:
+def summarize(recording: Recording, console: Console) -> None:
     """Show the events and the reports."""
     from rich.table import Table
     from rich.text import Text
