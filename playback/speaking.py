@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from playback._checks import check_seconds
 from playback.audio.formats import Block, FormatError
-from playback.audio.media.containers import BEGINNING_BYTES, Kind, recognize
+from playback.audio.media.containers import recognize_audio
 from playback.audio.media.streams import is_bytes
 from playback.core.emitter import Emitter
 from playback.core.input import Input
@@ -228,12 +228,14 @@ class Feed:
     async def _recognize(self, data: bytes, *, final: bool = False) -> None:
         """Find out what a source sends from how it begins."""
         self._beginning += data
-        kind = recognize(self._beginning, final=final or len(self._beginning) >= BEGINNING_BYTES)
+        try:
+            kind = recognize_audio(self._beginning, name=self._source.name, final=final)
+        except FormatError:
+            self._beginning, self._recognizes = b"", False  # nothing of it is played
+            raise
         if kind is None:
             return
         data, self._beginning, self._recognizes = self._beginning, b"", False
-        if kind is Kind.TEXT:
-            raise FormatError(f"{self._source.name} sent text in place of audio: {data[:200]!r}")
         if kind.is_container or self._needs_media:
             self._decoder = StreamInput(self._input, self._utterance, self._source.name)
             await self._decoder.write(data)

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 import av
 import numpy as np
 
-from playback.audio.formats import AudioFormat, FormatError, parse
+from playback.audio.formats import AudioFormat, parse
 from playback.audio.media.blocks import to_frame
-from playback.audio.media.containers import BEGINNING_BYTES, Kind, next_beginning, recognize
+from playback.audio.media.containers import Kind, next_beginning, recognize, recognize_audio
 from playback.audio.media.decoding import decode
 from playback.audio.media.streams import is_bytes
 from playback.core.input import Input
@@ -248,33 +248,23 @@ def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
 
 def _without_text(pieces: Iterator[Any]) -> Iterator[Any]:
     """The same pieces, unless the first bytes are text in place of audio."""
+    beginning, held = b"", []
     try:
-        held: list[Any] = []
         for piece in pieces:
             held.append(piece)
-            if is_bytes(piece) and not _is_known(held, final=False):
-                continue
-            break
-        _is_known(held, final=True)
+            if is_bytes(piece):
+                beginning += piece
+                if recognize_audio(beginning, name="the source") is not None:
+                    break
+            elif not isinstance(piece, Word):
+                break
+        recognize_audio(beginning, name="the source", final=True)
         yield from held
         yield from pieces
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
             close()
-
-
-def _is_known(pieces: list[Any], *, final: bool) -> bool:
-    """Whether it can be known from the first bytes what they are.
-
-    Raises:
-        FormatError: they are text.
-    """
-    beginning = b"".join(bytes(piece) for piece in pieces if is_bytes(piece))
-    kind = recognize(beginning, final=final or len(beginning) >= BEGINNING_BYTES)
-    if kind is Kind.TEXT:
-        raise FormatError(f"the source sent text in place of audio: {beginning[:200]!r}")
-    return kind is not None
 
 
 def _runs_here(loop: AbstractEventLoop) -> bool:

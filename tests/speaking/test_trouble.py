@@ -13,6 +13,7 @@ import pytest
 
 from playback import FormatError, InputTimeout, Outcome
 from playback.media_input import StreamInput
+from playback.words import Word
 from tests.audio.media import wav
 from tests.signals import RATE, ramp
 from tests.speaking.playing import STALL, Call, Clock, Source, no_thread_is_left, turns, until
@@ -161,7 +162,9 @@ async def test_what_a_thread_can_not_speak_leaves_nothing_in_the_queue(call: Cal
     assert call.heard == ramp(480).tolist()
 
 
-@pytest.mark.parametrize("source", [HTML * 30, of(HTML, HTML), [HTML]], ids=["whole", "generator", "list"])
+@pytest.mark.parametrize(
+    "source", [HTML * 30, of(HTML, HTML), [HTML], [Word("Hi", 0.0), HTML]], ids=["whole", "generator", "list", "word"]
+)
 async def test_an_error_page_from_a_thread_is_not_heard(call: Call, source: Any) -> None:
     producer = call.controller.threadsafe(asyncio.get_running_loop())
     with pytest.raises(FormatError, match=r"500 Internal Server Error"):

@@ -225,6 +225,23 @@ BEGINNING_BYTES: Final = 4096
 """How much of the first bytes is looked at: two frames of MP3 at any bit rate."""
 
 
+def recognize_audio(data: bytes, *, name: str, final: bool = False) -> Kind | None:
+    """As :func:`recognize`, for what has to be audio.
+
+    Args:
+        data: the first bytes.
+        name: what sent them, for the error.
+        final: whether no more are looked at; so it is from :data:`BEGINNING_BYTES` on.
+
+    Raises:
+        FormatError: they are text, such as an error page.
+    """
+    kind = recognize(data, final=final or len(data) >= BEGINNING_BYTES)
+    if kind is Kind.TEXT:
+        raise FormatError(f"{name} sent text in place of audio: {data[:200]!r}")
+    return kind
+
+
 def next_beginning(beginning: bytes, audio: Any) -> bytes | None:
     """See that bytes which are to be samples do not begin as a file does: its header would be heard as noise.
 
