@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from typing import Any, Final
 
 import pytest
@@ -56,17 +57,23 @@ class Call:
         await turns()
 
 
-async def turns(count: int = 12) -> None:
+async def turns(number: int = 12) -> None:
     """Let the loop go round a few times."""
-    for _ in range(count):
+    for _ in range(number):
         await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], bool], act: Callable[[], object] = lambda: None) -> None:
-    """Let the loop go round until something is so; a test's timeout ends it if that never comes."""
-    while not condition():
+    """Let the loop go round until something is so; a test's timeout ends it if that never comes.
+
+    What takes many turns waits for another thread. A loop that never sleeps releases the interpreter's lock only to
+    take it again at once, and can keep that thread from running for minutes.
+    """
+    for turn in count():
+        if condition():
+            return
         act()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if turn < 100 else 0.0001)
 
 
 class Source:
