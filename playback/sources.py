@@ -235,7 +235,9 @@ def _serve(requests: SimpleQueue[_Request | None], iterator: Iterator[Any], sour
             error = raised
         try:
             loop.call_soon_threadsafe(_resolve, piece, result, error)
-        except RuntimeError:  # the loop is closed: nobody asks for more
+        except RuntimeError:  # the loop is closed
+            break
+        if loop.is_closed():  # it was closed at this moment, and has dropped the call: nobody asks for more
             break
         del request, loop, piece, result, error  # while it waits, it holds nothing
     with suppress(Exception):
