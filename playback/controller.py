@@ -26,7 +26,7 @@ from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
 from playback.sinks.sinks import Sinks
-from playback.sources import check_source_format
+from playback.sources import abandon, check_source_format
 from playback.speaking import Feed
 from playback.subscribing import Subscribe
 from playback.threads import ThreadsafeProducer
@@ -239,7 +239,8 @@ class PlaybackController:
         """Play a source of audio as one utterance, which is enqueued at once.
 
         A task feeds it with back-pressure, and ends it with the source. A source that raises fails it. An interrupt, a
-        lock, a cancel or a close stops the task at once and closes the source.
+        lock, a cancel or a close stops the task at once and closes the source; so does an argument that is refused. What
+        closing raises becomes an ``error`` event.
 
         Example::
 
@@ -267,26 +268,30 @@ class PlaybackController:
             FormatError: another word than ``"encoded"``.
             RuntimeError: no event loop runs.
         """
-        check_source_format(format)
-        encoded = isinstance(format, str)
-        utterance = self._make(
-            text=text,
-            id=id,
-            format=None if isinstance(format, str) else format,
-            interruptible=interruptible,
-            first=first,
-            turn=turn,
-        )
-        feed = Feed(
-            self._playout.input,
-            utterance,
-            source,
-            emitter=self._emitter,
-            recognizes=format is None or encoded,
-            needs_media=encoded,
-            timeout_seconds=timeout_seconds,
-            first_audio_timeout_seconds=first_audio_timeout_seconds,
-        )
+        try:
+            check_source_format(format)
+            encoded = isinstance(format, str)
+            utterance = self._make(
+                text=text,
+                id=id,
+                format=None if isinstance(format, str) else format,
+                interruptible=interruptible,
+                first=first,
+                turn=turn,
+            )
+            feed = Feed(
+                self._playout.input,
+                utterance,
+                source,
+                emitter=self._emitter,
+                recognizes=format is None or encoded,
+                needs_media=encoded,
+                timeout_seconds=timeout_seconds,
+                first_audio_timeout_seconds=first_audio_timeout_seconds,
+            )
+        except BaseException:
+            abandon(source)
+            raise
         feed.start()
         return utterance
 
@@ -406,7 +411,9 @@ class PlaybackController:
     def read(self, samples: int) -> NDArray[np.int16]:
         """Hand out what is to be heard next; silence where there is nothing.
 
-        It never raises for what a listener raised, and always returns a full frame.
+        It never raises for what a listener raised, and always returns a full frame. Only KeyboardInterrupt and
+        SystemExit of a listener go on: to the loop, after the frame, or where none runs, out of the next read, which
+        then has read nothing.
 
         Args:
             samples: how many, at the output rate.

@@ -53,7 +53,7 @@ class OutputChain:
         if self.sinks.hears_pushed:
             try:
                 self._emitter.emit(self.sinks.pushed_chunk(utterance, block, at))
-            except Exception as error:  # the audio was accepted: the push has to go on
+            except BaseException as error:  # the audio was accepted: the push has to go on
                 self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
     def process(
@@ -64,7 +64,7 @@ class OutputChain:
         if self.background.is_active:
             try:
                 self.background.mix(out, speaking=speaking, paused=paused)
-            except Exception as error:
+            except BaseException as error:
                 self._background_failed(error)
         if self.sinks.replaces_output:
             out[:] = bytes(len(out))
@@ -77,7 +77,7 @@ class OutputChain:
             self.background.close()
         self.sinks.deliver(event)
 
-    def _background_failed(self, error: Exception) -> None:
+    def _background_failed(self, error: BaseException) -> None:
         self._emitter.emit(ErrorRaised(self._position(), error, "background"))
 
     def _emit_now(self, event: Event) -> None:

@@ -49,7 +49,7 @@ class Background:
         on_error: called with what a source raised while it played; it is logged unless there is one.
     """
 
-    def __init__(self, format: AudioFormat, on_error: Callable[[Exception], object] | None = None) -> None:
+    def __init__(self, format: AudioFormat, on_error: Callable[[BaseException], object] | None = None) -> None:
         self.follow_pause = False
         """Whether the background is held, too, while the speech is paused."""
         self.is_active = False
@@ -226,7 +226,7 @@ class Background:
             try:
                 if self._sounds[0].render_steady(scratch, steady):
                     return True
-            except Exception as error:
+            except BaseException as error:
                 self._sounds[0].fail(error)
         limit = len(scratch.sum) if steady else self._hold.limit(len(scratch.sum))
         level = 1.0 if steady is None else steady
@@ -235,7 +235,7 @@ class Background:
             try:
                 sounding = sound.render(scratch, any_sounding, limit, level)
             # One sound that fails must not silence the others.
-            except Exception as error:
+            except BaseException as error:
                 sounding = False
                 sound.fail(error)
             if sounding and any_sounding:
@@ -262,7 +262,7 @@ class Background:
                 self._on_error(sound.error)
 
 
-def _log(error: Exception) -> None:
+def _log(error: BaseException) -> None:
     LOGGER.error("a background sound has failed", exc_info=error)
 
 

@@ -39,7 +39,7 @@ class Source:
 
     def __init__(self, format: AudioFormat) -> None:
         self.buffer: Final = SampleBuffer(format, history=0)
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         """What ended it, if that was not its end."""
         self._format: Final = format
         self._closed = False
@@ -181,7 +181,7 @@ class FileSource(Source):
         name = fspath(file) if isinstance(file, (str, PathLike)) else repr(file)
         if loop and not isinstance(file, (str, PathLike)) and not _is_seekable(file):
             raise ValueError(f"{name} can't go back to its beginning, expected a seekable file, or loop=False")
-        self._ready: Final[deque[bytes | Exception | None]] = deque()
+        self._ready: Final[deque[bytes | BaseException | None]] = deque()
         # The reader gives room back without ever waiting for a lock that the thread may hold: both queues are C's own.
         self._room: Final[SimpleQueue[bool]] = SimpleQueue()
         closed: list[bool] = []
@@ -231,7 +231,7 @@ def _stop(room: SimpleQueue[bool], closed: list[bool]) -> None:
 
 def _decode(
     blocks: Iterator[bytes],
-    ready: deque[bytes | Exception | None],
+    ready: deque[bytes | BaseException | None],
     room: SimpleQueue[bool],
     closed: list[bool],
 ) -> None:
@@ -242,7 +242,7 @@ def _decode(
                 ready.append(next(blocks))
         except StopIteration:
             ready.append(None)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, the sound has to finish
             ready.append(error)
 
 

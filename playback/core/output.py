@@ -97,7 +97,7 @@ class Output:
         try:
             self._fill(out, samples)
         # Whatever went wrong, the transport gets a frame: an exception would end its track for good.
-        except Exception as error:
+        except BaseException as error:
             out[:] = bytes(len(out))
             transitions.emitter.emit(ErrorRaised(start, error, "read"))
         playhead.position = start + samples

@@ -55,8 +55,9 @@ class Transitions:
         self.emitter: Final = Emitter()
         self.queue: Final = PlayoutQueue(limits)
         self.playhead: Final = Playhead(self.queue, format, fades, self.emitter.emit, self._head_over)
-        self.observers: Final = Observers(self.playhead, self._watched)
+        self.observers: Final = Observers(self.playhead, self._watched, self.emitter.emit)
         self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers)
+        self.emitter.raise_later = self.fast.raise_at_read
         self.stats: Final = Stats()
         self.unqueued: Final[dict[Utterance, None]] = {}
         """Utterances that are in use and have no place in the queue yet."""

@@ -59,7 +59,7 @@ class RecorderSink:
         self._container, self._codec = _open(self.path)
         self._queue: Final[SimpleQueue[Chunk | None]] = SimpleQueue()
         self._finished = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._told = False
         # A daemon, so that a recorder that nobody closes does not keep the interpreter; it is finished at exit.
         self._thread: Final = Thread(target=self._run, name=f"record {self.path.name}", daemon=True)
@@ -119,7 +119,7 @@ class RecorderSink:
                 self._write()
             finally:
                 self._container.close()
-        except Exception as error:
+        except BaseException as error:
             self._error = error
             while not self._queue.empty():  # nobody will write what is left
                 self._queue.get()

@@ -1,4 +1,4 @@
-"""Listeners and sinks that call the controller back, in any way, from within any event: nobody loses or shifts a sample.
+"""Listeners and sinks that call the controller back, in any way, from within any event: no sample is lost or shifted.
 
 Each handle has values of its own, which rise by one. What is heard of it, in the order of positions, has to be a run of
 them, whoever pushes, reads or steers from within what.
@@ -78,7 +78,7 @@ class Call:
         self.controller: Final = PlaybackController(AudioFormat(RATE), fades=CUTS, **options)
         self.backs: Final = list(reversed(backs))
         self.frames: Final[dict[int, list[int]]] = {}
-        self.events: Final[list[Event]] = []
+        self.events: Final[list[Any]] = []
         self.depth = 0
         self.producers: Final[list[Producer]] = []
         self.removes: Final[list[Any]] = []
