@@ -29,7 +29,7 @@ class CharacterJoiner:
         """The words that are complete now.
 
         Characters that were sent before, and are sent again by a synthesis that begins anew a little earlier, are
-        skipped. They are recognized by their times, whose middle lies before the end of the last one, and their letters.
+        skipped. They are recognized by their times, whose middle is before the end of the last one, and letters.
 
         Args:
             characters: one letter each, or several.
