@@ -52,6 +52,7 @@ class Session:
         settings: the server's limits.
         options: what the page has chosen.
         speech_format: what texts are made into; None where there is no speech.
+        on_connected: called once the page has connected.
         on_closed: called once all is over.
     """
 
@@ -61,6 +62,7 @@ class Session:
         settings: DemoSettings,
         options: SessionOptions,
         speech_format: AudioFormat | None,
+        on_connected: Callable[[], object],
         on_closed: Callable[[Session], object],
     ) -> None:
         self.id: Final = id
@@ -73,6 +75,7 @@ class Session:
         )
         self._settings: Final = settings
         self._options: Final = options
+        self._on_connected: Final = on_connected
         self._on_closed: Final = on_closed
         self._loop: Final = asyncio.get_running_loop()
         self._messages: Final = Channel(settings.backlog_bytes, self._overflowed)
@@ -194,6 +197,7 @@ class Session:
             channel.close()
             return
         self._channel = channel
+        self._on_connected()
         channel.on("message", self._commands.take)
         channel.on("close", self.close)
         self._messages.open(channel)
