@@ -18,12 +18,11 @@ class ControllerTrack(MediaStreamTrack):
     """What all tracks that play a controller have in common: its claim on the controller, its pace, its end.
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one live reader, and this is one from its first :meth:`recv` on.
         close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
 
     Raises:
         ValueError: the controller's rate has no frames of 20 ms.
-        RuntimeError: another live reader has the controller.
     """
 
     kind = "audio"
@@ -31,7 +30,6 @@ class ControllerTrack(MediaStreamTrack):
     def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
         super().__init__()
         self._samples: Final = frame_samples(controller.format.sample_rate)
-        controller.attach(self)
         self._controller: Final = controller
         self._close_controller: Final = close_controller
         self._pacer: Final = Pacer()
@@ -44,8 +42,10 @@ class ControllerTrack(MediaStreamTrack):
 
         Raises:
             MediaStreamError: the track was stopped.
+            RuntimeError: another live reader has the controller.
         """
         self._check_live()
+        self._controller.attach(self)
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(self._pacer.wait(clock()))
         self._check_live()
@@ -55,13 +55,17 @@ class ControllerTrack(MediaStreamTrack):
         return tick
 
     def stop(self) -> None:
-        """End the track; closes the controller unless it was made not to."""
+        """End the track.
+
+        Closes the controller, unless the track was made not to or another reader has the controller by now.
+        """
         if self.readyState == "live":
             try:
                 super().stop()
             finally:  # a listener of the track's own `ended` may raise
+                others = self._controller.reader not in (None, self)
                 self._controller.detach(self)
-                if self._close_controller:
+                if self._close_controller and not others:
                     self._controller.close()
 
     def _check_live(self) -> None:
@@ -80,12 +84,11 @@ class PlaybackTrack(ControllerTrack):
         peer_connection.addTrack(PlaybackTrack(controller))
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one live reader, and this is one from its first :meth:`recv` on.
         close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
 
     Raises:
         ValueError: the controller's rate has no frames of 20 ms.
-        RuntimeError: another live reader has the controller.
     """
 
     def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
@@ -100,6 +103,7 @@ class PlaybackTrack(ControllerTrack):
 
         Raises:
             MediaStreamError: the track was stopped.
+            RuntimeError: another live reader has the controller.
         """
         return self.frame(await self._tick() * self._samples)
 

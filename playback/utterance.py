@@ -409,7 +409,7 @@ class Utterance:
     def _finish(self, outcome: Outcome) -> UtteranceReport:
         """Write the report; the owner decides when."""
         buffer = self._clip.buffer
-        buffer.ended = True
+        has_ended, buffer.ended = buffer.ended and not self._clip.cut_short and self._error is None, True
         self._partial = b""
         self._report = UtteranceReport(
             id=self.id,
@@ -421,6 +421,7 @@ class Utterance:
             text=self.text,
             marks=tuple(self._clip.marks),
             error=self._error,
+            ended=has_ended,
         )
         self.room.open()
         self._done.open()
