@@ -1,7 +1,7 @@
 """The app: the page, and the endpoint by which it begins a session (as draft-ietf-wish-whep, with a microphone).
 
 It can be mounted in another server under any prefix; as only the outermost app's lifespan runs, that server has to
-await ``app.state.sessions.aclose()`` itself when it ends.
+await ``app.state.sessions.shutdown()`` itself when it ends; ``aclose()`` says no goodbye.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
         try:
             yield
         finally:
-            await sessions.aclose()
+            await sessions.shutdown()
 
     app = Starlette(
         routes=[

@@ -15,6 +15,7 @@ from playback.audio.formats import AudioFormat
 from playback.demo.rate_limit import Places, TokenBucket
 from playback.demo.session import Session
 from playback.demo.settings import DemoSettings, SessionOptions
+from playback.ending import shutdown
 from playback.speech import SpeechError, speech_format
 
 LOGGER: Final = logging.getLogger("playback")
@@ -91,8 +92,21 @@ class Sessions:
             await asyncio.shield(session.close())
             raise
 
+    async def shutdown(self) -> None:
+        """Take no more, let them finish what they say and say goodbye, and close them all."""
+        self._closed = True
+        ending = {session.controller: session for session in self._sessions.values() if session.is_connected}
+        seconds = self._settings.shutdown_seconds
+        await shutdown(
+            ending,
+            lambda controller: ending[controller].say_goodbye(),
+            finish_seconds=seconds / 2,
+            deadline_seconds=seconds,
+        )
+        await self.aclose()
+
     async def aclose(self) -> None:
-        """Close them all, and take no more."""
+        """Close them all at once, and take no more."""
         self._closed = True
         if closing := [session.close("closed: the server is being shut down") for session in self._sessions.values()]:
             await asyncio.wait(closing)

@@ -1,14 +1,16 @@
-"""The server: ``run`` serves the demo until Ctrl+C."""
+"""The server: ``run`` serves the demo until Ctrl+C or SIGTERM."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import quote
@@ -24,7 +26,7 @@ ANY: Final = ("0.0.0.0", "::")
 """What listens on all addresses."""
 
 SHUTDOWN_SECONDS: Final = 3
-"""How long requests may still take after Ctrl+C."""
+"""How long requests may still take after Ctrl+C or SIGTERM."""
 
 
 HEADER_BYTES: Final = 16_384
@@ -32,7 +34,7 @@ HEADER_BYTES: Final = 16_384
 
 
 def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True, token: str | None = None) -> int:
-    """Serve the demo, until Ctrl+C.
+    """Serve the demo, until Ctrl+C or SIGTERM; then sessions finish what they say, and say goodbye.
 
     Args:
         host: where to listen; a name or address of this machine.
@@ -53,12 +55,25 @@ def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True, to
     except OSError as error:
         sys.stderr.write(f"playback: error: {host}:{port} can't be had: {error.strerror or error}\n")
         return 1
-    # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed.
-    with listener, suppress(KeyboardInterrupt):
+    # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed. The same for SIGTERM.
+    with listener, suppress(KeyboardInterrupt), _terminating():
         if token is None and not _is_loopback(listener):
             token = secrets.token_urlsafe(16)
         _serve(listener, host, open_browser, token)
     return 0
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM is a KeyboardInterrupt: to be asked to end is no failure."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _serve(listener: socket.socket, host: str, open_browser: bool, token: str | None) -> None:

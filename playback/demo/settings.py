@@ -55,6 +55,8 @@ class DemoSettings:
     """How long a session may last in which nothing is said and nothing is asked for."""
     connect_seconds: float = 8.0
     """How long it may take until the data channel is open."""
+    shutdown_seconds: float = 8.0
+    """How long sessions may take to finish what they say and to say goodbye, when the server is shut down."""
     connecting_per_address: int = 4
     """How many sessions one address may begin within ``connect_seconds`` that have not connected."""
 
