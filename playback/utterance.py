@@ -216,7 +216,9 @@ class Utterance:
             has ended, or the controller is closed. A refusal is reported as ``audio_refused``.
 
         Raises:
-            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature.
+            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature. Of
+                floats, the first second is checked. What is wrong behind that fails the utterance when it comes to be
+                played, with an ``error`` event, and is not heard.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
         if self._decoder is not None:
