@@ -216,7 +216,9 @@ class Utterance:
             has ended, or the controller is closed. A refusal is reported as ``audio_refused``.
 
         Raises:
-            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature.
+            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature. Of
+                floats, the first second is checked. What is wrong behind that fails the utterance when it comes to be
+                played, with an ``error`` event, and is not heard.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
         if self._decoder is not None:
@@ -414,7 +416,7 @@ class Utterance:
     def _finish(self, outcome: Outcome) -> UtteranceReport:
         """Write the report; the owner decides when."""
         buffer = self._clip.buffer
-        buffer.ended = True
+        has_ended, buffer.ended = buffer.ended and not self._clip.cut_short and self._error is None, True
         self._partial, self._on_cut = b"", None
         self._report = UtteranceReport(
             id=self.id,
@@ -426,6 +428,7 @@ class Utterance:
             text=self.text,
             marks=tuple(self._clip.marks),
             error=self._error,
+            ended=has_ended,
         )
         self.room.open()
         self._done.open()

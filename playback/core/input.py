@@ -152,7 +152,7 @@ class Input:
             FormatError: a type, shape, rate or value that can't be, or the beginning of a file.
         """
         self.check_beginning(utterance, audio)
-        parse(audio, utterance.format, utterance._partial)
+        parse(audio, utterance.format, utterance._partial, keep=False)
 
     def check_beginning(self, utterance: Utterance, audio: Any) -> None:
         """See that the first bytes of an utterance are not those of a file.
@@ -252,7 +252,7 @@ class Input:
     async def write(self, utterance: Utterance, audio: Any, lock_generation: object) -> int:
         """See :meth:`Utterance.write`; it began in this generation of locks."""
         self.admit(utterance)
-        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial))
+        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial, keep=False))
         taken = await self._has_room(utterance, samples, lock_generation)
         block = parse(audio, utterance.format, utterance._partial)  # a push may have come between
         return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from weakref import ref
 
 from playback.events import INTERRUPTIONS, ErrorRaised, Event
 
@@ -63,7 +64,7 @@ class Observers:
         emit: where the events go of what they raise.
     """
 
-    __slots__ = ("_changed", "_clock", "_emit", "all", "inside")
+    __slots__ = ("__weakref__", "_changed", "_clock", "_emit", "all", "inside")
 
     def __init__(self, clock: _Clock, changed: Callable[[], None], emit: Callable[[Event], None]) -> None:
         self.all: tuple[Observer, ...] = ()
@@ -78,14 +79,17 @@ class Observers:
         """Let an observer watch from now on.
 
         Returns:
-            What ends it; calling it again does nothing.
+            What ends it; calling it again does nothing. It does not keep the playout, which may long be gone.
         """
         self.all += (observer,)
         self._changed()
+        observers = ref(self)
 
         def remove() -> None:
-            self.all = tuple(other for other in self.all if other is not observer)
-            self._changed()
+            playing = observers()
+            if playing is not None:
+                playing.all = tuple(other for other in playing.all if other is not observer)
+                playing._changed()
 
         return remove
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from playback.chart import PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
+from playback.chart import CLOSED, PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.events import ErrorRaised, Stalled
@@ -143,17 +143,14 @@ class Output:
                 self._count_turn(turn, missing)
             else:
                 self._count_head(head, missing)
-        elif spoken and head is not None:
-            head._clip.waited = 0
 
     def _count_head(self, head: Utterance, samples: int) -> None:
         """Count the silence of a head that is open, and end its input at the timeout."""
         transitions, clip = self._transitions, head._clip
         if head.played:
             transitions.stats.underrun_samples += samples
-        if clip.waited_at != head.accepted:
-            clip.waited, clip.waited_at = 0, head.accepted
-        clip.waited += samples
+        clip.waited = max(0, clip.waited - (head.played - clip.waited_at)) + samples
+        clip.waited_at = head.played
         limits = transitions.limits
         if limits.input_timeout is not None and clip.waited >= limits.input_timeout and not head.ended:
             seconds = transitions.format.seconds(clip.waited)
@@ -168,6 +165,25 @@ class Output:
             seconds = transitions.format.seconds(turn._waited)
             error = InputTimeout(f"nothing was enqueued for {seconds:.3g} s, and {turn!r} was not ended")
             transitions.fail_turn(turn, error)
+
+    async def drain(self, network: int) -> bool:
+        """Wait until everything was heard: handed out, and so many samples read since.
+
+        Returns:
+            False if the playout is closed.
+        """
+        transitions, drain = self._transitions, self._transitions.drain
+        drain.waiting += 1
+        self._fast.refresh()
+        try:
+            while transitions.session.leaf != CLOSED:
+                if drain.is_over(network):
+                    return True
+                await drain.next_step()
+            return False
+        finally:
+            drain.waiting -= 1
+            self._fast.refresh()
 
     @observed("gain")
     def set_gain(self, gain_db: float) -> None:

@@ -43,6 +43,7 @@ class Playhead:
         fades: how long each change takes.
         emit: where events go.
         head_over: called when all of the head was handed out, to finish it and take it off the queue.
+        input_broke: called when the rest of the head turns out to be nothing that can be played.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Playhead:
         fades: Fades,
         emit: Callable[[Event], None],
         head_over: Callable[[], None],
+        input_broke: Callable[[Utterance], None],
     ) -> None:
         self.position = 0
         """Samples read so far."""
@@ -63,6 +65,8 @@ class Playhead:
         """Whether the last sample handed out was speech."""
         self.is_sounding = False
         """Whether the last frame had any speech, or a tail of it."""
+        self.sounded_until = 0
+        """Where the last speech ended that was handed out, or its tail; exact while nothing of it sounds any more."""
         self.voice: Utterance | None = None
         """Whose speech the last frame began with."""
 
@@ -71,6 +75,7 @@ class Playhead:
         self._format: Final = format
         self._emit: Final = emit
         self._head_over: Final = head_over
+        self._input_broke: Final = input_broke
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
         self._presence: Final = Ramp()  # ramps the voice up after a pause has cut it
@@ -131,6 +136,8 @@ class Playhead:
         self.is_speaking = 0 < spoken == samples
         sounding = self._shape(out, spoken)
         self.is_sounding = spoken > 0 or sounding > 0
+        if self.is_sounding:
+            self.sounded_until = start + max(spoken, sounding)
         if self.fading and self.is_silent:
             self.fading = False
             self._emit(Silenced(start + sounding))
@@ -161,6 +168,8 @@ class Playhead:
             head: the head, if the leaf hands out its speech.
             paused: whether a pause holds audio back: nothing at all sounds then.
         """
+        if self.is_speaking:
+            self.sounded_until = self.position
         if paused:
             self._tail.clear()
         elif head is not None and self.is_speaking and head.played:
@@ -198,6 +207,8 @@ class Playhead:
             buffer = head._clip.buffer
             wanted = samples - spoken
             ready = buffer.available(wanted)
+            if buffer.error is not None:
+                self._input_broke(head)
             if ready < wanted and not head.ended:
                 break  # a remainder is held back until more comes or it ends
             taken = min(ready, wanted)
@@ -240,6 +251,8 @@ class Playhead:
     def _cut_for_pause(self) -> None:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
         self._tail.cut(self._format.samples(self.fades.pause_seconds))
+        if self.is_speaking:
+            self.sounded_until = self.position
         head = self._queue.head
         if self.is_speaking and head is not None and head.played:
             self._fade_out(head, self.fades.pause_seconds)

@@ -125,6 +125,8 @@ class Model:
         self.mode = "rest"  # or speaking, paused, interrupted, closed
         self.locked = False
         self.waiting = False  # speaking: for enough to start, or to go on
+        self.holds: list[str] = []  # who pauses
+        self.rewind = 0  # the most that those asked for who have gone on, while others pause
         self.blank = False  # paused: there was nothing to pause, and nothing came since
         self.turns: list[Group] = []
         self.open_turn: Group | None = None
@@ -292,8 +294,6 @@ class Model:
             return 0
         line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
         self._enqueue(line)
-        if line is self.head:
-            self.dry = 0
         self._rest(before)
         return samples
 
@@ -373,21 +373,32 @@ class Model:
 
     # Commands
 
-    def pause(self) -> bool:
+    def pause(self, by: str = "application") -> bool:
         before = self._begin()
-        if self.mode in ("paused", "closed"):
+        if self.mode == "closed" or by in self.holds:
             return False
-        self.blank = self.mode in ("rest", "interrupted") and not self.locked
-        self.mode = "paused"
-        self._tell("paused")
+        self.holds.append(by)
+        if self.holds == [by]:
+            self._hold(by)
         self._rest(before)
         return True
 
-    def resume(self, rewind: int, rewound: int) -> bool:
+    def _hold(self, by: str) -> None:
+        self.blank = self.mode in ("rest", "interrupted") and not self.locked
+        self.mode = "paused"
+        self._tell("paused", extra=by)
+
+    def resume(self, rewind: int, rewound: int, by: str = "application") -> bool:
         """Resume; how far was really rewound is free between two bounds where the history is used up."""
         before = self._begin()
-        if self.mode != "paused":
+        if by not in self.holds:
             return False
+        self.holds.remove(by)
+        rewind = self.rewind = max(self.rewind, rewind)
+        if self.holds:
+            assert not rewound
+            return True
+        self.rewind = 0
         if head := self.head:
             history = self.settings.history
             farthest = min(rewind, head.cursor, history)
@@ -399,13 +410,13 @@ class Model:
             assert not rewound
         if self.faint:
             self.ramp, self.faint = self.settings.resume_ramp, False
-        self._tell("resumed", extra=rewound)
+        self._tell("resumed", extra=(rewound, by))
         self.mode, self.waiting = ("rest", False) if self.blank else ("speaking", True)
         self.blank = False
         self._rest(before)
         return True
 
-    def interrupt(self, lock: bool, force: bool) -> bool:
+    def interrupt(self, lock: bool, force: bool, by: str = "application") -> bool:
         before = self._begin()
         leaf = self.leaf
         self.generation += 1
@@ -422,8 +433,14 @@ class Model:
             self.blank = False
         if not spared and lock:
             self._lock()
+        moved = self.leaf != leaf
+        if not spared:
+            self.rewind = 0
+            self.holds = [other for other in self.holds if other != by]
+            if self.holds:
+                self._hold(self.holds[0])
         self._rest(before)
-        return bool(doomed) or self.leaf != leaf
+        return bool(doomed) or moved
 
     def lock(self) -> bool:
         before = self._begin()
@@ -446,6 +463,7 @@ class Model:
             return False
         self._drop(self.queue + self.unqueued, "closed", [])
         self.mode = "closed"
+        self.holds.clear()
         self.tail, self.unsilenced = 0, False
         self._tell("closed")
         self._rest(before)
@@ -550,9 +568,10 @@ class Model:
                     self._reach(head, 0)
                 out.append(None if self.ramp else head.samples[head.cursor])
                 self.ramp = max(0, self.ramp - 1)
-                self.dry = 0
                 head.cursor += 1
-                head.played = max(head.played, head.cursor)
+                if head.cursor > head.played:
+                    head.played = head.cursor
+                    self.dry = max(0, self.dry - 1)
                 self.position += 1
                 self._reach(head, head.cursor)
             self._finish_heads()

@@ -31,6 +31,7 @@ lengths = st.one_of(st.sampled_from([0, 1, 16, 16, 16, 32]), st.integers(0, 60))
 read_sizes = st.sampled_from([0, 1, 5, 7, 16, 16, 16, 16, 16, 40])
 positions = st.one_of(st.none(), st.integers(0, 90))
 rarely = st.integers(0, 24).map(lambda number: number == 7)
+owners = st.sampled_from(["application", "application", "another"])
 seldom = st.integers(0, 4).map(lambda number: number == 3)
 settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
 settings_of_limits = st.builds(
@@ -132,17 +133,17 @@ class Playouts(RuleBasedStateMachine):
 
     # Commands
 
-    @rule()
-    def pause(self) -> None:
-        self.duet.pause()
+    @rule(by=owners)
+    def pause(self, by: str) -> None:
+        self.duet.pause(by)
 
-    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)))
-    def resume(self, rewind: int) -> None:
-        self.duet.resume(rewind)
+    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)), by=owners)
+    def resume(self, rewind: int, by: str) -> None:
+        self.duet.resume(rewind, by)
 
-    @rule(lock=seldom, force=st.booleans())
-    def interrupt(self, lock: bool, force: bool) -> None:
-        self.duet.interrupt(lock=lock, force=force)
+    @rule(lock=seldom, force=st.booleans(), by=owners)
+    def interrupt(self, lock: bool, force: bool, by: str) -> None:
+        self.duet.interrupt(lock=lock, force=force, by=by)
 
     @rule(really=seldom)
     def lock(self, really: bool) -> None:
@@ -295,6 +296,32 @@ def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
         assert controller.read(5).all()
     controller.read(16)
     assert not utterance.ended
+
+
+def test_a_producer_that_drips_is_not_waited_for_without_end() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=0.5)
+    utterance = controller.utterance()
+    reads = 0
+    while not utterance.ended:
+        utterance.push(_samples(1 + reads, 2))
+        controller.read(160)
+        reads += 1
+    assert reads == 25  # 0.5 s of silence, and what has come is less than one read
+
+
+def test_a_piece_makes_up_for_as_much_silence_as_it_is_long() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=0.5)
+    utterance = controller.utterance()
+    utterance.enqueue()
+    for _ in range(20):
+        assert not controller.read(160).any()
+    utterance.push(_samples(1, 10 * 160))
+    for _ in range(10):
+        assert controller.read(160).any()
+    for _ in range(25 - 20 + 10):
+        assert not utterance.ended
+        controller.read(160)
+    assert utterance.ended
 
 
 def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
