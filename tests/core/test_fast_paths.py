@@ -118,6 +118,13 @@ def test_a_mark_and_the_end_at_each_place_of_each_read() -> None:
         compare([("read", actions[-1][1]), *actions])
 
 
+def test_a_rewind_to_each_place_of_pieces_of_other_lengths() -> None:
+    for first, second, read, back in itertools.product((1, 2, 3, 7), (1, 2, 5, 9), (1, 2, 3), range(1, 12)):
+        pieces: list[Action] = [("push", first), ("push", second), ("push", 4), ("push", 9)]
+        reads: list[Action] = [("read", read)] * (10 // read)
+        compare([("read", read), *pieces, *reads, ("rewind", back), *reads, ("end", 0), *reads, *reads])
+
+
 @pytest.mark.parametrize("maximum", range(8, 20))
 def test_the_maximum_is_never_exceeded(maximum: int) -> None:
     for piece, read in itertools.product((1, 2, 3, 5, 7), (1, 3, 4)):
