@@ -53,9 +53,10 @@ class Sinks:
     """The sinks of a controller: ``controller.sinks``.
 
     A sink is an object with ``audio(chunk)`` and, if it cares, ``control(event)``; a function of a chunk is one too.
-    Each hears, in order: its audio, ``paused``, ``resumed``, ``interrupted``, ``input_locked``, ``input_unlocked``,
-    ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last thing, ``closed``.
-    Audio that was dropped is reported by ``utterance_finished``, whose report counts it as discarded.
+    Each hears, in order: its audio, ``paused``, ``resumed``, ``stalled``, ``interrupted``, ``input_locked``,
+    ``input_unlocked``, ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last
+    thing, ``closed``. Audio that was dropped is reported by ``utterance_finished``, whose report counts it as
+    discarded.
 
     Plain functions run within the push or the read and must not block: one that takes longer than 5 ms is reported as
     an ``error`` event (:class:`SinkSlow`). Coroutine functions are awaited one at a time by a task of the sink's own;
