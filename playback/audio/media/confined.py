@@ -24,9 +24,6 @@ except ImportError:  # Windows
 OUTPUT: Final = 1
 """Where the messages go."""
 
-_NICE: Final = 10
-"""Calls go first."""
-
 _MOST_REASON: Final = 300
 """Characters of an error."""
 
@@ -66,7 +63,6 @@ def _limit(name: str, value: int, *, hard: bool = True) -> None:
 def _confine(memory_bytes: int) -> None:
     if resource is None:
         return
-    os.nice(_NICE)
     _limit("RLIMIT_CORE", 0)
     _limit("RLIMIT_FSIZE", 0)
     _limit("RLIMIT_NPROC", 0)
