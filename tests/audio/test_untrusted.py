@@ -330,3 +330,17 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60).stdout
     until(lambda: not psutil.pid_exists(int(out)))
+
+
+def test_a_producer_on_another_thread_may_have_it_too() -> None:
+    import asyncio
+
+    async def main() -> int:
+        controller = PlaybackController(FORMAT)
+        producer = controller.threadsafe(asyncio.get_running_loop())
+        await asyncio.to_thread(producer.speak, made("flac"), untrusted=True)
+        accepted = controller.buffered
+        controller.close()
+        return accepted
+
+    assert asyncio.run(main()) == 24_001
