@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import av
 import numpy as np
 
+from playback._loop_end import LoopEnd
 from playback.audio.formats import AudioFormat, parse
 from playback.audio.media.blocks import to_frame
 from playback.audio.media.containers import Kind, next_beginning, recognize, recognize_audio
@@ -42,11 +43,12 @@ class ThreadsafeUtterance:
     there becomes an ``error`` event.
     """
 
-    def __init__(self, input: Input, loop: AbstractEventLoop, utterance: Utterance) -> None:
+    def __init__(self, input: Input, loop: AbstractEventLoop, loop_end: LoopEnd, utterance: Utterance) -> None:
         self.handle: Final = utterance
         """The utterance itself, for the loop's thread only."""
         self._input: Final = input
         self._loop: Final = loop
+        self._loop_end: Final = loop_end
         self._beginning: bytes | None = b""
         self._partial = b""
 
@@ -78,11 +80,18 @@ class ThreadsafeUtterance:
         Raises:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: it would not fit even if it waited.
-            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+            RuntimeError: this is the loop's own thread, which must not wait; or the loop is closed, ends meanwhile, or
+                has not run for 5 s.
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: await Utterance.write there")
-        accepted = run_coroutine_threadsafe(self.handle.write(audio), self._loop).result()
+        writing = self.handle.write(audio)
+        try:
+            pending = run_coroutine_threadsafe(writing, self._loop)
+        except RuntimeError:  # it is closed
+            writing.close()
+            raise
+        accepted = self._loop_end.result(pending)
         self._partial = self._input.partial_of(self.handle)
         return accepted
 
@@ -137,6 +146,7 @@ class ThreadsafeProducer:
         self._input: Final = input
         self._make: Final = make
         self._loop: Final = loop
+        self._loop_end: Final = LoopEnd(loop)
         self._lock: Final = Lock()
         self._own: ThreadsafeUtterance | None = None
 
@@ -151,7 +161,7 @@ class ThreadsafeProducer:
     ) -> ThreadsafeUtterance:
         """As :meth:`PlaybackController.utterance`."""
         utterance = self._make(text=text, id=id, format=format, interruptible=interruptible, first=first)
-        return ThreadsafeUtterance(self._input, self._loop, utterance)
+        return ThreadsafeUtterance(self._input, self._loop, self._loop_end, utterance)
 
     def speak(
         self,
@@ -181,7 +191,8 @@ class ThreadsafeProducer:
             The utterance; it may still be playing.
 
         Raises:
-            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+            RuntimeError: this is the loop's own thread, which must not wait; or the loop is closed, ends meanwhile, or
+                has not run for 5 s.
             TypeError: the source is something else.
             FormatError: it begins as text in place of audio, such as an error page; the utterance fails with it.
             Exception: whatever the source raises; the same.
