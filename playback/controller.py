@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback._checks import check_name, check_seconds, check_type
-from playback.audio.formats import AudioFormat, check_output, parse
+from playback.audio.formats import AudioFormat, check_output
 from playback.audio.ramps import Fades
 from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
+from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
@@ -106,7 +107,7 @@ class PlaybackController:
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)
         self._turns: Final = itertools.count(1)
-        self._own: Utterance | None = None
+        self._direct: Final = DirectInput(self._playout.input, self.utterance, self.input_format)
         self._width: Final = format.frame_bytes
         self._reader: object | None = None
 
@@ -328,7 +329,9 @@ class PlaybackController:
     def push(self, audio: Any) -> int:
         """Add audio without a handle: to an utterance of the controller's own, which the first push begins.
 
-        After an interrupt the next push begins a new one: only a lock keeps such a producer's late audio out.
+        After an interrupt the next push begins a new one: only a lock keeps such a producer's late audio out. A sample
+        may be split between two pushes, also by a lock or an input timeout; after an interrupt, a push begins with a
+        whole sample.
 
         Args:
             audio: as for :meth:`Utterance.push`.
@@ -340,12 +343,7 @@ class PlaybackController:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
-        own = self._own
-        if own is None or own.ended:
-            if self.input_locked:
-                return self._playout.input.refuse_block(None, parse(audio, self.input_format))
-            own = self._own = self.utterance()
-        return own.push(audio)
+        return self._direct.push(audio)
 
     def end(self) -> bool:
         """End the controller's own utterance.
@@ -353,8 +351,7 @@ class PlaybackController:
         Returns:
             False if there is none that is open.
         """
-        own, self._own = self._own, None
-        return own is not None and own.end()
+        return self._direct.end()
 
     def threadsafe(self, loop: AbstractEventLoop) -> ThreadsafeProducer:
         """The producer's calls, for use from any thread.

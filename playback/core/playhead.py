@@ -43,6 +43,7 @@ class Playhead:
         fades: how long each change takes.
         emit: where events go.
         head_over: called when all of the head was handed out, to finish it and take it off the queue.
+        input_broke: called when the rest of the head turns out to be nothing that can be played.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Playhead:
         fades: Fades,
         emit: Callable[[Event], None],
         head_over: Callable[[], None],
+        input_broke: Callable[[Utterance], None],
     ) -> None:
         self.position = 0
         """Samples read so far."""
@@ -73,6 +75,7 @@ class Playhead:
         self._format: Final = format
         self._emit: Final = emit
         self._head_over: Final = head_over
+        self._input_broke: Final = input_broke
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
         self._presence: Final = Ramp()  # ramps the voice up after a pause has cut it
@@ -204,6 +207,8 @@ class Playhead:
             buffer = head._clip.buffer
             wanted = samples - spoken
             ready = buffer.available(wanted)
+            if buffer.error is not None:
+                self._input_broke(head)
             if ready < wanted and not head.ended:
                 break  # a remainder is held back until more comes or it ends
             taken = min(ready, wanted)

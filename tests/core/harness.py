@@ -93,8 +93,9 @@ class Duet:
         self.compare()
 
     def push_own(self, length: int, *, odd: bool = False, kind: str = "bytes") -> None:
-        if self.model.own is not self._own.line or self.model.own is None or self.model.own.ended:
-            self._own = Producer()
+        own = self._own.line
+        if self.model.own_generation != self.model.generation or (own is not None and own.dropped):
+            self._own = Producer()  # another answer, which begins with a whole sample
         data, half = self._take(self._own, length, odd, kind)
         try:
             expected = self.model.push_own(data, whole=kind in ("array", "column"))

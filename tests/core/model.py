@@ -87,7 +87,8 @@ class Line:
     cut_short: bool = False
     outcome: str | None = None
     refused: int = 0
-    partial: bytes = b""  # the first byte of a sample; nothing goes on with it once the line has ended
+    partial: bytes = b""  # the first byte of a sample
+    dropped: bool = False  # an interrupt, a cancel or a close ended it, and what is pushed next is no part of it
     words: list[Word] = field(default_factory=list)
 
     @property
@@ -133,6 +134,8 @@ class Model:
         self.generation = 0  # how many interrupts there were
         self.own: Line | None = None
         self.owned = 0
+        self.own_partial = b""  # what is left of a sample while there is no own line that is open
+        self.own_generation = 0  # in another one, it is another stream that goes on
         self.position = 0
         self.read_size = FIRST_READ
         self.dry = 0
@@ -308,18 +311,29 @@ class Model:
 
     def push_own(self, data: bytes, *, whole: bool) -> int:
         if self.own is None or self.own.ended:
+            if self.own is not None:
+                self.own_partial, self.own = b"" if self.own.dropped else self.own.partial, None
+            same = self.own_generation == self.generation
             if self.refuses:
                 self._begin()
+                if not whole and same:
+                    data = self.own_partial + data
+                if same:
+                    self.own_partial = data[len(data) // 2 * 2 :]
                 self._refuse(None, len(data) // 2)
                 return 0
             self.owned += 1
             self.own = self.utterance(f"utterance-{self.owned}", True)
+            self.own.partial = self.own_partial if same else b""
+            self.own_partial, self.own_generation = b"", self.generation
         return self.push(self.own, data, whole=whole)
 
     def end_own(self) -> bool:
         own, self.own = self.own, None
         self._begin()
-        return own is not None and self.end(own)
+        ended = own is not None and self.end(own)
+        self.own_partial, self.own_generation = b"", self.generation
+        return ended
 
     def end(self, line: Line) -> bool:
         before = self._begin()
@@ -643,6 +657,7 @@ class Model:
             self.dry = 0
         assert line.group is not None
         (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
+        line.dropped = not line.ended
         line.ended = True
         line.outcome = outcome
         line.group.finished.append(line)
