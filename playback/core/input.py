@@ -79,6 +79,11 @@ class Input:
         return self._transitions.generation
 
     @property
+    def refuses(self) -> bool:
+        """Whether every push is refused."""
+        return self._transitions.session.leaf in REFUSES
+
+    @property
     def is_paused(self) -> bool:
         """Whether a pause holds audio back."""
         return self._transitions.session.leaf in PAUSED
@@ -318,6 +323,7 @@ class Input:
         """
         if utterance.ended:
             return False
+        utterance._on_cut = None  # its stream ends with it
         transitions = self._transitions
         before = transitions.session.leaf
         if utterance._turn.is_open and before not in REFUSES and utterance in transitions.unqueued:
@@ -410,6 +416,10 @@ class Input:
         """Add packets that a decoder has skipped to the statistics."""
         self._transitions.stats.damaged_packets += packets
 
+    def count_partial(self, dropped: int) -> None:
+        """Add bytes of samples that were never completed to the statistics."""
+        self._transitions.stats.partial_bytes += dropped
+
     def may_push(self, utterance: Utterance) -> bool:
         """Whether a push would be accepted, if there is room."""
         return not utterance.ended and self._transitions.session.leaf not in REFUSES
@@ -420,5 +430,5 @@ class Input:
 
     def _keep_partial(self, utterance: Utterance, block: Block) -> None:
         """Keep the bytes of a sample that has only begun, for the push that completes it."""
-        self._transitions.stats.partial_bytes += block.dropped
+        self.count_partial(block.dropped)
         utterance._partial = block.partial

@@ -65,6 +65,8 @@ class Playhead:
         """Whether the last sample handed out was speech."""
         self.is_sounding = False
         """Whether the last frame had any speech, or a tail of it."""
+        self.sounded_until = 0
+        """Where the last speech ended that was handed out, or its tail; exact while nothing of it sounds any more."""
         self.voice: Utterance | None = None
         """Whose speech the last frame began with."""
 
@@ -134,6 +136,8 @@ class Playhead:
         self.is_speaking = 0 < spoken == samples
         sounding = self._shape(out, spoken)
         self.is_sounding = spoken > 0 or sounding > 0
+        if self.is_sounding:
+            self.sounded_until = start + max(spoken, sounding)
         if self.fading and self.is_silent:
             self.fading = False
             self._emit(Silenced(start + sounding))
@@ -164,6 +168,8 @@ class Playhead:
             head: the head, if the leaf hands out its speech.
             paused: whether a pause holds audio back: nothing at all sounds then.
         """
+        if self.is_speaking:
+            self.sounded_until = self.position
         if paused:
             self._tail.clear()
         elif head is not None and self.is_speaking and head.played:
@@ -245,6 +251,8 @@ class Playhead:
     def _cut_for_pause(self) -> None:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
         self._tail.cut(self._format.samples(self.fades.pause_seconds))
+        if self.is_speaking:
+            self.sounded_until = self.position
         head = self._queue.head
         if self.is_speaking and head is not None and head.played:
             self._fade_out(head, self.fades.pause_seconds)

@@ -1,9 +1,9 @@
 """Thread checks: in debug mode, a call from a thread that is not the event loop's is an error.
 
 The core runs in one thread, and nothing locks it: a push from another thread, in place of one through
-The core runs in one thread, and nothing locks it: a push from another thread, in place of one through
 ``controller.threadsafe``, mostly works, and now and then breaks something. So in debug mode each producer's call and
 each command looks at the thread that it is made in. Without it these classes are not used, and nothing is spent.
+
 The thread is that in which an event loop runs: where the controller is read, or else where it was made or first called.
 As long as there was no loop, as in a script, nothing is an error. Reads never raise, they only say where the loop is.
 """
@@ -141,15 +141,20 @@ class CheckedPlayout(Playout):
         self._owner.check()
         return super().command(event)
 
-    def resume(self, rewind: int) -> bool:
+    def pause(self, by: str) -> bool:
+        """See :meth:`Playout.pause`."""
+        self._owner.check()
+        return super().pause(by)
+
+    def resume(self, by: str, rewind: int) -> bool:
         """See :meth:`Playout.resume`."""
         self._owner.check()
-        return super().resume(rewind)
+        return super().resume(by, rewind)
 
-    def interrupt(self, *, lock: bool, force: bool) -> bool:
+    def interrupt(self, *, by: str, lock: bool, force: bool) -> bool:
         """See :meth:`Playout.interrupt`."""
         self._owner.check()
-        return super().interrupt(lock=lock, force=force)
+        return super().interrupt(by=by, lock=lock, force=force)
 
     def lock(self) -> bool:
         """See :meth:`Playout.lock`."""

@@ -19,6 +19,7 @@ from typing import Any, Final
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
 from playback.chart import INTERNAL_OF, MACHINE, PLAYBACK, STATE_OF
+from playback.core.drain import Drain
 from playback.core.emitter import Emitter
 from playback.core.fast_paths import FastPaths
 from playback.core.limits import Limits, Stats
@@ -58,7 +59,8 @@ class Transitions:
             self.queue, format, fades, self.emitter.emit, self._head_over, self._input_broke
         )
         self.observers: Final = Observers(self.playhead, self._watched)
-        self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers)
+        self.drain: Final = Drain(self.queue, self.playhead)
+        self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers, self.drain)
         self.stats: Final = Stats()
         self.unqueued: Final[dict[Utterance, None]] = {}
         """Utterances that are in use and have no place in the queue yet."""
@@ -232,6 +234,8 @@ class Transitions:
             change = StateChanged(self.playhead.position, STATE_OF[before], STATE_OF[leaf], before, leaf)
             self.emitter.emit(change)
         self.fast.refresh()
+        if self.drain.waiting:
+            self.drain.step_over()
 
     def run_internal_events(self) -> None:
         """Fire each internal event that has become true, until none is left."""

@@ -119,6 +119,7 @@ _OBJECT: Final[Kind] = "an object", lambda value: isinstance(value, dict)
 _FORMAT: Final[Kind] = 'an object with "sample_rate", "channels" and "encoding"', _is_format
 KINDS: Final[dict[str, Kind]] = {
     "position": _SAMPLES,
+    "by": ("a name", lambda value: isinstance(value, str) and value != ""),
     "times": (f"a whole number from 1 to {MOST_READS:,}", lambda value: is_count(value, MOST_READS) and value > 0),
     "dropped": _COUNT,
     "fresh": _FLAG,

@@ -12,7 +12,7 @@ from playback.core.limits import Limits
 from playback.events import EVENTS
 from playback.tracing.fields import LONGEST_LINE, READ_SAMPLES, check, check_details, check_limits, shown
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the format in which a trace is saved."""
 
 _AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
@@ -30,9 +30,9 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "end_turn": ("turn",),
     "cancel_turn": ("turn",),
     "fail_turn": ("turn", "error"),
-    "pause": (),
-    "resume": ("rewind",),
-    "interrupt": ("lock", "force"),
+    "pause": ("by",),
+    "resume": ("by", "rewind"),
+    "interrupt": ("by", "lock", "force"),
     "lock": (),
     "unlock": (),
     "close": (),
