@@ -24,6 +24,7 @@ from playback.core.emitter import EventStream, Listener
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
+from playback.core.thread_checks import CheckedPlayout, is_debugging
 from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
@@ -100,7 +101,7 @@ class PlaybackController:
             on_input_timeout,
         )
         """How much is buffered, in samples at the output rate."""
-        self._playout: Final = Playout(format, self.limits, fades)
+        self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
         self._emitter: Final = self._transitions.emitter
