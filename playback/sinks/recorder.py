@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
