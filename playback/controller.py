@@ -51,7 +51,9 @@ class PlaybackController:
         format: what is handed out.
         input_format: what bare bytes and arrays are taken for; defaults to the output format.
         fades: how long each change takes.
-        prebuffer_seconds: what an open utterance must have buffered to start, or to go on after an underrun.
+        prebuffer_seconds: what an open utterance must have buffered, beyond its largest push so far, to start, or to go
+            on after silence; so each push may come so much later. At most the high water is asked for, and nothing
+            with 0.
         high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
         max_buffered_seconds: what may be buffered at all.
         history_seconds: how much of the playing utterance is kept for a rewind.

@@ -142,7 +142,7 @@ class Transitions:
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
         self.unqueued.pop(utterance, None)
         if utterance is self.queue.head:
-            self.playhead.pass_on()
+            self.playhead.pass_on(utterance)
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
         turn: Turn = utterance._turn
@@ -270,9 +270,10 @@ class Transitions:
         """
         if head.ended:
             return True
+        buffer = head._clip.buffer
         gapless = head.played > 0 and self.playhead.is_speaking
-        prebuffered = gapless or head._clip.buffer.unread >= self.limits.prebuffer
-        return prebuffered and head._clip.buffer.available(self.read_size) >= self.read_size
+        prebuffered = gapless or buffer.unread >= self.limits.to_start(buffer.largest)
+        return prebuffered and buffer.available(self.read_size) >= self.read_size
 
     def _watched(self) -> None:
         """Somebody begins or ceases to watch."""

@@ -38,6 +38,7 @@ SETTINGS: Final[Mapping[str, dict[str, Any]]] = {
     "uninterruptible": {"interruptible": False},
     # A tail long enough to be cut in the middle, and to sound on beneath whatever comes next.
     "whole tails": {"slots": 1, "pushes": 3, "pause_samples": 1, "resume_samples": 1},
+    "underruns": {"slots": 1, "pushes": 3, "underrun_samples": 2},
 }
 
 Action = tuple[str, int]
@@ -77,6 +78,7 @@ class Setting:
     """How many samples each handle may push."""
     pause_samples: int = 0
     resume_samples: int = 0
+    underrun_samples: int = 0
     interruptible: bool = True
     """Whether the first slot's handles are; an interrupt is forced only where they are not."""
     cells: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -96,6 +98,7 @@ class Playout:
                 interrupt_seconds=TAIL / RATE,
                 pause_seconds=setting.pause_samples / RATE,
                 resume_seconds=setting.resume_samples / RATE,
+                underrun_seconds=setting.underrun_samples / RATE,
             ),
         )
         self.controller.read(1)  # a read's worth is one sample from now on
@@ -218,14 +221,16 @@ class Playout:
         if self.controller.state is State.CLOSED:
             return Configuration(self.controller.leaf, handles)
         head, playhead, presence = playout.queue.head, playout.playhead, playout.playhead._presence
+        ramps = playhead._is_within_turn or playhead.is_speaking  # otherwise what comes next begins at once
         return Configuration(
             leaf=self.controller.leaf,
             handles=handles,
             tail=len(playhead._tail),
-            speaking=playhead.is_speaking and head is not None and head.played > 0,  # it leaves no tail otherwise
+            # Otherwise it leaves no tail, and no ramp that the next turn would go on with.
+            speaking=playhead.is_speaking and ((head is not None and head.played > 0) or not presence.flat),
             held=playhead._held,
             fading=playhead.fading,
-            presence=(presence.level, presence.target, presence._left),
+            presence=(presence.level, presence.target, presence._left) if ramps else (1.0, 1.0, 0),
         )
 
 
