@@ -162,6 +162,8 @@ class PlaybackController:
     def gain_db(self) -> float:
         """How much louder speech is made, in dB; setting it moves there along a ramp of 20 ms.
 
+        Above 0 dB a limiter keeps it 0.3 dB below full scale, alone and together with background sounds.
+
         Raises:
             ValueError: not a number, or more than 60 dB. Minus infinity is silence.
         """
@@ -170,6 +172,8 @@ class PlaybackController:
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
         self._output.set_gain(gain_db)
+        if self._chain is not None:
+            self._chain.background.leave_headroom(gain_db > 0)
 
     @property
     def background(self) -> Background:
@@ -531,6 +535,7 @@ class PlaybackController:
             chain = OutputChain(
                 self.format, self._emitter, lambda: transitions.playhead.position, transitions.fast.set_taps_input
             )
+            chain.background.leave_headroom(self.gain_db > 0)
             playout.input.tap = playout.output.post_processor = self._chain = chain
             self._emitter.tap = chain.deliver
             if self.state is State.CLOSED:

@@ -14,7 +14,7 @@ import numpy as np
 
 from playback._checks import check_decibels, check_seconds, check_type
 from playback.audio.formats import AudioFormat
-from playback.audio.limiter import HIGHEST, LOWEST, Limiter
+from playback.audio.limiter import Limiter
 from playback.audio.ramps import GAIN_RAMP_SECONDS, factor
 from playback.background.sounds import BackgroundSound, Level, LiveSound, Scratch
 from playback.background.sources import FileSource, LiveSource, MemorySource
@@ -29,9 +29,6 @@ RECOVER_SECONDS: Final = 0.6
 
 DUCK_HOLD_SECONDS: Final = 0.5
 """How long it stays down after speech, unless it is set: longer than a pause for breath, so that it does not pump."""
-
-_HIGHEST_IN_RANGE: Final = HIGHEST + 0.49  # it is rounded to full scale
-_LOWEST_IN_RANGE: Final = LOWEST - 0.49
 
 LOGGER: Final = logging.getLogger("playback")
 
@@ -232,12 +229,17 @@ class Background:
         np.add(audio, frame, audio)
         # An index of the extreme is found in a third of the time that its value takes.
         highest, lowest = audio.item(audio.argmax()), audio.item(audio.argmin())
-        if highest > _HIGHEST_IN_RANGE or lowest < _LOWEST_IN_RANGE or self._limiter.is_active:
-            self._limiter.apply(scratch.sum)
+        limiter = self._limiter
+        if highest > limiter.highest or lowest < limiter.lowest or limiter.is_active:
+            limiter.apply(scratch.sum)
         np.rint(audio, audio)
         frame[:] = audio
         if not self._sounds:
             self.is_active = self._limiter.is_active
+
+    def leave_headroom(self, leave: bool) -> None:
+        """Keep sums 0.3 dB below full scale, as speech with a gain above 0 dB is, or only within it."""
+        self._limiter.leave_headroom(leave)
 
     def close(self) -> None:
         """Stop everything at once, for good."""

@@ -1,7 +1,8 @@
 """The playhead: where reading stands, and how what is read sounds.
 
 It fills frames from the queue and emits what was reached within them, exact to the sample. Its state is the position,
-what is left of a fade-out (the tail), and two ramps: the gain, and the presence by which speech returns after silence.
+what is left of a fade-out (the tail), two ramps (the gain, and the presence by which speech returns after silence), and
+the limiter of what would be too loud: speech with a gain above 0 dB, or above a tail.
 It takes no decision: which leaves sound, and what follows from what it found, is the chart's to say.
 
 Where speech stops in the middle of a turn (a pause, an interrupt, an underrun, a gap), it ends along a ramp: a copy of
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from playback.audio.buffer import SampleBuffer
 from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat
+from playback.audio.limiter import Limiter
 from playback.audio.ramps import GAIN_RAMP_SECONDS, SHORTEST_FADE_SECONDS, Fades, Ramp, Tail, factor, to_int16
 from playback.core.queue import PlayoutQueue
 from playback.events import Event, FirstAudioByte, MarkReached, Silenced, TurnStarted
@@ -78,6 +80,7 @@ class Playhead:
         self._head_over: Final = head_over
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
+        self._limiter: Final = Limiter(format)
         self._presence: Final = Ramp()  # ramps the voice up after silence has cut it
         self._held = False  # the last read stood within a pause
         self._interrupted_at = -1  # where the last interrupt was
@@ -102,6 +105,8 @@ class Playhead:
         """
         if len(self._tail) or self.fading or paused != self._held or not self._queue.is_clean:
             return None
+        if self._limiter.is_active:
+            return None
         if not sounds:
             return SILENCE if not self.is_speaking and self._gain.level == self._gain.target else None
         head = self._queue.head
@@ -111,6 +116,7 @@ class Playhead:
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain, along a ramp."""
         self._gain.move(factor(gain_db), self._format.samples(GAIN_RAMP_SECONDS))
+        self._limiter.leave_headroom(gain_db > 0)
         self.gain_db = gain_db
 
     def read(self, out: memoryview, *, sounds: bool, paused: bool) -> int:
@@ -259,7 +265,8 @@ class Playhead:
         Returns:
             How far into the frame a tail sounds.
         """
-        if self._presence.flat and self._gain.flat and not len(self._tail) and not runs_out:
+        is_plain = self._presence.flat and self._gain.flat and not self._limiter.is_active
+        if is_plain and not len(self._tail) and not runs_out:
             return 0
         frame = np.frombuffer(out, np.int16).reshape(-1, self._format.channels)
         audio = frame.astype(np.float64)
@@ -269,9 +276,20 @@ class Playhead:
             self._run_out()
         if rest := self._tail.mix_into(audio[spoken:]):
             sounding = spoken + rest
-        self._gain.apply(audio)
+        self._scale(audio, beneath_tail=sounding > 0)
         to_int16(audio, frame)
         return sounding
+
+    def _scale(self, audio: NDArray[np.float64], *, beneath_tail: bool) -> None:
+        """Apply the gain; what would exceed full scale is limited."""
+        limiter = self._limiter
+        too_loud = beneath_tail and (audio.max() > limiter.highest or audio.min() < limiter.lowest)
+        if max(self._gain.level, self._gain.target) > 1.0 or limiter.is_active or too_loud:
+            level = np.ones((len(audio), 1))
+            self._gain.apply(level)
+            limiter.apply(audio, level[:, 0])
+        else:
+            self._gain.apply(audio)
 
     def _cut_for_pause(self) -> None:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
