@@ -33,7 +33,7 @@ class Pump:
             group.create_task(Pump(controller, source.capture).run())
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one live reader, and this is one while it runs.
         write: called with each frame, int16 of shape (samples, channels); may be a coroutine function.
         frame_seconds: how much audio a frame holds, up to 0.040.
         lead_seconds: how far ahead frames are written, 0 to 0.040.
@@ -42,7 +42,6 @@ class Pump:
 
     Raises:
         ValueError: times beyond that, or the controller's rate has no frames of this length.
-        RuntimeError: another live reader has the controller.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Pump:
         if not 0 < frame_seconds <= MOST_AHEAD_SECONDS:
             raise ValueError(f"frame_seconds is {frame_seconds!r}, expected more than 0, up to {MOST_AHEAD_SECONDS}")
         self._samples: Final = frame_samples(controller.format.sample_rate, frame_seconds)
-        controller.attach(self)
         self._controller: Final = controller
         self._write: Final = write
         # A frame is ahead by its own length until it has played.

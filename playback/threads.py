@@ -42,19 +42,34 @@ class ThreadsafeUtterance:
     there becomes an ``error`` event.
     """
 
-    def __init__(self, input: Input, loop: AbstractEventLoop, utterance: Utterance) -> None:
+    def __init__(self, input: Input, loop: AbstractEventLoop, utterance: Utterance, partial: bytes = b"") -> None:
         self.handle: Final = utterance
         """The utterance itself, for the loop's thread only."""
+        self.generation: Final = input.generation
+        """That in which it was made: each interrupt begins another."""
         self._input: Final = input
         self._loop: Final = loop
         self._beginning: bytes | None = b""
-        self._partial = b""
+        self._partial = partial
+        self._is_cut = False
+        utterance._on_cut = self._cut  # noqa: SLF001 - this is its producer
 
     @property
     def is_spent(self) -> bool:
         """Whether it takes no more audio, or can't complete because its very beginning was refused."""
-        overtaken = self._input.overtook(self.handle)
-        return overtaken or self.handle.ended or (self.handle.refused > 0 and not self.handle.accepted)
+        return self._input.overtook(self.handle) or self.handle.ended or self._is_refused
+
+    @property
+    def remainder(self) -> bytes:
+        """What goes over to the next utterance of the same stream: the sample that a lock or a timeout has cut."""
+        return self._partial if self._is_cut or self._is_refused else b""
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.handle.refused > 0 and not self.handle.accepted
+
+    def _cut(self, _: bytes) -> None:
+        self._is_cut = True
 
     def push(self, audio: Any) -> None:
         """As :meth:`Utterance.push`; what is pushed is copied before this returns, unless it is immutable bytes.
@@ -139,6 +154,7 @@ class ThreadsafeProducer:
         self._loop: Final = loop
         self._lock: Final = Lock()
         self._own: ThreadsafeUtterance | None = None
+        self._generation = input.generation  # that of the stream which has no handle
 
     def utterance(
         self,
@@ -218,8 +234,17 @@ class ThreadsafeProducer:
         with self._lock:
             own = self._own
             if own is None or own.is_spent:
-                own = self._own = self.utterance()
+                own = self._own = self._begin(own)
             own.push(audio)
+
+    def _begin(self, last: ThreadsafeUtterance | None) -> ThreadsafeUtterance:
+        """The next utterance of the stream, or of another one if an interrupt has come: see ``core/direct.py``."""
+        generation, partial = self._input.generation, b""
+        if last is None or last.handle.accepted:
+            self._generation = generation if last is None else last.generation
+        if last is not None and self._generation is generation:
+            partial = last.remainder
+        return ThreadsafeUtterance(self._input, self._loop, self._make(), partial)
 
     def end(self) -> None:
         """As :meth:`PlaybackController.end`; does nothing if no push came before."""

@@ -79,6 +79,11 @@ class Input:
         return self._transitions.generation
 
     @property
+    def refuses(self) -> bool:
+        """Whether every push is refused."""
+        return self._transitions.session.leaf in REFUSES
+
+    @property
     def is_paused(self) -> bool:
         """Whether a pause holds audio back."""
         return self._transitions.session.leaf in PAUSED
@@ -148,7 +153,7 @@ class Input:
             FormatError: a type, shape, rate or value that can't be, or the beginning of a file.
         """
         self.check_beginning(utterance, audio)
-        parse(audio, utterance.format, utterance._partial)
+        parse(audio, utterance.format, utterance._partial, keep=False)
 
     def check_beginning(self, utterance: Utterance, audio: Any) -> None:
         """See that the first bytes of an utterance are not those of a file.
@@ -248,7 +253,7 @@ class Input:
     async def write(self, utterance: Utterance, audio: Any, lock_generation: object) -> int:
         """See :meth:`Utterance.write`; it began in this generation of locks."""
         self.admit(utterance)
-        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial))
+        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial, keep=False))
         taken = await self._has_room(utterance, samples, lock_generation)
         block = parse(audio, utterance.format, utterance._partial)  # a push may have come between
         return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
@@ -319,6 +324,7 @@ class Input:
         """
         if utterance.ended:
             return False
+        utterance._on_cut = None  # its stream ends with it
         transitions = self._transitions
         before = transitions.session.leaf
         if utterance._turn.is_open and before not in REFUSES and utterance in transitions.unqueued:
@@ -411,6 +417,10 @@ class Input:
         """Add packets that a decoder has skipped to the statistics."""
         self._transitions.stats.damaged_packets += packets
 
+    def count_partial(self, dropped: int) -> None:
+        """Add bytes of samples that were never completed to the statistics."""
+        self._transitions.stats.partial_bytes += dropped
+
     def may_push(self, utterance: Utterance) -> bool:
         """Whether a push would be accepted, if there is room."""
         return not utterance.ended and self._transitions.session.leaf not in REFUSES
@@ -421,5 +431,5 @@ class Input:
 
     def _keep_partial(self, utterance: Utterance, block: Block) -> None:
         """Keep the bytes of a sample that has only begun, for the push that completes it."""
-        self._transitions.stats.partial_bytes += block.dropped
+        self.count_partial(block.dropped)
         utterance._partial = block.partial

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from playback.chart import PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
+from playback.chart import CLOSED, PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.events import ErrorRaised, Stalled
@@ -176,6 +176,25 @@ class Output:
             seconds = transitions.format.seconds(turn._waited)
             error = InputTimeout(f"nothing was enqueued for {seconds:.3g} s, and {turn!r} was not ended")
             transitions.fail_turn(turn, error)
+
+    async def drain(self, network: int) -> bool:
+        """Wait until everything was heard: handed out, and so many samples read since.
+
+        Returns:
+            False if the playout is closed.
+        """
+        transitions, drain = self._transitions, self._transitions.drain
+        drain.waiting += 1
+        self._fast.refresh()
+        try:
+            while transitions.session.leaf != CLOSED:
+                if drain.is_over(network):
+                    return True
+                await drain.next_step()
+            return False
+        finally:
+            drain.waiting -= 1
+            self._fast.refresh()
 
     @observed("gain")
     def set_gain(self, gain_db: float) -> None:

@@ -50,6 +50,7 @@ class Playhead:
         fades: how long each change takes.
         emit: where events go.
         head_over: called when all of the head was handed out, to finish it and take it off the queue.
+        input_broke: called when the rest of the head turns out to be nothing that can be played.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Playhead:
         fades: Fades,
         emit: Callable[[Event], None],
         head_over: Callable[[], None],
+        input_broke: Callable[[Utterance], None],
     ) -> None:
         self.position = 0
         """Samples read so far."""
@@ -70,6 +72,8 @@ class Playhead:
         """Whether the last sample handed out was speech."""
         self.is_sounding = False
         """Whether the last frame had any speech, or a tail of it."""
+        self.sounded_until = 0
+        """Where the last speech ended that was handed out, or its tail; exact while nothing of it sounds any more."""
         self.voice: Utterance | None = None
         """Whose speech the last frame began with."""
 
@@ -78,6 +82,7 @@ class Playhead:
         self._format: Final = format
         self._emit: Final = emit
         self._head_over: Final = head_over
+        self._input_broke: Final = input_broke
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
         self._limiter: Final = Limiter(format)
@@ -145,6 +150,8 @@ class Playhead:
         self.is_speaking = 0 < spoken == samples
         sounding = self._shape(out, spoken, runs_out)
         self.is_sounding = spoken > 0 or sounding > 0
+        if self.is_sounding or sounded:
+            self.sounded_until = start + max(spoken, sounding)
         if self.fading and self.is_silent:
             self.fading = False
             self._emit(Silenced(start + sounding))
@@ -179,6 +186,8 @@ class Playhead:
         Args:
             paused: whether a pause holds audio back: nothing at all sounds then.
         """
+        if self.is_speaking:
+            self.sounded_until = self.position
         samples = self._format.samples(self.fades.interrupt_seconds)
         self._tail.cut(0 if paused else samples)
         self._interrupted_at = self.position
@@ -191,7 +200,7 @@ class Playhead:
     def pass_on(self, head: Utterance) -> None:
         """The head leaves the queue: keep its last sample, from which the sound decays if nothing follows in time."""
         if head.played:
-            self._last = head._clip.buffer.last
+            self._last = head._clip.buffer.last_sample
 
     def hush(self) -> None:
         """End all sound at once."""
@@ -222,6 +231,8 @@ class Playhead:
             buffer = head._clip.buffer
             wanted = samples - spoken
             ready = buffer.available(wanted)
+            if buffer.error is not None:
+                self._input_broke(head)
             if ready < wanted and not head.ended:
                 break  # a remainder is held back until more comes or it ends
             taken = min(ready, wanted)
@@ -295,6 +306,8 @@ class Playhead:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
         samples = self._format.samples(self.fades.pause_seconds)
         self._tail.cut(samples)
+        if self.is_speaking:
+            self.sounded_until = self.position
         if self.is_speaking and self._is_within_turn:
             self._tail.add(self._ending(samples))
             self._presence.move(0.0, 0)
@@ -321,7 +334,7 @@ class Playhead:
             shortest = min(samples, self._format.samples(SHORTEST_FADE_SECONDS))
         head = self._queue.head
         if head is not None and head.played:
-            upcoming, last, ends = head._clip.buffer.peek(samples), head._clip.buffer.last, head.ended
+            upcoming, last, ends = head._clip.buffer.peek(samples), head._clip.buffer.last_sample, head.ended
         else:
             upcoming, last, ends = b"", self._last, False
         if not ends:

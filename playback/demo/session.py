@@ -18,13 +18,14 @@ from playback.controller import PlaybackController
 from playback.demo.channel import Channel
 from playback.demo.commands import CommandHandler
 from playback.demo.observers import EdgeObserver
-from playback.demo.protocol import event_line, line
+from playback.demo.protocol import Say, event_line, line
 from playback.demo.sdp import check_offer, takes_opus
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.demo.speech_queue import Speaker
 from playback.events import EVENTS, Event
 from playback.opus import OpusPlaybackTrack, prefer_opus
 from playback.track import PlaybackTrack
+from playback.utterance import Utterance
 
 LOGGER: Final = logging.getLogger("playback")
 
@@ -40,6 +41,9 @@ FAREWELL_SECONDS: Final = 0.5
 HIGH_WATER_SECONDS: Final = 10.0
 """How much may be buffered before texts and files wait."""
 
+GOODBYE: Final = "This server is being shut down. Goodbye."
+"""What is said then."""
+
 _GONE: Final = frozenset({"failed", "closed", "disconnected"})
 """The states of a connection that will not come back."""
 
@@ -52,6 +56,7 @@ class Session:
         settings: the server's limits.
         options: what the page has chosen.
         speech_format: what texts are made into; None where there is no speech.
+        on_connected: called once the page has connected.
         on_closed: called once all is over.
     """
 
@@ -61,6 +66,7 @@ class Session:
         settings: DemoSettings,
         options: SessionOptions,
         speech_format: AudioFormat | None,
+        on_connected: Callable[[], object],
         on_closed: Callable[[Session], object],
     ) -> None:
         self.id: Final = id
@@ -73,11 +79,12 @@ class Session:
         )
         self._settings: Final = settings
         self._options: Final = options
+        self._on_connected: Final = on_connected
         self._on_closed: Final = on_closed
         self._loop: Final = asyncio.get_running_loop()
         self._messages: Final = Channel(settings.backlog_bytes, self._overflowed)
-        speaker = Speaker(self.controller, settings, speech_format, self._messages.put)
-        self._commands: Final = CommandHandler(self.controller, speaker, self._messages, settings, self.close)
+        self._speaker: Final = Speaker(self.controller, settings, speech_format, self._messages.put)
+        self._commands: Final = CommandHandler(self.controller, self._speaker, self._messages, settings, self.close)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._answering: Final = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -123,6 +130,19 @@ class Session:
             raise ValueError("the session was closed before it could begin")
         self._start(self._watch())
         return str(self._peer.localDescription.sdp)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a page is there to hear what is said."""
+        return self._channel is not None and self._closing is None
+
+    def say_goodbye(self) -> Utterance:
+        """Say that this is the end, whatever the page wants.
+
+        Raises:
+            ProtocolError: there is no speech.
+        """
+        return self._speaker.say(Say(GOODBYE, interruptible=False))
 
     def close(self, reason: str | None = None) -> asyncio.Task[None]:
         """End it.
@@ -194,6 +214,7 @@ class Session:
             channel.close()
             return
         self._channel = channel
+        self._on_connected()
         channel.on("message", self._commands.take)
         channel.on("close", self.close)
         self._messages.open(channel)

@@ -67,8 +67,11 @@ class Speaker:
         self._jobs: list[_Job] = []
         self._making: Final = asyncio.Lock()
 
-    def say(self, command: Say) -> None:
+    def say(self, command: Say) -> Utterance:
         """Say a text, after all that came before it.
+
+        Returns:
+            The utterance.
 
         Raises:
             ProtocolError: too much waits, the input is locked, or there is no speech.
@@ -78,6 +81,7 @@ class Speaker:
         self._check_waiting()
         job = _Job(command.do, command.text)
         self._speak(job, self._spoken(job), self._speech_format, interruptible=command.interruptible)
+        return job.handle
 
     def check_file(self, command: File) -> None:
         """See that there is room for a file, before its bytes come.

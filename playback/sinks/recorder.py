@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -74,7 +75,7 @@ class RecorderSink:
         """
         self._tell_error()
         if not self._finished and self._error is None:
-            self._queue.put(chunk)
+            self._queue.put(replace(chunk, utterance=None))  # whose it was keeps all of a playout
 
     def control(self, event: Event) -> None:
         """Finish the file when the controller is closed; this does not wait for it.

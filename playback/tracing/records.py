@@ -12,7 +12,7 @@ from playback.audio.ramps import Fades
 from playback.core.limits import Limits
 from playback.events import EVENTS
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the format in which a trace is saved."""
 
 LONGEST_SECONDS: Final = 24 * 60 * 60
@@ -35,9 +35,9 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "end_turn": ("turn",),
     "cancel_turn": ("turn",),
     "fail_turn": ("turn", "error"),
-    "pause": (),
-    "resume": ("rewind",),
-    "interrupt": ("lock", "force"),
+    "pause": ("by",),
+    "resume": ("by", "rewind"),
+    "interrupt": ("by", "lock", "force"),
     "lock": (),
     "unlock": (),
     "close": (),
@@ -272,6 +272,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "payload": ("anything", lambda _: True),
     "cut_short": _FLAG,
     "rewind": _COUNT,
+    "by": ("a name", lambda value: isinstance(value, str) and value != ""),
     "lock": _FLAG,
     "force": _FLAG,
     "gain_db": _NUMBER,

@@ -131,12 +131,14 @@ class _Replayer:
             case "fail_turn":
                 error = _error(arguments["error"])
                 playout.turns.fail_turn(self._turns[arguments["turn"]], error or RuntimeError())
-            case "pause" | "unlock":
+            case "unlock":
                 playout.command(call.name)
+            case "pause":
+                playout.pause(arguments["by"])
             case "resume":
-                playout.resume(arguments["rewind"])
+                playout.resume(arguments["by"], arguments["rewind"])
             case "interrupt":
-                playout.interrupt(lock=arguments["lock"], force=arguments["force"])
+                playout.interrupt(by=arguments["by"], lock=arguments["lock"], force=arguments["force"])
             case "lock":
                 playout.lock()
             case "close":

@@ -92,7 +92,8 @@ class Line:
     cut_short: bool = False
     outcome: str | None = None
     refused: int = 0
-    partial: bytes = b""  # the first byte of a sample; nothing goes on with it once the line has ended
+    partial: bytes = b""  # the first byte of a sample
+    dropped: bool = False  # an interrupt, a cancel or a close ended it, and what is pushed next is no part of it
     words: list[Word] = field(default_factory=list)
 
     @property
@@ -129,6 +130,8 @@ class Model:
         self.mode = "rest"  # or speaking, paused, interrupted, closed
         self.locked = False
         self.waiting = False  # speaking: for enough to start, or to go on
+        self.holds: list[str] = []  # who pauses
+        self.rewind = 0  # the most that those asked for who have gone on, while others pause
         self.blank = False  # paused: there was nothing to pause, and nothing came since
         self.turns: list[Group] = []
         self.open_turn: Group | None = None
@@ -136,6 +139,8 @@ class Model:
         self.generation = 0  # how many interrupts there were
         self.own: Line | None = None
         self.owned = 0
+        self.own_partial = b""  # what is left of a sample while there is no own line that is open
+        self.own_generation = 0  # in another one, it is another stream that goes on
         self.position = 0
         self.read_size = FIRST_READ
         self.dry = 0
@@ -312,18 +317,29 @@ class Model:
 
     def push_own(self, data: bytes, *, whole: bool) -> int:
         if self.own is None or self.own.ended:
+            if self.own is not None:
+                self.own_partial, self.own = b"" if self.own.dropped else self.own.partial, None
+            same = self.own_generation == self.generation
             if self.refuses:
                 self._begin()
+                if not whole and same:
+                    data = self.own_partial + data
+                if same:
+                    self.own_partial = data[len(data) // 2 * 2 :]
                 self._refuse(None, len(data) // 2)
                 return 0
             self.owned += 1
             self.own = self.utterance(f"utterance-{self.owned}", True)
+            self.own.partial = self.own_partial if same else b""
+            self.own_partial, self.own_generation = b"", self.generation
         return self.push(self.own, data, whole=whole)
 
     def end_own(self) -> bool:
         own, self.own = self.own, None
         self._begin()
-        return own is not None and self.end(own)
+        ended = own is not None and self.end(own)
+        self.own_partial, self.own_generation = b"", self.generation
+        return ended
 
     def end(self, line: Line) -> bool:
         before = self._begin()
@@ -365,21 +381,32 @@ class Model:
 
     # Commands
 
-    def pause(self) -> bool:
+    def pause(self, by: str = "application") -> bool:
         before = self._begin()
-        if self.mode in ("paused", "closed"):
+        if self.mode == "closed" or by in self.holds:
             return False
-        self.blank = self.mode in ("rest", "interrupted") and not self.locked
-        self.mode = "paused"
-        self._tell("paused")
+        self.holds.append(by)
+        if self.holds == [by]:
+            self._hold(by)
         self._rest(before)
         return True
 
-    def resume(self, rewind: int, rewound: int) -> bool:
+    def _hold(self, by: str) -> None:
+        self.blank = self.mode in ("rest", "interrupted") and not self.locked
+        self.mode = "paused"
+        self._tell("paused", extra=by)
+
+    def resume(self, rewind: int, rewound: int, by: str = "application") -> bool:
         """Resume; how far was really rewound is free between two bounds where the history is used up."""
         before = self._begin()
-        if self.mode != "paused":
+        if by not in self.holds:
             return False
+        self.holds.remove(by)
+        rewind = self.rewind = max(self.rewind, rewind)
+        if self.holds:
+            assert not rewound
+            return True
+        self.rewind = 0
         sounding = self._ending(self.settings.pause_ramp) if self.sounding else 0
         if head := self.head:
             history = self.settings.history
@@ -394,13 +421,13 @@ class Model:
             assert not rewound
         if self.faint:
             self.ramp, self.faint = self.settings.resume_ramp, False
-        self._tell("resumed", extra=rewound)
+        self._tell("resumed", extra=(rewound, by))
         self.mode, self.waiting = ("rest", False) if self.blank else ("speaking", True)
         self.blank = False
         self._rest(before)
         return True
 
-    def interrupt(self, lock: bool, force: bool) -> bool:
+    def interrupt(self, lock: bool, force: bool, by: str = "application") -> bool:
         before = self._begin()
         leaf = self.leaf
         self.generation += 1
@@ -417,8 +444,14 @@ class Model:
             self.blank = False
         if not spared and lock:
             self._lock()
+        moved = self.leaf != leaf
+        if not spared:
+            self.rewind = 0
+            self.holds = [other for other in self.holds if other != by]
+            if self.holds:
+                self._hold(self.holds[0])
         self._rest(before)
-        return bool(doomed) or self.leaf != leaf
+        return bool(doomed) or moved
 
     def lock(self) -> bool:
         before = self._begin()
@@ -441,6 +474,7 @@ class Model:
             return False
         self._drop(self.queue + self.unqueued, "closed", [])
         self.mode = "closed"
+        self.holds.clear()
         self.tail, self.unsilenced = 0, False
         self._tell("closed")
         self._rest(before)
@@ -642,6 +676,7 @@ class Model:
             self.dry = 0
         assert line.group is not None
         (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
+        line.dropped = not line.ended
         line.ended = True
         line.outcome = outcome
         line.group.finished.append(line)

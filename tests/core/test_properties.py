@@ -31,6 +31,7 @@ lengths = st.one_of(st.sampled_from([0, 1, 16, 16, 16, 32]), st.integers(0, 60))
 read_sizes = st.sampled_from([0, 1, 5, 7, 16, 16, 16, 16, 16, 40])
 positions = st.one_of(st.none(), st.integers(0, 90))
 rarely = st.integers(0, 24).map(lambda number: number == 7)
+owners = st.sampled_from(["application", "application", "another"])
 seldom = st.integers(0, 4).map(lambda number: number == 3)
 settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
 settings_of_limits = st.builds(
@@ -133,17 +134,17 @@ class Playouts(RuleBasedStateMachine):
 
     # Commands
 
-    @rule()
-    def pause(self) -> None:
-        self.duet.pause()
+    @rule(by=owners)
+    def pause(self, by: str) -> None:
+        self.duet.pause(by)
 
-    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)))
-    def resume(self, rewind: int) -> None:
-        self.duet.resume(rewind)
+    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)), by=owners)
+    def resume(self, rewind: int, by: str) -> None:
+        self.duet.resume(rewind, by)
 
-    @rule(lock=seldom, force=st.booleans())
-    def interrupt(self, lock: bool, force: bool) -> None:
-        self.duet.interrupt(lock=lock, force=force)
+    @rule(lock=seldom, force=st.booleans(), by=owners)
+    def interrupt(self, lock: bool, force: bool, by: str) -> None:
+        self.duet.interrupt(lock=lock, force=force, by=by)
 
     @rule(really=seldom)
     def lock(self, really: bool) -> None:

@@ -42,7 +42,7 @@ from tests.demo.test_commands import LONG, TEXT, send_file, wav
 
 pytestmark = pytest.mark.portable
 
-MANY = DemoSettings(sessions_per_second=1_000)
+MANY = DemoSettings(sessions_per_second=1_000, connecting_per_address=1_000)
 
 
 def left(controllers: weakref.WeakSet[PlaybackController]) -> int:

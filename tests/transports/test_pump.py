@@ -172,8 +172,6 @@ async def test_a_writer_that_raises_ends_it_and_another_reader_goes_on(
     h = heard()
     h.controller.push(ramp(2 * FRAME))
     pump = Pump(h.controller, write)
-    with pytest.raises(RuntimeError, match="one reader"):
-        PlaybackTrack(h.controller)
     with pytest.raises(ConnectionError, match="gone"):
         await run(pump)
     assert h.controller.state is State.SPEAKING
@@ -188,11 +186,25 @@ async def test_what_has_ended_does_not_read_beside_another_reader() -> None:
     with pytest.raises(ConnectionError):
         await run(pump)
     track = PlaybackTrack(h.controller)
+    await track.recv()
     position = h.controller.position
     with pytest.raises(RuntimeError, match="one reader"):
         await run(pump)
     assert h.controller.position == position
     track.stop()
+
+
+async def test_a_pump_claims_its_controller_while_it_runs() -> None:
+    controller = PlaybackController()
+    pumps = [Pump(controller, Transport().write) for _ in range(2)]
+    task = create_task(pumps[0].run())
+    await asyncio.sleep(0)
+    assert controller.reader is pumps[0]
+    with pytest.raises(RuntimeError, match="one reader"):
+        await run(pumps[1])
+    pumps[0].stop()
+    await task
+    assert controller.reader is None
 
 
 async def test_stop_leaves_the_controller_open_for_another_reader() -> None:

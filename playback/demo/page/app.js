@@ -180,6 +180,7 @@ byId("view").addEventListener("click", ({ currentTarget: button }) => {
   byId("chart-overview").hidden = isDetailed;
   byId("chart-detail").hidden = !isDetailed;
 });
+addEventListener("hashchange", () => location.hash.startsWith("#token=") && connect());
 addEventListener("pagehide", () => connection.close());
 addEventListener("pageshow", ({ persisted }) => persisted && connect());
 

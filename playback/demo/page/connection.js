@@ -6,6 +6,7 @@ const GATHERING_MS = 3000;
 const STATS_MS = 500;
 const PING_MS = 2000;
 const PATIENCE_MS = 7000;
+const TOKEN = "playback.token";
 
 // Dispatches "status" {status, text}, "message" (what the server says), "stream" (its sound), "delay" (in seconds)
 // and "problem" (a text); each as a CustomEvent's detail.
@@ -61,7 +62,7 @@ export class Connection extends EventTarget {
     // In this order: the server also ends a session whose connection was closed, and knows nothing of it afterwards.
     // When the page goes away, the request outlives it.
     this.#resource = null;
-    fetch(resource, { method: "DELETE", keepalive: true })
+    fetch(resource, { method: "DELETE", headers: authorization(), keepalive: true })
       .catch(() => {})
       .finally(() => peer?.close());
   }
@@ -119,7 +120,7 @@ export class Connection extends EventTarget {
   async #offer(peer, settings) {
     const response = await fetch(`whep?${new URLSearchParams(settings)}`, {
       method: "POST",
-      headers: { "Content-Type": "application/sdp" },
+      headers: { "Content-Type": "application/sdp", ...authorization() },
       body: peer.localDescription.sdp,
     }).catch(() => {
       throw new Error("the server can't be reached");
@@ -128,7 +129,7 @@ export class Connection extends EventTarget {
     if (!response.ok) throw new Error(reasonOf(body) ?? `the server answered ${response.status}`);
     const resource = new URL(response.headers.get("Location"), response.url);
     if (peer === this.#peer) this.#resource = resource;
-    else fetch(resource, { method: "DELETE" }).catch(() => {});
+    else fetch(resource, { method: "DELETE", headers: authorization() }).catch(() => {});
     return body;
   }
 
@@ -192,6 +193,14 @@ export class Connection extends EventTarget {
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+// The server's token stands in the page's address, which no request carries. It is kept: links within the page change it.
+function authorization() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) sessionStorage.setItem(TOKEN, given);
+  const token = sessionStorage.getItem(TOKEN);
+  return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
 // The offer has to hold all candidates: nothing is sent later.
