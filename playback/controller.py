@@ -55,7 +55,9 @@ class PlaybackController:
         format: what is handed out.
         input_format: what bare bytes and arrays are taken for; defaults to the output format.
         fades: how long each change takes.
-        prebuffer_seconds: what an open utterance must have buffered to start, or to go on after an underrun.
+        prebuffer_seconds: what an open utterance must have buffered, beyond its largest push so far, to start, or to go
+            on after silence; so each push may come so much later. At most the high water is asked for, and nothing
+            with 0.
         high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
         max_buffered_seconds: what may be buffered at all.
         history_seconds: how much of the playing utterance is kept for a rewind.
@@ -169,6 +171,8 @@ class PlaybackController:
     def gain_db(self) -> float:
         """How much louder speech is made, in dB; setting it moves there along a ramp of 20 ms.
 
+        Above 0 dB a limiter keeps it 0.3 dB below full scale, alone and together with background sounds.
+
         Raises:
             ValueError: not a number, or more than 60 dB. Minus infinity is silence.
         """
@@ -177,6 +181,8 @@ class PlaybackController:
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
         self._output.set_gain(gain_db)
+        if self._chain is not None:
+            self._chain.background.leave_headroom(gain_db > 0)
 
     @property
     def background(self) -> Background:
@@ -610,6 +616,7 @@ class PlaybackController:
                 transitions.fast.set_taps_input,
                 playout.input.count_damaged,
             )
+            chain.background.leave_headroom(self.gain_db > 0)
             playout.input.tap = playout.output.post_processor = self._chain = chain
             self._emitter.tap = chain.deliver
             if self.state is State.CLOSED:
