@@ -12,11 +12,12 @@ import av
 import numpy as np
 
 from playback._loop_end import LoopEnd
-from playback.audio.formats import AudioFormat, parse
+from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.blocks import to_frame
 from playback.audio.media.containers import Kind, next_beginning, recognize, recognize_audio
 from playback.audio.media.decoding import decode
 from playback.audio.media.streams import is_bytes
+from playback.audio.media.untrusted import UntrustedDecoder
 from playback.core.input import Input
 from playback.utterance import Utterance
 from playback.words.word import Word
@@ -190,6 +191,7 @@ class ThreadsafeProducer:
         format: AudioFormat | None = None,
         interruptible: bool = True,
         first: bool = False,
+        untrusted: bool = False,
     ) -> ThreadsafeUtterance:
         """Play a source as one utterance, from this thread.
 
@@ -204,20 +206,22 @@ class ThreadsafeProducer:
                 begins as.
             interruptible: as for :meth:`PlaybackController.utterance`.
             first: the same.
+            untrusted: whether a file or a whole media stream comes from a stranger: it is decoded in a process of its
+                own, which is limited in memory and time.
 
         Returns:
             The utterance; it may still be playing.
 
         Raises:
-            RuntimeError: this is the loop's own thread, which must not wait; or the loop is closed, ends meanwhile, or
-                has not run for 5 s.
+            RuntimeError: this is the loop's own thread, which must not wait; the loop is closed, ends meanwhile, or has
+                not run for 5 s; or no process can be limited for an untrusted source.
             TypeError: the source is something else.
             FormatError: it begins as text in place of audio, such as an error page; the utterance fails with it.
             Exception: whatever the source raises; the same.
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: use controller.speak there")
-        pieces = _pieces(source, decodes=format is None)
+        pieces = _pieces(source, decodes=format is None, untrusted=untrusted)
         spoken = self.utterance(text=text, id=id, format=format, interruptible=interruptible, first=first)
         spoken.enqueue()
         try:
@@ -267,7 +271,7 @@ class ThreadsafeProducer:
                 own.end()
 
 
-def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
+def _pieces(source: Any, *, decodes: bool, untrusted: bool) -> Iterator[Any]:
     """The pieces of a source that blocks; files and whole streams are decoded.
 
     Raises:
@@ -276,7 +280,8 @@ def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
     whole = isinstance(source, (bytes, bytearray, memoryview))
     is_media = whole and decodes and recognize(bytes(source), final=True) not in (Kind.TEXT, Kind.UNKNOWN)
     if is_media or isinstance(source, (str, PathLike)) or hasattr(source, "read"):
-        return (to_frame(block) for block in decode(source, name=str(type(source).__name__)))
+        open_file: Callable[..., Iterator[Block]] = UntrustedDecoder if untrusted else decode
+        return (to_frame(block) for block in open_file(source, name=type(source).__name__))
     if whole or isinstance(source, (np.ndarray, av.AudioFrame)):
         return _without_text(iter([source])) if decodes else iter([source])
     if not isinstance(source, Iterable):
