@@ -23,6 +23,7 @@ from playback.demo.sdp import check_offer, takes_opus
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.demo.speech_queue import Speaker
 from playback.events import EVENTS, Event
+from playback.lost_peer import hold_while_lost
 from playback.opus import OpusPlaybackTrack, prefer_opus
 from playback.track import PlaybackTrack
 from playback.utterance import Utterance
@@ -115,9 +116,11 @@ class Session:
         if takes_opus(offer):
             # Sooner to be heard than frames; and whoever shows a waveform wants silence, too.
             track = OpusPlaybackTrack(self.controller, application="lowdelay", idle="silence")
-            prefer_opus(self._peer, self._peer.addTrack(track))
+            sender = self._peer.addTrack(track)
+            prefer_opus(self._peer, sender)
         else:
-            self._peer.addTrack(PlaybackTrack(self.controller))
+            sender = self._peer.addTrack(PlaybackTrack(self.controller))
+        hold_while_lost(self._peer, sender, self.controller, lost_seconds=self._settings.lost_seconds)
         try:
             async with self._answering:
                 await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))

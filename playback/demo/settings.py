@@ -55,6 +55,8 @@ class DemoSettings:
     """How long a session may last in which nothing is said and nothing is asked for."""
     connect_seconds: float = 8.0
     """How long it may take until the data channel is open."""
+    lost_seconds: float = 2.0
+    """How long a page may send nothing before the agent is held; see :func:`playback.lost_peer.hold_while_lost`."""
     shutdown_seconds: float = 8.0
     """How long sessions may take to finish what they say and to say goodbye, when the server is shut down."""
     connecting_per_address: int = 4
