@@ -42,7 +42,7 @@ _ROUNDED: Final = 0.49  # what exceeds a bound by less is rounded to it
 
 @lru_cache(maxsize=16)
 def _decay(sample_rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """By how much an envelope falls within the next samples, and the inverse of it first; the same for all controllers."""
+    """By how much an envelope falls within the next samples; the inverse of it comes first. All limiters share it."""
     decay = np.arange(1, _LIMITED_AT_ONCE + 1) / (RELEASE_SECONDS * sample_rate)
     return np.exp(decay), np.exp(-decay)
 
@@ -61,9 +61,7 @@ class Limiter:
 
     def __init__(self, format: AudioFormat) -> None:
         self._format: Final = format
-        self._recent: NDArray[np.float64] | None = (
-            None  # peaks within the hold time, 1 being full scale; None is silence
-        )
+        self._recent: NDArray[np.float64] | None = None  # peaks within the hold time, 1 is full scale; None for none
         self._envelope = 0.0
         self._ceiling: Final = Ramp()
         self.is_active = False
