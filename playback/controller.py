@@ -24,6 +24,7 @@ from playback.core.emitter import EventStream, Listener
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
+from playback.core.thread_checks import CheckedPlayout, is_debugging
 from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
@@ -102,7 +103,7 @@ class PlaybackController:
             on_input_timeout,
         )
         """How much is buffered, in samples at the output rate."""
-        self._playout: Final = Playout(format, self.limits, fades)
+        self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
         self._emitter: Final = self._transitions.emitter
@@ -204,6 +205,7 @@ class PlaybackController:
         interruptible: bool = True,
         first: bool = False,
         turn: Turn | None = None,
+        untrusted: bool = False,
     ) -> Utterance:
         """Make a handle for one thing to say; nobody knows of it until its first push, mark, enqueue, end or wait.
 
@@ -216,13 +218,16 @@ class PlaybackController:
             interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
             first: its place is directly behind what plays, and not behind all others.
             turn: the turn that it belongs to; :meth:`Turn.utterance` is the shorter way.
+            untrusted: whether an encoded one comes from a stranger: it is decoded in a process of its own, which is
+                limited in memory and time.
 
         Raises:
             TypeError: an argument of another type.
             FormatError: another word than ``"encoded"``.
-            RuntimeError: an encoded one, where no event loop runs.
+            RuntimeError: an encoded one, where no event loop runs; an untrusted one, where no process can be limited.
         """
         check_source_format(format)
+        check_type("untrusted", untrusted, bool)
         encoded = isinstance(format, str)
         made = self._make(
             text=text,
@@ -233,7 +238,7 @@ class PlaybackController:
             turn=turn,
         )
         if encoded:
-            attach_decoder(self._playout.input, made)
+            attach_decoder(self._playout.input, made, untrusted=untrusted)
         return made
 
     def speak(
@@ -248,6 +253,7 @@ class PlaybackController:
         turn: Turn | None = None,
         timeout_seconds: float | None = 10.0,
         first_audio_timeout_seconds: float | None = 5.0,
+        untrusted: bool = False,
     ) -> Utterance:
         """Play a source of audio as one utterance, which is enqueued at once.
 
@@ -274,13 +280,16 @@ class PlaybackController:
             timeout_seconds: how long the source may send nothing before the utterance fails; back-pressure and pauses
                 do not count. None waits for ever.
             first_audio_timeout_seconds: the same for its first audio.
+            untrusted: whether a file or a media stream comes from a stranger: it is decoded in a process of its own,
+                which is limited in memory and time. That takes 0.2 s longer to its first audio.
 
         Raises:
             TypeError: an argument of another type, or a source that is none of these.
             FormatError: another word than ``"encoded"``.
-            RuntimeError: no event loop runs.
+            RuntimeError: no event loop runs, or no process can be limited for an untrusted source, as on Windows.
         """
         check_source_format(format)
+        check_type("untrusted", untrusted, bool)
         encoded = isinstance(format, str)
         utterance = self._make(
             text=text,
@@ -297,6 +306,7 @@ class PlaybackController:
             emitter=self._emitter,
             recognizes=format is None or encoded,
             needs_media=encoded,
+            untrusted=untrusted,
             timeout_seconds=timeout_seconds,
             first_audio_timeout_seconds=first_audio_timeout_seconds,
         )
@@ -600,7 +610,11 @@ class PlaybackController:
         if self._chain is None:
             playout, transitions = self._playout, self._transitions
             chain = OutputChain(
-                self.format, self._emitter, lambda: transitions.playhead.position, transitions.fast.set_taps_input
+                self.format,
+                self._emitter,
+                lambda: transitions.playhead.position,
+                transitions.fast.set_taps_input,
+                playout.input.count_damaged,
             )
             chain.background.leave_headroom(self.gain_db > 0)
             playout.input.tap = playout.output.post_processor = self._chain = chain

@@ -47,9 +47,15 @@ class Background:
     Args:
         format: the output format.
         on_error: called with what a source raised while it played; it is logged unless there is one.
+        on_damage: called with how many packets of a file were skipped.
     """
 
-    def __init__(self, format: AudioFormat, on_error: Callable[[Exception], object] | None = None) -> None:
+    def __init__(
+        self,
+        format: AudioFormat,
+        on_error: Callable[[Exception], object] | None = None,
+        on_damage: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self.follow_pause = False
         """Whether the background is held, too, while the speech is paused."""
         self.is_active = False
@@ -58,6 +64,7 @@ class Background:
         self._format: Final = format
         self._width: Final = format.frame_bytes
         self._on_error: Final = on_error or _log
+        self._on_damage: Final = on_damage
         self._sounds: list[BackgroundSound] = []
         self._limiter: Final = Limiter(format)
         self._duck_db = 12.0
@@ -152,17 +159,24 @@ class Background:
         fade_seconds: float = 0.5,
         *,
         format: AudioFormat | None = None,
+        untrusted: bool = False,
     ) -> BackgroundSound:
         """Let something sound, from the next read on.
 
+        A file is opened and decoded on a thread, a little ahead. Packets that are damaged are skipped and counted, and
+        joined files play one after the other. What can't be played is reported as an ``error`` event: the sound ends
+        where nothing can be decoded; a loop begins again where only the rest can't, and reports that once.
+
         Args:
             source: audio (bytes-like, an array of int16 or float32, an ``av.AudioFrame``), or a path or binary file
-                object of anything that PyAV decodes. A file is decoded ahead on a thread, from now on until the sound
-                is finished; a file object is not closed.
+                object of a container of audio, such as WAV, MP3 or Ogg. A file object is read by the thread from now on
+                until the sound is finished, and not closed.
             gain_db: how loud, in dB.
             loop: begin again at the end, without a seam, until it is stopped.
             fade_seconds: how long it fades in.
             format: what bare bytes and arrays are taken for; by default the output format.
+            untrusted: whether a file comes from a stranger: it is decoded in a process of its own, which is limited in
+                memory and time.
 
         Returns:
             The sound. After :meth:`close` it is finished from the start.
@@ -170,19 +184,22 @@ class Background:
         Raises:
             TypeError: an argument of another type.
             ValueError: a gain or a time that can't be, a format for a file, a loop of a file that can't go back.
-            FormatError: no audio that can be played, or none at all.
+            FormatError: audio that can't be played, or none at all; a file that does not begin as one of audio.
             OSError: there is no such file, or it can't be read.
+            RuntimeError: an untrusted file where no process can be limited, as on Windows.
         """
         check_type("loop", loop, bool)
+        check_type("untrusted", untrusted, bool)
         check_type("format", format, AudioFormat, None)
         _check_levels(gain_db, fade_seconds)
         if isinstance(source, (str, PathLike)) or hasattr(source, "read"):
             if format is not None:
                 raise ValueError(f"format is {format!r}, expected None: a file states its own")
             file: str | PathLike[str] | BinaryIO = source
-            return self._enter(
-                BackgroundSound(self._format, FileSource(self._format, file, loop=loop), gain_db, fade_seconds)
+            decoded = FileSource(
+                self._format, file, loop=loop, untrusted=untrusted, on_error=self._on_error, on_damage=self._on_damage
             )
+            return self._enter(BackgroundSound(self._format, decoded, gain_db, fade_seconds))
         audio = MemorySource(self._format, source, format or self._format, loop=loop)
         return self._enter(BackgroundSound(self._format, audio, gain_db, fade_seconds))
 

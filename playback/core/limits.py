@@ -27,7 +27,7 @@ class Stats:
     partial_bytes: int = 0
     """Bytes of samples that were never completed."""
     damaged_packets: int = 0
-    """Packets of media streams that could not be decoded, and were skipped."""
+    """Packets of media streams and background files that could not be decoded, and were skipped."""
     stalls: int = 0
     """How often the reader came late and skipped ahead."""
     stalled_seconds: float = 0.0

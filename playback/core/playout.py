@@ -34,8 +34,8 @@ class Playout:
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         self.transitions: Final = Transitions(format, limits, fades)
         self.turns: Final = Turns(self.transitions)
-        self.input: Final = Input(self.transitions, self.turns)
-        self.output: Final = Output(self.transitions)
+        self.input = Input(self.transitions, self.turns)
+        self.output = Output(self.transitions)
         self.observers: Final[Observers] = self.transitions.observers
         """Who watches."""
         self.holds: Final[dict[str, None]] = {}
