@@ -15,8 +15,8 @@ from aiortc.sdp import SessionDescription
 
 from playback._checks import check_share, check_whole
 from playback.controller import PlaybackController
+from playback.controller_track import ControllerTrack
 from playback.pacing import PTIME_SECONDS
-from playback.track import ControllerTrack
 
 LOGGER: Final = logging.getLogger("playback")
 
@@ -165,7 +165,7 @@ class OpusPlaybackTrack(ControllerTrack):
             CodecError: the connection, as :func:`prefer_opus` was given it, negotiated another codec for this track's
                 sender. That is not seen through a relay, or another track around this one.
             MediaStreamError: the track was stopped.
-            RuntimeError: another live reader has the controller.
+            TrackInUseError: another task consumes the track, or another reader the controller.
         """
         self._check_live()
         if not self._codec_checked:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, Literal, Protocol
+from weakref import ref
 
 from playback._checks import check_decibels, check_seconds, check_type
 from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
@@ -305,7 +306,14 @@ class BargeIn:
         if when <= self._timer.time():
             self._take(event)
         else:
-            self._due = self._timer.call_at(when, lambda: self._take(event))
+            policy = ref(self)  # a timer keeps nothing that was dropped
+
+            def take() -> None:
+                this = policy()
+                if this is not None:
+                    this._take(event)  # noqa: SLF001 - its own
+
+            self._due = self._timer.call_at(when, take)
 
     def _cancel(self) -> None:
         """Wait for nothing."""

@@ -13,9 +13,9 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from playback.audio.formats import AudioFormat, Block
+from playback.audio.formats import AudioFormat, Block, FormatError
+from playback.audio.media.untrusted import UntrustedDecoder
 from playback.controller import PlaybackController
-from playback.demo.files import FileError, blocks
 from playback.demo.protocol import File, ProtocolError, Say
 from playback.demo.settings import DemoSettings
 from playback.sources import open_source
@@ -27,6 +27,10 @@ LOGGER: Final = logging.getLogger("playback")
 
 WORDS_SECONDS: Final = 0.1
 """How often the words are sent to the page while a text is being made."""
+
+
+class FileError(Exception):
+    """A file that can't be played: says why."""
 
 
 @dataclass(eq=False)
@@ -168,16 +172,23 @@ class Speaker:
         self._show(job, _spans(words, job.handle.accepted_seconds))
 
     async def _decoded(self, job: _Job, data: bytes) -> AsyncGenerator[bytes | Block, None]:
-        """A file, as far ahead of what plays as the controller wants it."""
+        """A file, as far ahead of what plays as the controller wants it.
+
+        It comes from a stranger, so a process of its own decodes it.
+        """
         limit = self._settings.file_seconds
         async with self._make(job):
             yield b""  # its write waits for room
-            async with aclosing(open_source(blocks(data, job.text))) as decoded:
-                async for block in decoded:
-                    yield block
-                    if job.handle.accepted_seconds >= limit:
-                        self._put("refused", error=f"{job.text} is cut off after {limit:g} s", do=job.do)
-                        break
+            try:
+                async with aclosing(open_source(UntrustedDecoder(data, name=job.text))) as decoded:
+                    async for block in decoded:
+                        yield block
+                        if job.handle.accepted_seconds >= limit:
+                            self._put("refused", error=f"{job.text} is cut off after {limit:g} s", do=job.do)
+                            break
+            except FormatError as error:
+                reason = f"{error}; expected audio such as WAV, MP3, Ogg or FLAC"
+                raise FileError(f"{job.text} can't be decoded: {reason}") from error
 
     def _show(self, job: _Job, words: list[dict[str, Any]]) -> None:
         handle = job.handle

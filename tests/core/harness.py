@@ -47,7 +47,12 @@ class Duet:
         self.model: Final = Model(settings)
         self.controller: Final = PlaybackController(
             AudioFormat(RATE),
-            fades=Fades(settings.interrupt_fade / RATE, settings.pause_ramp / RATE, settings.resume_ramp / RATE),
+            fades=Fades(
+                settings.interrupt_fade / RATE,
+                settings.pause_ramp / RATE,
+                settings.resume_ramp / RATE,
+                settings.underrun_ramp / RATE,
+            ),
             prebuffer_seconds=settings.prebuffer / RATE,
             high_water_seconds=settings.maximum / RATE,
             max_buffered_seconds=settings.maximum / RATE,
@@ -93,8 +98,9 @@ class Duet:
         self.compare()
 
     def push_own(self, length: int, *, odd: bool = False, kind: str = "bytes") -> None:
-        if self.model.own is not self._own.line or self.model.own is None or self.model.own.ended:
-            self._own = Producer()
+        own = self._own.line
+        if self.model.own_generation != self.model.generation or (own is not None and own.dropped):
+            self._own = Producer()  # another answer, which begins with a whole sample
         data, half = self._take(self._own, length, odd, kind)
         try:
             expected = self.model.push_own(data, whole=kind in ("array", "column"))

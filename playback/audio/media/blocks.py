@@ -13,6 +13,10 @@ FAULTS: Final = (av.FFmpegError, ValueError, ArithmeticError, LookupError, Runti
 """What PyAV raises where bytes can't be decoded. An error of the source itself, such as OSError, is none of these."""
 
 
+REST_BYTES: Final = 8192
+"""Where so many bytes at the end of a file belong to nothing, its rest is lost; a few may be a tag or a packet."""
+
+
 class Damage:
     """What of a stream could not be decoded, and was skipped."""
 
@@ -20,6 +24,8 @@ class Damage:
         self.count = 0
         """Packets, stretches without any, and joined files."""
         self.last: Exception | None = None
+        self.rest: Exception | None = None
+        """Why nothing more could be had, where a file did not simply end."""
 
     def add(self, error: Exception) -> None:
         """Count one."""
@@ -39,13 +45,12 @@ def pieces(block: Block) -> Iterator[Block]:
 
 def cut(block: Block, start: int, stop: int) -> Block:
     """The samples of a block from ``start`` up to ``stop``."""
-    width = block.layout.frame_bytes
-    return Block(block.layout, memoryview(block.data)[start * width : stop * width], stop - start)
+    return Block(block.layout, block.read(start, stop), stop - start)
 
 
 def to_frame(block: Block) -> av.AudioFrame:
     """A block as a frame, which says its rate and layout itself."""
     frame = av.AudioFrame(format=block.layout.sample_type, layout=block.layout.channels, samples=block.samples)
     frame.sample_rate = block.layout.sample_rate
-    frame.planes[0].update(block.data)  # type: ignore[arg-type]
+    frame.planes[0].update(block.read())  # type: ignore[arg-type]
     return frame
