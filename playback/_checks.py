@@ -44,6 +44,19 @@ def check_whole(name: str, value: object, allowed: range) -> None:
         raise ValueError(f"{name} is {value!r}, expected {allowed[0]:,} to {allowed[-1]:,}")
 
 
+def check_name(name: str, value: object) -> None:
+    """See that an argument is a name.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, expected a string")
+    if not value:
+        raise ValueError(f"{name} is empty, expected a name such as 'application'")
+
+
 def check_share(name: str, value: object) -> None:
     """See that an argument is a part of a whole.
 

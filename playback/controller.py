@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import operator
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from playback._checks import check_seconds, check_type
-from playback.audio.formats import AudioFormat, check_output, parse
+from playback._checks import check_name, check_seconds, check_type
+from playback.audio.formats import AudioFormat, check_output
 from playback.audio.ramps import Fades
 from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
+from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
+from playback.core.thread_checks import CheckedPlayout, is_debugging
 from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
@@ -51,7 +55,9 @@ class PlaybackController:
         format: what is handed out.
         input_format: what bare bytes and arrays are taken for; defaults to the output format.
         fades: how long each change takes.
-        prebuffer_seconds: what an open utterance must have buffered to start, or to go on after an underrun.
+        prebuffer_seconds: what an open utterance must have buffered, beyond its largest push so far, to start, or to go
+            on after silence; so each push may come so much later. At most the high water is asked for, and nothing
+            with 0.
         high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
         max_buffered_seconds: what may be buffered at all.
         history_seconds: how much of the playing utterance is kept for a rewind.
@@ -97,14 +103,14 @@ class PlaybackController:
             on_input_timeout,
         )
         """How much is buffered, in samples at the output rate."""
-        self._playout: Final = Playout(format, self.limits, fades)
+        self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
         self._emitter: Final = self._transitions.emitter
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)
         self._turns: Final = itertools.count(1)
-        self._own: Utterance | None = None
+        self._direct: Final = DirectInput(self._playout.input, self.utterance, self.input_format)
         self._width: Final = format.frame_bytes
         self._reader: object | None = None
 
@@ -124,6 +130,11 @@ class PlaybackController:
     def input_locked(self) -> bool:
         """Whether every push is refused."""
         return self._playout.leaf in REFUSES
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """Who holds the audio back, in the order in which they paused; nobody while it is not paused."""
+        return tuple(self._playout.holds)
 
     @property
     def position(self) -> int:
@@ -160,6 +171,8 @@ class PlaybackController:
     def gain_db(self) -> float:
         """How much louder speech is made, in dB; setting it moves there along a ramp of 20 ms.
 
+        Above 0 dB a limiter keeps it 0.3 dB below full scale, alone and together with background sounds.
+
         Raises:
             ValueError: not a number, or more than 60 dB. Minus infinity is silence.
         """
@@ -168,6 +181,8 @@ class PlaybackController:
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
         self._output.set_gain(gain_db)
+        if self._chain is not None:
+            self._chain.background.leave_headroom(gain_db > 0)
 
     @property
     def background(self) -> Background:
@@ -330,7 +345,9 @@ class PlaybackController:
     def push(self, audio: Any) -> int:
         """Add audio without a handle: to an utterance of the controller's own, which the first push begins.
 
-        After an interrupt the next push begins a new one: only a lock keeps such a producer's late audio out.
+        After an interrupt the next push begins a new one: only a lock keeps such a producer's late audio out. A sample
+        may be split between two pushes, also by a lock or an input timeout; after an interrupt, a push begins with a
+        whole sample.
 
         Args:
             audio: as for :meth:`Utterance.push`.
@@ -342,12 +359,7 @@ class PlaybackController:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
-        own = self._own
-        if own is None or own.ended:
-            if self.input_locked:
-                return self._playout.input.refuse_block(None, parse(audio, self.input_format))
-            own = self._own = self.utterance()
-        return own.push(audio)
+        return self._direct.push(audio)
 
     def end(self) -> bool:
         """End the controller's own utterance.
@@ -355,8 +367,7 @@ class PlaybackController:
         Returns:
             False if there is none that is open.
         """
-        own, self._own = self._own, None
-        return own is not None and own.end()
+        return self._direct.end()
 
     def threadsafe(self, loop: AbstractEventLoop) -> ThreadsafeProducer:
         """The producer's calls, for use from any thread.
@@ -372,25 +383,46 @@ class PlaybackController:
 
     # Commands: each returns True if it changed something
 
-    def pause(self) -> bool:
-        """Hold all audio back; silence follows the pause ramp, and nothing is lost."""
-        return self._playout.command("pause")
+    def pause(self, *, by: str = "application") -> bool:
+        """Hold all audio back; silence follows the pause ramp, and nothing is lost.
 
-    def resume(self, rewind_seconds: float = 0.0, *, to_word: bool = False) -> bool:
-        """Go on at the very next sample.
+        Several owners may hold it back at the same time; it goes on when all of them have resumed.
 
         Args:
-            rewind_seconds: go on so much earlier, within the playing utterance and what is kept of it.
-            to_word: go on at the beginning of the word that the pause has cut, if its words are marked.
+            by: whose hold it is. Barge-in and a lost peer have names of their own.
+
+        Returns:
+            False if this owner holds already, or the controller is closed.
 
         Raises:
-            ValueError: a time that is negative or not finite.
+            TypeError: the name is no string.
+            ValueError: it is empty.
+        """
+        check_name("by", by)
+        return self._playout.pause(by)
+
+    def resume(self, rewind_seconds: float = 0.0, *, to_word: bool = False, by: str = "application") -> bool:
+        """Release the hold of one owner; with the last one, go on at the very next sample.
+
+        Args:
+            rewind_seconds: go on so much earlier, within the playing utterance and what is kept of it. Where several
+                owners held, the longest that any of them asked for counts.
+            to_word: go on at the beginning of the word that the pause has cut, if its words are marked.
+            by: whose hold it is; those of others stay.
+
+        Returns:
+            False if this owner does not hold.
+
+        Raises:
+            TypeError: the name is no string.
+            ValueError: it is empty, or a time is negative or not finite.
         """
         check_seconds("rewind_seconds", rewind_seconds)
+        check_name("by", by)
         rewind = self.format.samples(rewind_seconds)
-        return self._playout.resume(max(rewind, self._playout.into_word) if to_word else rewind)
+        return self._playout.resume(by, max(rewind, self._playout.into_word) if to_word else rewind)
 
-    def interrupt(self, *, lock: bool = False, force: bool = False) -> bool:
+    def interrupt(self, *, lock: bool = False, force: bool = False, by: str = "application") -> bool:
         """Drop all speech, and finish every utterance that is in use as interrupted; sounding speech fades out.
 
         While an utterance plays that is not interruptible, the rest is dropped and it goes on; no lock is taken then.
@@ -398,8 +430,14 @@ class PlaybackController:
         Args:
             lock: lock the input in the same step.
             force: drop an utterance that is not interruptible, too.
+            by: whose hold ends with it, if it has one. While others hold, what comes next is held back, too.
+
+        Raises:
+            TypeError: the name is no string.
+            ValueError: it is empty.
         """
-        return self._playout.interrupt(lock=lock, force=force)
+        check_name("by", by)
+        return self._playout.interrupt(by=by, lock=lock, force=force)
 
     def lock(self) -> bool:
         """Refuse every push until :meth:`unlock`; what is buffered plays to its end, as if its producers had ended."""
@@ -412,6 +450,37 @@ class PlaybackController:
     def close(self) -> bool:
         """Finish every utterance as closed, and be silent for good."""
         return self._playout.close()
+
+    async def drain(self, timeout: float | None = None, network_seconds: float = 0.2) -> bool:  # noqa: ASYNC109
+        """Wait until everything was heard: nothing is left to say, and the listener has had the last of it.
+
+        What is said meanwhile is waited for, too; nothing is locked. Ending a call behind it leaves no word out::
+
+            controller.push(goodbye)
+            controller.end()
+            await controller.drain(timeout=10.0)
+            await peer_connection.close()
+
+        Args:
+            timeout: how long it may take, in seconds of the loop's clock. Without one, a pause that nobody ends, or a
+                reader that does not read, is waited for until the controller is closed.
+            network_seconds: how much is read after the last sample of speech, for what the transport, the network and
+                the listener's jitter buffer hold.
+
+        Returns:
+            False if the time was over, or the controller is closed.
+
+        Raises:
+            TypeError: a time that is no number.
+            ValueError: a time that is negative or not finite.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        check_seconds("network_seconds", network_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                return await self._output.drain(self.format.samples(network_seconds))
+        return False
 
     # The reader
 
@@ -457,8 +526,13 @@ class PlaybackController:
         if size:
             self._output.read(out)
 
+    @property
+    def reader(self) -> object | None:
+        """Who has claimed the reading; None while nobody has."""
+        return self._reader
+
     def attach(self, reader: object) -> None:
-        """Claim the reading for one reader, as a track does.
+        """Claim the reading for one reader, as a track does when it runs.
 
         Raises:
             RuntimeError: another one has it: two readers would each get half of the audio.
@@ -542,6 +616,7 @@ class PlaybackController:
                 transitions.fast.set_taps_input,
                 playout.input.count_damaged,
             )
+            chain.background.leave_headroom(self.gain_db > 0)
             playout.input.tap = playout.output.post_processor = self._chain = chain
             self._emitter.tap = chain.deliver
             if self.state is State.CLOSED:

@@ -113,19 +113,24 @@ class MarkReached(Event):
 
 @dataclass(frozen=True, slots=True)
 class Paused(Event):
-    """A pause holds audio back; silence follows the pause ramp."""
+    """A pause holds audio back; silence follows the pause ramp. A further hold within the pause emits nothing."""
 
     name: ClassVar[str] = "paused"
+
+    by: str
+    """Who holds it back, such as ``"application"``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed(Event):
-    """The pause is over."""
+    """The pause is over: the last hold was released."""
 
     name: ClassVar[str] = "resumed"
 
     rewound: int
     """Samples that will sound a second time."""
+    by: str
+    """Who released the last hold."""
 
 
 @dataclass(frozen=True, slots=True)

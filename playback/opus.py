@@ -15,8 +15,8 @@ from aiortc.sdp import SessionDescription
 
 from playback._checks import check_share, check_whole
 from playback.controller import PlaybackController
+from playback.controller_track import ControllerTrack
 from playback.pacing import PTIME_SECONDS
-from playback.track import ControllerTrack
 
 LOGGER: Final = logging.getLogger("playback")
 
@@ -91,7 +91,8 @@ class OpusPlaybackTrack(ControllerTrack):
     by that does not see this track.
 
     Args:
-        controller: what to play, mono at 8, 12, 16, 24 or 48 kHz; it can have one live reader.
+        controller: what to play, mono at 8, 12, 16, 24 or 48 kHz; it can have one live reader, and
+            this is one from its first :meth:`recv` on.
         bitrate: what the encoder aims at, in bits per second, 6,000 to 256,000. ``voip`` keeps close to it; ``audio``
             and ``lowdelay`` spend up to twice as much on even, tonal voices, and would sound worse otherwise. 32,000 is
             within what full-band mono speech needs (RFC 7587, section 3.1.1: 28 to 40 kbit/s).
@@ -107,7 +108,6 @@ class OpusPlaybackTrack(ControllerTrack):
     Raises:
         ValueError: the controller's format, or one of these, is nothing that Opus has.
         TypeError: one of these has another type.
-        RuntimeError: another live reader has the controller.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class OpusPlaybackTrack(ControllerTrack):
             "packet_loss": str(round(100 * max(expected_loss, _LEAST_LOSS)) if expected_loss else 0),
             "fec": str(int(expected_loss > 0)),
         }
-        self._encoder.open()  # what it has against any of this is raised before the controller is claimed
+        self._encoder.open()
         super().__init__(controller, close_controller=close_controller)
 
         self._frame: Final = av.AudioFrame("s16", "mono", self._samples)
@@ -165,6 +165,7 @@ class OpusPlaybackTrack(ControllerTrack):
             CodecError: the connection, as :func:`prefer_opus` was given it, negotiated another codec for this track's
                 sender. That is not seen through a relay, or another track around this one.
             MediaStreamError: the track was stopped.
+            TrackInUseError: another task consumes the track, or another reader the controller.
         """
         self._check_live()
         if not self._codec_checked:

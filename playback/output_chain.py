@@ -41,6 +41,7 @@ class OutputChain:
         """What sounds beneath the speech."""
         self.sinks: Final = Sinks(format, self._emit_now, position, taps_input)
         """Who else hears the audio."""
+        self._frame_bytes: Final = format.frame_bytes
         self._emitter: Final = emitter
         self._position: Final = position
 
@@ -54,7 +55,8 @@ class OutputChain:
         """
         if self.sinks.hears_pushed:
             try:
-                self._emitter.emit(self.sinks.pushed_chunk(utterance, block, at))
+                for chunk in self.sinks.pushed_chunks(utterance, block, at):
+                    self._emitter.emit(chunk)
             except Exception as error:  # the audio was accepted: the push has to go on
                 self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
@@ -72,6 +74,16 @@ class OutputChain:
             out[:] = bytes(len(out))
         if speech is not None:
             self._emitter.insert(pending, self.sinks.played_chunk(voice, start, bytes(out), speech))
+        if self.sinks.is_behind:
+            self._catch_up(len(out), pending, voice)
+
+    def _catch_up(self, size: int, pending: int, voice: Utterance | None) -> None:
+        """Let sinks hear more of what was pushed, with a read of so many bytes, and before its events."""
+        try:
+            for number, item in enumerate(self.sinks.late_items(size // self._frame_bytes, voice)):
+                self._emitter.insert(pending + number, item)
+        except Exception as error:
+            self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
     def deliver(self, event: Event) -> None:
         """Hand on an event, or audio for the sinks, in order."""

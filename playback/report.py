@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cached_property
-from itertools import compress, zip_longest
-from typing import Any, Final, Literal
-from unicodedata import category
+from itertools import zip_longest
+from typing import Any, Literal
 
 from playback._json import jsonable, message_of
 from playback.audio.clip import Mark
-
-_ANCHOR: Final = 3
-"""How many letters in a row have to be alike to take a piece of text for what was said."""
-
-_AHEAD: Final = 400
-"""How many letters beyond a word are looked at to find its place."""
-
+from playback.words.heard import heard_of, heard_words, join_texts
 
 HeardFrom = Literal["completed", "marks"]
 """How it is known what was heard."""
@@ -63,6 +55,8 @@ class UtteranceReport:
     error: BaseException | None = None
     """Why it failed: what its producer raised, or :class:`InputTimeout`. An utterance that an input timeout was let
     complete has one, too."""
+    ended: bool = False
+    """Whether its producer had ended it, so that all of it had arrived."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
@@ -95,13 +89,14 @@ class UtteranceReport:
 
     @cached_property
     def heard(self) -> str | None:
-        """What was heard: ``text`` up to the last word that was played to its end.
+        """What was heard: ``text`` up to the last word that was played to its end; whole words only.
 
-        Words are the marks whose payload is a string. Without a text they are joined. On completion it is all of the
-        text, where nothing was played it is empty, and without words to know it by it is None. Words are found in the
-        text by their letters and digits, so spaces, punctuation, parts of words and single characters make no
-        difference; what is spelled otherwise ("8" for "eight") is aligned by what stands around it. It is computed
-        when it is first asked for.
+        Words are the marks whose payload is a string. Without a text they are joined. On completion, and where all
+        words were played and nothing but silence was cut off, it is all of the text; where nothing was played it is
+        empty; without words to know it by it is None. Words are found in the text by their letters and digits, so case,
+        spaces, punctuation, parts of words and single characters make no difference; what is spelled otherwise ("8" for
+        "eight") is aligned by what stands around it. It is computed when it is first asked for, in time that grows
+        with the number of words.
         """
         if self.text is not None and not self.played:
             return ""  # nothing of it has sounded, however it ended
@@ -115,10 +110,10 @@ class UtteranceReport:
         starts = [start for _, start, _ in words]
         ends = [after if until is None else until for (*_, until), after in zip_longest(words, starts[1:])]
         played = [completed or (end is not None and 0 < self.played >= end) for end in ends]
+        count = max((number for number, was in enumerate(played, 1) if was), default=0)
         if self.text is None:
-            return _join(list(compress(spoken, played)))
-        last = max((index for index, was in enumerate(played, 1) if was), default=0)
-        return self.text[: _end_of(last, spoken, self.text)]
+            return heard_words(spoken, count)
+        return heard_of(self.text, spoken, count, is_final=self.ended)
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,12 +134,12 @@ class TurnReport:
 
     @property
     def text(self) -> str | None:
-        """What it was to say: the texts of its utterances, joined by spaces; None if none has a text."""
+        """What it was to say: the texts of its utterances, one after the other; None if none has a text."""
         return _joined(report.text for report in self.utterances)
 
     @property
     def heard(self) -> str | None:
-        """What was heard of it: what was heard of its utterances, joined by spaces; None if that is not known."""
+        """What was heard of it: what was heard of its utterances, one after the other; None if that is not known."""
         return _joined(report.heard for report in self.utterances)
 
     @property
@@ -191,53 +186,6 @@ def error_as_dict(error: BaseException | None) -> dict[str, str] | None:
 
 
 def _joined(texts: Iterable[str | None]) -> str | None:
-    """Texts joined by spaces; empty ones add none. None if there is not one."""
+    """Texts side by side; None if there is not one."""
     known = [text for text in texts if text is not None]
-    return " ".join(text for text in known if text) if known else None
-
-
-def _join(words: list[str]) -> str:
-    """Words side by side; synthesis that counts spaces among its words gives them itself."""
-    spaced = any(word != word.strip() for word in words)
-    return ("" if spaced else " ").join(words).strip()
-
-
-def _letters(text: str) -> list[tuple[str, int]]:
-    """What a text is recognized by: its letters and digits, each with where it ends in the text."""
-    return [
-        (letter, end)
-        for end, character in enumerate(text, 1)
-        for letter in character.casefold()
-        if letter.isalnum() or category(letter).startswith("M")
-    ]
-
-
-def _end_of(count: int, words: list[str], text: str) -> int:
-    """Where the first words end in a text.
-
-    Args:
-        count: how many words were heard.
-        words: all words there are, heard or not: they align what is spelled otherwise.
-        text: the text.
-    """
-    spelled = ["".join(letter for letter, _ in _letters(word)) for word in words]
-    heard, said = sum(map(len, spelled[:count])), "".join(spelled)
-    letters = _letters(text)
-    written = "".join(letter for letter, _ in letters)
-
-    # Mostly the words are spelled as the text is, and this is all.
-    same = next((at for at, pair in enumerate(zip(written, said, strict=False)) if pair[0] != pair[1]), len(said))
-    position = min(heard, same, len(written))
-    exact = heard <= same
-    if not exact:
-        ahead = heard - same
-        near = written[same : same + 2 * ahead + _AHEAD], said[same : heard + _AHEAD]
-        for i, j, size in SequenceMatcher(None, *near, autojunk=False).get_matching_blocks():
-            if size >= _ANCHOR and j <= ahead and not exact:
-                position = same + i + min(size, ahead - j)
-                exact = ahead <= j + size
-    end = letters[position - 1][1] if position else 0
-    # Rather a word too few than one that was not heard.
-    while not exact and 0 < end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
-        end -= 1
-    return len(text[:end].rstrip())
+    return join_texts(known) if known else None

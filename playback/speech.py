@@ -31,6 +31,13 @@ _EVENT_LIST_TERMINATED: Final = 0
 _EVENT_WORD: Final = 1
 
 _WORD: Final = re.compile(r"\w+(?:['’.,:-]\w+)*")
+
+_CONTROLS: Final = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+"""U+0001 begins a command to the engine, such as one to speak faster, which holds for every text to come."""
+
+_DOTTED: Final = re.compile(r"(?:[^\s.]{1,3}\.+){20,}")
+"""A long abbreviation, such as ``a.b.c.`` and so on: from 200 letters on, eSpeak NG 1.52 writes beyond a buffer."""
+
 _LOADING: Final = Lock()
 _LOCK: Final = Lock()  # eSpeak has one voice and one callback for the whole process
 _THREAD: Final = ThreadPoolExecutor(1, "espeak")  # so one thread is enough, and no other one ever waits for the engine
@@ -38,6 +45,13 @@ _THREAD: Final = ThreadPoolExecutor(1, "espeak")  # so one thread is enough, and
 
 class SpeechError(Exception):
     """Speech can't be made: eSpeak NG is missing or broken, or has no such voice."""
+
+
+class NothingToSay(SpeechError):  # noqa: N818 - it is not a fault
+    """Nothing in a text has a sound, such as in ``?``, ``- - -`` or a zero-width space."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"there is nothing to say in {text!r}")
 
 
 class _Event(ctypes.Structure):
@@ -69,6 +83,9 @@ def synthesize(
 
     No two calls give the very same samples: eSpeak's voice wavers a little.
 
+    Any string is a text. Control characters are spaces, half of a surrogate pair is a question mark, and a long
+    abbreviation is said letter by letter: the engine would take them for commands, or crash.
+
     Args:
         text: what to say.
         on_audio: called with each chunk as it is made, in :func:`speech_format`; returns whether to go on. It must not
@@ -92,7 +109,7 @@ def synthesize(
             raised.append(error)
             return 1
 
-    data = text.replace("\0", " ").encode()
+    data = _harmless(text).encode()
     callback = _Callback(take)
     library, sample_rate = _engine()
     words = _Words(text, sample_rate, on_word)
@@ -105,6 +122,12 @@ def synthesize(
         raise raised[0]
     if status:
         raise SpeechError(f"eSpeak NG could not speak: error {status}")
+
+
+def _harmless(text: str) -> str:
+    """A text that the engine can take, of the same length: the places of its words stay as they are."""
+    text = text.encode("utf-8", "replace").decode().translate(_CONTROLS)
+    return _DOTTED.sub(lambda dotted: dotted[0].replace(".", " "), text)
 
 
 async def stream(
@@ -122,10 +145,12 @@ async def stream(
         limit_seconds: how much of it is made.
 
     Yields:
-        Each chunk as it is made, in :func:`speech_format`, and each word before the chunk in which it starts.
+        Each chunk as it is made, in :func:`speech_format`, and each word before the chunk in which it starts. Where
+        nothing has a sound, nothing.
 
     Raises:
-        SpeechError: eSpeak NG is missing or broken, or has no such voice; or nothing in the text has a sound.
+        NothingToSay: nothing in the text has a sound.
+        SpeechError: eSpeak NG is missing or broken, or has no such voice.
     """
     yield b""
     left = limit_seconds * speech_format().sample_rate
@@ -133,13 +158,23 @@ async def stream(
     made: asyncio.Queue[bytes | Word | Exception | None] = asyncio.Queue()
     stopped = Event()
     sounds = False
+    silent: list[bytes | Word] = []  # what was made before the first sound
 
-    def give(piece: bytes | Word | Exception | None) -> None:
+    def send(piece: bytes | Word | Exception | None) -> None:
         loop.call_soon_threadsafe(made.put_nowait, piece)
+
+    def give(piece: bytes | Word) -> None:
+        if sounds:
+            send(piece)
+        else:
+            silent.append(piece)
 
     def take(audio: bytes) -> bool:
         nonlocal left, sounds
-        sounds = sounds or any(audio)
+        if not sounds and any(audio):
+            sounds = True
+            for piece in silent:
+                send(piece)
         left -= len(audio) // 2
         give(audio)
         return left > 0 and not stopped.is_set()
@@ -148,11 +183,11 @@ async def stream(
         try:
             synthesize(text, take, lambda word, at: give(Word(word, at)), voice=voice)
             if not sounds and not stopped.is_set():
-                raise SpeechError(f"there is nothing to say in {text!r}")
+                raise NothingToSay(text)
         except Exception as error:
-            give(error)  # somebody waits for it
+            send(error)  # somebody waits for it
         else:
-            give(None)
+            send(None)
 
     making = _THREAD.submit(make)
     try:
@@ -175,8 +210,8 @@ def speak(controller: PlaybackController, text: str, *, voice: str = VOICE, inte
         interruptible: as for :meth:`PlaybackController.utterance`.
 
     Returns:
-        The utterance, which is enqueued. What can't be said fails it with the :class:`SpeechError`. Synthesis stops
-        early when the utterance has ended.
+        The utterance, which is enqueued. What can't be said fails it with the :class:`SpeechError`, a text without a
+        sound with :class:`NothingToSay`, and nothing is played. Synthesis stops early when the utterance has ended.
 
     Raises:
         SpeechError: eSpeak NG is missing or broken.

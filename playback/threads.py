@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import av
 import numpy as np
 
+from playback._loop_end import LoopEnd
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.blocks import to_frame
 from playback.audio.media.containers import Kind, next_beginning, recognize, recognize_audio
@@ -43,19 +44,37 @@ class ThreadsafeUtterance:
     there becomes an ``error`` event.
     """
 
-    def __init__(self, input: Input, loop: AbstractEventLoop, utterance: Utterance) -> None:
+    def __init__(
+        self, input: Input, loop: AbstractEventLoop, loop_end: LoopEnd, utterance: Utterance, partial: bytes = b""
+    ) -> None:
         self.handle: Final = utterance
         """The utterance itself, for the loop's thread only."""
+        self.generation: Final = input.generation
+        """That in which it was made: each interrupt begins another."""
         self._input: Final = input
         self._loop: Final = loop
+        self._loop_end: Final = loop_end
         self._beginning: bytes | None = b""
-        self._partial = b""
+        self._partial = partial
+        self._is_cut = False
+        utterance._on_cut = self._cut  # noqa: SLF001 - this is its producer
 
     @property
     def is_spent(self) -> bool:
         """Whether it takes no more audio, or can't complete because its very beginning was refused."""
-        overtaken = self._input.overtook(self.handle)
-        return overtaken or self.handle.ended or (self.handle.refused > 0 and not self.handle.accepted)
+        return self._input.overtook(self.handle) or self.handle.ended or self._is_refused
+
+    @property
+    def remainder(self) -> bytes:
+        """What goes over to the next utterance of the same stream: the sample that a lock or a timeout has cut."""
+        return self._partial if self._is_cut or self._is_refused else b""
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.handle.refused > 0 and not self.handle.accepted
+
+    def _cut(self, _: bytes) -> None:
+        self._is_cut = True
 
     def push(self, audio: Any) -> None:
         """As :meth:`Utterance.push`; what is pushed is copied before this returns, unless it is immutable bytes.
@@ -79,11 +98,18 @@ class ThreadsafeUtterance:
         Raises:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: it would not fit even if it waited.
-            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+            RuntimeError: this is the loop's own thread, which must not wait; or the loop is closed, ends meanwhile, or
+                has not run for 5 s.
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: await Utterance.write there")
-        accepted = run_coroutine_threadsafe(self.handle.write(audio), self._loop).result()
+        writing = self.handle.write(audio)
+        try:
+            pending = run_coroutine_threadsafe(writing, self._loop)
+        except RuntimeError:  # it is closed
+            writing.close()
+            raise
+        accepted = self._loop_end.result(pending)
         self._partial = self._input.partial_of(self.handle)
         return accepted
 
@@ -138,8 +164,10 @@ class ThreadsafeProducer:
         self._input: Final = input
         self._make: Final = make
         self._loop: Final = loop
+        self._loop_end: Final = LoopEnd(loop)
         self._lock: Final = Lock()
         self._own: ThreadsafeUtterance | None = None
+        self._generation = input.generation  # that of the stream which has no handle
 
     def utterance(
         self,
@@ -152,7 +180,7 @@ class ThreadsafeProducer:
     ) -> ThreadsafeUtterance:
         """As :meth:`PlaybackController.utterance`."""
         utterance = self._make(text=text, id=id, format=format, interruptible=interruptible, first=first)
-        return ThreadsafeUtterance(self._input, self._loop, utterance)
+        return ThreadsafeUtterance(self._input, self._loop, self._loop_end, utterance)
 
     def speak(
         self,
@@ -185,8 +213,8 @@ class ThreadsafeProducer:
             The utterance; it may still be playing.
 
         Raises:
-            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed; or no process can
-                be limited for an untrusted source.
+            RuntimeError: this is the loop's own thread, which must not wait; the loop is closed, ends meanwhile, or has
+                not run for 5 s; or no process can be limited for an untrusted source.
             TypeError: the source is something else.
             FormatError: it begins as text in place of audio, such as an error page; the utterance fails with it.
             Exception: whatever the source raises; the same.
@@ -223,8 +251,17 @@ class ThreadsafeProducer:
         with self._lock:
             own = self._own
             if own is None or own.is_spent:
-                own = self._own = self.utterance()
+                own = self._own = self._begin(own)
             own.push(audio)
+
+    def _begin(self, last: ThreadsafeUtterance | None) -> ThreadsafeUtterance:
+        """The next utterance of the stream, or of another one if an interrupt has come: see ``core/direct.py``."""
+        generation, partial = self._input.generation, b""
+        if last is None or last.handle.accepted:
+            self._generation = generation if last is None else last.generation
+        if last is not None and self._generation is generation:
+            partial = last.remainder
+        return ThreadsafeUtterance(self._input, self._loop, self._loop_end, self._make(), partial)
 
     def end(self) -> None:
         """As :meth:`PlaybackController.end`; does nothing if no push came before."""

@@ -1,4 +1,7 @@
-"""The aiortc track: waits until a frame is due, reads it from the controller, stamps it. It decides nothing."""
+"""The aiortc track: waits until a frame is due, reads it from the controller, stamps it. It decides nothing.
+
+:func:`play` adds one to a connection, and lets both end together.
+"""
 
 from __future__ import annotations
 
@@ -7,66 +10,25 @@ from fractions import Fraction
 from typing import Final
 
 import av
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import RTCPeerConnection, RTCRtpSender
 
+from playback._checks import check_seconds, check_type
+from playback.connections import CONNECT_SECONDS, close_with
 from playback.controller import PlaybackController
-from playback.pacing import Pacer, frame_samples
+from playback.controller_track import ControllerTrack, TrackInUseError
+from playback.lost_peer import LOST_SECONDS, hold_while_lost
+from playback.opus import OpusPlaybackTrack, prefer_opus
 
-
-class ControllerTrack(MediaStreamTrack):
-    """What all tracks that play a controller have in common: its claim on the controller, its pace, its end.
-
-    Args:
-        controller: what to play; it can have one live reader.
-        close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
-
-    Raises:
-        ValueError: the controller's rate has no frames of 20 ms.
-        RuntimeError: another live reader has the controller.
-    """
-
-    kind = "audio"
-
-    def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
-        super().__init__()
-        self._samples: Final = frame_samples(controller.format.sample_rate)
-        controller.attach(self)
-        self._controller: Final = controller
-        self._close_controller: Final = close_controller
-        self._pacer: Final = Pacer()
-
-    async def _tick(self) -> int:
-        """Wait until the next frame is due.
-
-        Returns:
-            Its number; where the loop was blocked, some are left out.
-
-        Raises:
-            MediaStreamError: the track was stopped.
-        """
-        self._check_live()
-        clock = asyncio.get_running_loop().time
-        await asyncio.sleep(self._pacer.wait(clock()))
-        self._check_live()
-        tick, late = self._pacer.tick(clock())
-        if late:
-            self._controller.report_stall(late)
-        return tick
-
-    def stop(self) -> None:
-        """End the track; closes the controller unless it was made not to."""
-        if self.readyState == "live":
-            try:
-                super().stop()
-            finally:  # a listener of the track's own `ended` may raise
-                self._controller.detach(self)
-                if self._close_controller:
-                    self._controller.close()
-
-    def _check_live(self) -> None:
-        if self.readyState != "live":
-            raise MediaStreamError(f"{type(self).__name__} was stopped")
+__all__ = [
+    "CONNECT_SECONDS",
+    "LOST_SECONDS",
+    "ControllerTrack",
+    "PlaybackTrack",
+    "TrackInUseError",
+    "close_with",
+    "hold_while_lost",
+    "play",
+]
 
 
 class PlaybackTrack(ControllerTrack):
@@ -75,17 +37,18 @@ class PlaybackTrack(ControllerTrack):
     Frames hold 20 ms in the controller's format, s16 packed. When the loop was blocked for more than 60 ms the track
     skips ahead: timestamps follow the clock, no audio is lost, and nothing comes in a burst.
 
-    Example::
+    :func:`play` adds one to a connection. By hand, that is::
 
-        peer_connection.addTrack(PlaybackTrack(controller))
+        track = PlaybackTrack(controller)
+        peer_connection.addTrack(track)
+        close_with(peer_connection, track)
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one live reader, and this is one from its first :meth:`recv` on.
         close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
 
     Raises:
         ValueError: the controller's rate has no frames of 20 ms.
-        RuntimeError: another live reader has the controller.
     """
 
     def __init__(self, controller: PlaybackController, *, close_controller: bool = True) -> None:
@@ -100,6 +63,7 @@ class PlaybackTrack(ControllerTrack):
 
         Raises:
             MediaStreamError: the track was stopped.
+            TrackInUseError: another task consumes the track, or another reader the controller.
         """
         return self.frame(await self._tick() * self._samples)
 
@@ -116,3 +80,65 @@ class PlaybackTrack(ControllerTrack):
         frame.pts = pts
         frame.time_base = self._time_base
         return frame
+
+
+def play(
+    peer_connection: RTCPeerConnection,
+    controller: PlaybackController,
+    *,
+    opus: bool = False,
+    connect_seconds: float | None = CONNECT_SECONDS,
+    lost_seconds: float | None = LOST_SECONDS,
+    close_controller: bool = True,
+) -> RTCRtpSender:
+    """Play a controller over a connection, and end with it.
+
+    However the connection ends (closed, failed, never answered, closed while it connects), the track ends with it, and
+    so does the controller: whoever waits for an utterance gets its report. While the peer is lost (no packet and no
+    answer to a request for consent), the controller is paused; it goes on where the peer was lost when that is back.
+
+    Example::
+
+        play(peer_connection, controller)
+
+    Args:
+        peer_connection: where to; to be called before ``createOffer()`` or, with ``opus`` where an offer is answered,
+            before ``setRemoteDescription()``.
+        controller: what to play; it can have one live reader.
+        opus: send an :class:`~playback.opus.OpusPlaybackTrack`, which costs less than half.
+        connect_seconds: how long the connection may take from now on to come up, before it is closed; None waits for
+            ever.
+        lost_seconds: how long the peer may send nothing, not even an answer to a request for consent, before it is
+            lost; None never pauses.
+        close_controller: whether the controller is closed at the end; False keeps it for another connection.
+
+    Returns:
+        The sender.
+
+    Raises:
+        ValueError: the controller's format does not fit, or a time is negative or not finite.
+        TypeError: an argument of another type.
+        RuntimeError: no event loop runs; or, with ``opus``, the connection has an offer already.
+        InvalidStateError: the connection is closed.
+    """
+    check_type("peer_connection", peer_connection, RTCPeerConnection)
+    check_type("controller", controller, PlaybackController)
+    if opus and peer_connection.signalingState == "have-remote-offer":
+        raise RuntimeError(
+            "the connection has an offer already, expected play(opus=True) before setRemoteDescription()"
+        )
+    for name, seconds in (("connect_seconds", connect_seconds), ("lost_seconds", lost_seconds)):
+        if seconds is not None:
+            check_seconds(name, seconds)
+    if lost_seconds == 0:
+        raise ValueError("lost_seconds is 0, expected more, or None")
+    asyncio.get_running_loop()  # nothing is half done without one
+    make = OpusPlaybackTrack if opus else PlaybackTrack
+    track = make(controller, close_controller=close_controller)
+    sender = peer_connection.addTrack(track)
+    if opus:
+        prefer_opus(peer_connection, sender)
+    close_with(peer_connection, track, connect_seconds=connect_seconds)
+    if lost_seconds is not None:
+        hold_while_lost(peer_connection, sender, controller, lost_seconds=lost_seconds)
+    return sender

@@ -105,6 +105,7 @@ class Utterance:
         "_done",
         "_error",
         "_generation",
+        "_on_cut",
         "_on_input_over",
         "_order",
         "_owner",
@@ -148,6 +149,7 @@ class Utterance:
         self._text = text
         self._error: BaseException | None = None
         self._on_input_over: Callable[[], object] | None = None  # called once, when it takes no more audio
+        self._on_cut: Callable[[bytes], object] | None = None  # takes what a lock or a timeout leaves of a sample
         self._decoder: MediaInput | None = None
         self._clip: Final = Clip(owner.format, owner.history)
         self._used = False  # whether its owner knows of it
@@ -214,7 +216,9 @@ class Utterance:
             has ended, or the controller is closed. A refusal is reported as ``audio_refused``.
 
         Raises:
-            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature.
+            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature. Of
+                floats, the first second is checked. What is wrong behind that fails the utterance when it comes to be
+                played, with an ``error`` event, and is not heard.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
         if self._decoder is not None:
@@ -393,12 +397,15 @@ class Utterance:
 
     def _end_input(self, *, cut_short: bool) -> int:
         """Take no more audio; returns how many bytes of an incomplete sample were dropped."""
-        dropped, self._partial = len(self._partial), b""
+        remainder, self._partial = self._partial, b""
+        if self._on_cut is not None:
+            self._on_cut(remainder)
+            remainder = b""
         self._clip.cut_short = self._clip.cut_short or cut_short
         self._clip.buffer.end()
         self.room.open()
         self._input_is_over()
-        return dropped
+        return len(remainder)
 
     def _input_is_over(self) -> None:
         """Stop whoever feeds it."""
@@ -409,8 +416,8 @@ class Utterance:
     def _finish(self, outcome: Outcome) -> UtteranceReport:
         """Write the report; the owner decides when."""
         buffer = self._clip.buffer
-        buffer.ended = True
-        self._partial = b""
+        has_ended, buffer.ended = buffer.ended and not self._clip.cut_short and self._error is None, True
+        self._partial, self._on_cut = b"", None
         self._report = UtteranceReport(
             id=self.id,
             outcome=outcome,
@@ -421,6 +428,7 @@ class Utterance:
             text=self.text,
             marks=tuple(self._clip.marks),
             error=self._error,
+            ended=has_ended,
         )
         self.room.open()
         self._done.open()

@@ -24,6 +24,7 @@ READS_OF_FADE: Final = 5
 SECONDS_OF_PIECES: Final = 8
 """Less than the high water: nothing has to wait for a reader."""
 
+QUEUED: Final = 1_000
 EDGES: Final = 1_000
 CONTROLLERS: Final = 50
 
@@ -222,6 +223,19 @@ class AfterInterrupt:
         expect("the leaf", player.controller.leaf, "idle")
         expect("the last frame's loudness", loudness(player.last), 0.0)
         return {"read while an interrupt's audio is freed": read}
+
+
+def interrupt_many() -> Mapping[str, int]:
+    """Interrupt a new controller with many utterances: each is finished, with a report and an event of its own."""
+    player = Player()
+    for _ in range(QUEUED):
+        utterance = player.controller.utterance()
+        utterance.push(READY[0])
+        utterance.end()
+    player.read(READS_BEFORE_COMMAND)
+    time = cpu_ns(player.controller.interrupt)
+    expect("the samples buffered", player.controller.buffered, 0)
+    return {f"interrupt, {QUEUED:,} utterances queued": time}
 
 
 def speaking(seconds: int) -> Player:

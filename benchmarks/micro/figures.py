@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.micro import cases as scenes
+from benchmarks.micro import pushes
 from benchmarks.micro.audio import FORMAT, FRAME_BYTES, FRAMES, SECOND_BYTES, floor
 from benchmarks.micro.measure import allocated, interleave, median_ns
 from playback import PlaybackController
@@ -55,6 +56,11 @@ ROWS: Final = (
     Row(BACKGROUND, "× read", 3.0),
     Row("read speech with three sinks", "× floor"),
     Row("one push of 300 s", "ms", 1.0),
+    Row("push, 300 s, a planar float frame", "× copy", 1.5),
+    Row("push with a sink, 300 s, a planar float frame", "× copy", 1.5),
+    Row("push, 300 s, a float32 array", "× copy", 1.5),
+    Row("push with a sink, 300 s, a float32 array", "× copy", 1.5),
+    Row("interrupt, 1,000 utterances queued", "ms"),
     Row("interrupt, 60 s buffered", "ms", 0.5),
     Row("interrupt, 590 s buffered", "ms", 0.5),
     Row("pause, 60 s buffered", "ms", 0.5),
@@ -75,7 +81,8 @@ NOTES: Final = (
     " means 24 kHz pushed and 48 kHz read. Each long push and each command has a new controller; the command comes 10"
     " frames into the speech. A piece of 20 ms is awaited each: Utterance.write, and PlaybackController.speak with the"
     " same generator, which is to cost at most 5 µs more. Memory is what tracemalloc counts: what Python asked for,"
-    " before the allocator rounds."
+    " before the allocator rounds. A long push is compared with one copy of its bytes; `python -m"
+    " benchmarks.micro.pushes` does that for every kind of input, and every way to give it."
 )
 
 SYSTEMS: Final = ("VideoSDK 1.0.30", "original track", "GetStream", "Pipecat")
@@ -135,6 +142,8 @@ def measure(effort: Effort) -> Results:
         for command in ("interrupt", "pause"):
             figures |= _scaled(median_ns(scenes.Command(command, seconds), effort.rebuilds), 1e6)
     figures |= _scaled(median_ns(scenes.LongPush(300), effort.rebuilds), 1e6)
+    figures |= pushes.measure(min(effort.rebuilds, 7))
+    figures |= _scaled(median_ns(scenes.interrupt_many, effort.rebuilds), 1e6)
     figures |= _scaled(median_ns(scenes.pieces, effort.rebuilds), 1e3)
     figures |= _scaled(median_ns(scenes.build, 20), 1e3)
     figures |= _scaled(median_ns(scenes.fire, 20), 1e3)

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Final
 
 from playback.audio.converter import Converter, check_convertible, converted_samples
-from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, Layout, bare_layout
+from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout
 
 _NEVER: Final = 1 << 62
 """A sample that no buffer reaches."""
@@ -44,19 +44,26 @@ class SampleBuffer:
         "_past",
         "_past_bytes",
         "_raw",
+        "_raw_at",
         "_run_in",
         "_run_out",
         "_stop",
         "_width",
         "accepted",
         "ended",
+        "error",
+        "largest",
     )
 
     def __init__(self, format: AudioFormat, history: int) -> None:
         self.accepted = 0
         """Output samples that the pushes so far amount to."""
+        self.largest = 0
+        """Output samples of the largest push so far."""
         self.ended = False
         """Whether no more audio may come."""
+        self.error: FormatError | None = None
+        """Why the rest can't be played, once that was found: a long push is checked as it is converted."""
 
         self._format = format
         self._width = format.frame_bytes
@@ -77,7 +84,8 @@ class SampleBuffer:
         self._limit = 0  # a plain copy has to end before this byte of `_chunk`
 
         # Audio that is still to be converted, and how much of the current run of pushes was taken and promised.
-        self._raw: deque[tuple[Layout, bytes | memoryview]] = deque()
+        self._raw: deque[Block] = deque()
+        self._raw_at = 0  # samples of the first of these blocks that were taken
         self._converter: tuple[Layout, Converter] | None = None
         self._layout = self._native
         self._run_in = 0
@@ -99,9 +107,21 @@ class SampleBuffer:
         return self.accepted - self.cursor
 
     @property
+    def last_sample(self) -> bytes:
+        """The sample before the next one, of all channels; silence at the start, and where it is no longer kept."""
+        if self._offset:
+            return bytes(memoryview(self._chunk)[self._offset - self._width : self._offset])
+        return bytes(memoryview(self._past[-1])[-self._width :]) if self._past else bytes(self._width)
+
+    @property
     def over(self) -> bool:
         """Whether no more audio may come and all of it was handed out."""
-        return self.ended and self.cursor >= self.accepted
+        return self.ended and self.cursor >= self._last
+
+    @property
+    def _last(self) -> int:
+        """Where the last sample ends that can be played."""
+        return self.accepted if self.error is None else self._made
 
     def measure(self, block: Block) -> int:
         """How many output samples a block would add.
@@ -125,14 +145,18 @@ class SampleBuffer:
         self._run_in += block.samples
         self._run_out += added
         self.accepted += added
-        if block.layout == self._native and not self._raw and self._converter is None:
-            self._chunks.append(block.data)
+        self.largest = max(self.largest, added)
+        if block.is_plain and block.layout == self._native and not self._raw and self._converter is None:
+            self._chunks.append(block.read())
             self._made += added
-        else:
-            self._raw.append((block.layout, block.data))
+        elif block.samples:
+            self._raw.append(block)
 
     def append_plain(self, data: bytes, samples: int) -> None:
-        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts."""
+        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts.
+
+        They are no more than the :attr:`largest` push: this is the fast path of a push, and looks at nothing.
+        """
         self._chunks.append(data)
         self.accepted += samples
         self._made += samples
@@ -237,7 +261,7 @@ class SampleBuffer:
         self._farthest = self.played
         self._past, self._chunks, self._raw = deque(), deque(), deque()
         self._chunk, self._offset, self._base, self._converter = b"", 0, 0, None
-        self._limit = self._past_bytes = self._made = 0
+        self._limit = self._past_bytes = self._made = self._raw_at = 0
         return held
 
     def _advance(self) -> bool:
@@ -265,37 +289,62 @@ class SampleBuffer:
 
     def _next_stop(self) -> int:
         """Where there is something to report, in samples from the start."""
-        end = self.accepted if self.ended else self.accepted + 1
+        end = self._last if self.ended else self.accepted + 1
         return end if end < self._stop else self._stop
 
     def _convert(self) -> bool:
         """Convert one more block of what waits; False if there is nothing to do."""
-        layout = self._raw[0][0] if self._raw else None
-        if self._converter is not None and (layout != self._converter[0] if layout else self.ended):
+        layout = self._raw[0].layout if self._raw else None
+        if self._converter is not None and (layout != self._converter[0] if layout else self.ended or self.error):
             data: bytes | memoryview = self._converter[1].flush()
             self._converter = None
-        elif layout is None:
+        elif layout is None or self.error is not None:
             return False
-        elif layout == self._native:
-            data = self._raw.popleft()[1]
         else:
-            if self._converter is None:
-                self._converter = layout, Converter(layout, self._format)
-            data = self._converter[1].convert(self._next_raw(layout))
+            try:
+                raw = self._next_raw(layout)
+            except FormatError as error:
+                self._fail(error)
+                return True
+            if layout == self._native:
+                data = raw
+            else:
+                if self._converter is None:
+                    self._converter = layout, Converter(layout, self._format)
+                data = self._converter[1].convert(raw)
         if data:
             self._chunks.append(data)
             self._made += len(data) // self._width
         return True
 
+    def _fail(self, error: FormatError) -> None:
+        """Drop what waits: it can't be played."""
+        self.error = error
+        self._raw, self._raw_at = deque(), 0
+        self._plan()
+
     def _next_raw(self, layout: Layout) -> bytes | memoryview:
-        """At most :data:`BLOCK_SECONDS` of what waits in one layout."""
-        room = max(1, int(BLOCK_SECONDS * layout.sample_rate)) * layout.frame_bytes
+        """At most :data:`BLOCK_SECONDS` of what waits in one layout, but whole where it is plain.
+
+        Raises:
+            FormatError: the very next samples can't be played.
+        """
+        if layout == self._native and self._raw[0].is_plain:
+            return self._raw.popleft().read()
+        room = max(1, int(BLOCK_SECONDS * layout.sample_rate))
         pieces: list[bytes | memoryview] = []
-        while room and self._raw and self._raw[0][0] == layout:
-            data = self._raw.popleft()[1]
-            if len(data) > room:
-                self._raw.appendleft((layout, memoryview(data)[room:]))
-                data = memoryview(data)[:room]
-            pieces.append(data)
-            room -= len(data)
+        while room and self._raw and self._raw[0].layout == layout:
+            block, start = self._raw[0], self._raw_at
+            stop = min(block.samples, start + room)
+            try:
+                pieces.append(block.read(start, stop))
+            except FormatError:
+                if not pieces:
+                    raise
+                break  # what comes before it can be played
+            room -= stop - start
+            self._raw_at = stop
+            if stop == block.samples:
+                self._raw.popleft()
+                self._raw_at = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -123,11 +123,11 @@ class Decoding:
                     yield run[1].flush()
                     run = None
                 if block.layout == native:
-                    yield bytes(block.data)
+                    yield bytes(block.read())
                     continue
                 if run is None:
                     run = block.layout, Converter(block.layout, self._format)
-                yield run[1].convert(block.data)
+                yield run[1].convert(block.read())
         except Exception as error:
             failure = error
         if run is not None:

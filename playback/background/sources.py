@@ -59,8 +59,11 @@ class Source:
         if self.buffer.fill(out):
             return wanted
         # What a converter holds back comes with more, so it is what is available that counts, not what was accepted.
-        while (available := self.buffer.available(wanted)) < wanted and self._top_up():
+        while (available := self.buffer.available(wanted)) < wanted and self.buffer.error is None and self._top_up():
             pass
+        if self.buffer.error is not None and not self.buffer.ended:
+            self.error = self.buffer.error
+            self.buffer.end()
         taken = min(wanted, available)
         self.buffer.read(out[: taken * width])
         return taken
@@ -92,15 +95,16 @@ class MemorySource(Source):
         super().__init__(format)
         block = parse(audio, source_format)
         if block.partial:
-            size = len(block.data) + len(block.partial)
-            raise FormatError(f"the source has {size} bytes, expected a multiple of {source_format.frame_bytes}")
+            width = source_format.frame_bytes
+            size = block.samples * width + len(block.partial)
+            raise FormatError(f"the source has {size} bytes, expected a multiple of {width}")
         if not block.samples:
             raise FormatError("the source is empty, expected at least one sample")
         self.buffer.measure(block)
         if loop:  # many rounds of a short one at a time, or each read would add a lot of them
             rounds = 1 + int(BLOCK_SECONDS * block.layout.sample_rate) // block.samples
-            block = block._replace(data=bytes(block.data) * rounds if rounds > 1 else block.data)
-            block = block._replace(samples=block.samples * rounds)
+            if rounds > 1:
+                block = Block(block.layout, bytes(block.read()) * rounds, block.samples * rounds)
         self._block: Final[Block] = block
         self._top_up()
         self._loop: Final = loop
@@ -146,8 +150,7 @@ class LiveSource(Source):
         self._partial = block.partial
         if samples > room:
             fitting = min(block.samples, room * block.layout.sample_rate // self._format.sample_rate)
-            data = memoryview(block.data)[: fitting * block.layout.frame_bytes]
-            block = block._replace(data=data, samples=fitting)
+            block = block._replace(samples=fitting)
             samples = self.buffer.measure(block)
         if block.samples:
             self.buffer.append(block, samples)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, Literal, Protocol
+from weakref import ref
 
 from playback._checks import check_decibels, check_seconds, check_type
 from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
@@ -39,6 +40,9 @@ from playback.core.emitter import Emitter, Listener
 from playback.events import ErrorRaised, Event, EventName
 from statecharts import state_of
 
+HOLD: Final = "barge-in"
+"""The name of the policy's own hold, in ``controller.holds``."""
+
 # What may change who has the floor.
 _WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished")
 
@@ -66,8 +70,8 @@ class BargeIn:
         policy.speech_ended()
 
     A suspicion is followed by ``barge_in`` or ``false_interruption``, unless the agent falls silent meanwhile for
-    another reason, or somebody else resumes it. Utterances that are not interruptible are left alone, and so is a pause
-    that was there before.
+    another reason, or somebody else releases the policy's hold. Utterances that are not interruptible are left alone.
+    The policy's pause is a hold of its own, :data:`HOLD`: those of others stay, and end no sooner for it.
 
     Args:
         controller: whose speech it decides about.
@@ -219,7 +223,7 @@ class BargeIn:
     def _look(self, _: object = None) -> None:
         """See what has become of the agent's speech, and fire what the chart does not know of yet."""
         playing, state, leaf = self.controller.playing, self.controller.state, self._session.leaf
-        held = self.mode == "pause" and leaf in HOLDS
+        held = self.mode == "pause" and leaf in HOLDS  # by the policy; others may hold it, too
         # A turn begins with its first sample, and goes on over utterances that follow each other without a gap.
         sounds = (
             playing is not None
@@ -227,7 +231,7 @@ class BargeIn:
             and (playing.played > 0 or leaf in AGENT_SPEAKS)
             and (state is State.SPEAKING or held)
         )
-        if sounds and held and state is not State.PAUSED:
+        if sounds and held and HOLD not in self.controller.holds:
             self._take("hold_released")
         elif sounds != (leaf in AGENT_SPEAKS):
             if sounds:
@@ -246,7 +250,7 @@ class BargeIn:
                 self._held = now
                 self._emitter.emit(BargeInSuspected(position, now - self._began))
                 if self.mode == "pause":
-                    self.controller.pause()
+                    self.controller.pause(by=HOLD)
                 else:
                     self._lower(self.duck_db)
             case (BargedIn.name,):
@@ -255,7 +259,7 @@ class BargeIn:
                 self._emitter.emit(BargedIn(position, spoken, words))
                 if before in HOLDS and self.mode == "duck":
                     self._raise_after_fade()
-                self.controller.interrupt(lock=self.lock)
+                self.controller.interrupt(lock=self.lock, by=HOLD)
             case (FalseInterruption.name,):
                 self._emitter.emit(FalseInterruption(position, now - self._held))
                 self._release(to_word=self.rewind)
@@ -270,9 +274,10 @@ class BargeIn:
             self.controller.report_error(event.exception, event.source)
 
     def _release(self, *, to_word: bool = False) -> None:
-        """End the hold; somebody else may have done so already, where it is a pause."""
+        """End the hold; somebody else may have done so already, where it is a pause, or hold the agent, too."""
         if self.mode == "pause":
-            self.controller.resume(to_word=to_word)
+            self.controller.resume(to_word=to_word, by=HOLD)
+            self._look()
         elif self.controller.state is State.INTERRUPTED:
             self._raise_after_fade()
         else:
@@ -301,7 +306,14 @@ class BargeIn:
         if when <= self._timer.time():
             self._take(event)
         else:
-            self._due = self._timer.call_at(when, lambda: self._take(event))
+            policy = ref(self)  # a timer keeps nothing that was dropped
+
+            def take() -> None:
+                this = policy()
+                if this is not None:
+                    this._take(event)  # noqa: SLF001 - its own
+
+            self._due = self._timer.call_at(when, take)
 
     def _cancel(self) -> None:
         """Wait for nothing."""

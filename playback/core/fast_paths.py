@@ -11,6 +11,7 @@ from typing import Final
 
 from playback.audio.buffer import SampleBuffer
 from playback.chart import FLOWS, PAUSED, SOUNDS, WAITS
+from playback.core.drain import Drain
 from playback.core.observer import Observers
 from playback.core.playhead import Playhead, Silence
 from playback.core.queue import PlayoutQueue
@@ -26,9 +27,11 @@ class FastPaths:
         queue: the utterances.
         playhead: where reading stands.
         observers: while there are any, both paths are closed.
+        drain: while anybody waits there, the path of reads is closed.
     """
 
     __slots__ = (
+        "_drain",
         "_observers",
         "_playhead",
         "_pushed",
@@ -41,7 +44,9 @@ class FastPaths:
         "taps_input",
     )
 
-    def __init__(self, session: Session, queue: PlayoutQueue, playhead: Playhead, observers: Observers) -> None:
+    def __init__(
+        self, session: Session, queue: PlayoutQueue, playhead: Playhead, observers: Observers, drain: Drain
+    ) -> None:
         self.push: Utterance | None = None
         """Whose plain bytes may be appended, and nothing else changes."""
         self.read: SampleBuffer | Silence | None = None
@@ -54,6 +59,7 @@ class FastPaths:
         self._queue: Final = queue
         self._playhead: Final = playhead
         self._observers: Final = observers
+        self._drain: Final = drain
         self._pushed: Utterance | None = None
         self._pushed_in = ""
 
@@ -82,7 +88,8 @@ class FastPaths:
         self._refresh_push()
         leaf = self._session.leaf
         turn = self._queue.open_turn
-        waits = turn is not None and not turn._placed  # each read counts for its input timeout
+        # Each read counts for the input timeout of a turn without a place, and for whoever waits for silence.
+        waits = self._drain.waiting or (turn is not None and not turn._placed)
         self.read = self.reads = None
         if leaf not in WAITS and not self._observers.all and not self._queue.writers and not waits:
             sounds = leaf in SOUNDS

@@ -13,7 +13,7 @@ from playback.audio.clip import Mark
 from playback.audio.converter import converted_samples
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.containers import next_beginning
-from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES, SOUNDS
+from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES
 from playback.core.limits import BufferFull
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
@@ -41,8 +41,8 @@ class Input:
 
     __slots__ = (
         "_fast",
+        "_full",
         "_queue",
-        "_room",
         "_transitions",
         "_turns",
         "_width",
@@ -69,14 +69,19 @@ class Input:
         self._queue: Final = transitions.queue
         self._fast: Final = transitions.fast
         self._width: Final = transitions.format.frame_bytes
-        # Samples that may be pushed before anybody has to count again: set by each push that looks at everything, and
-        # never too many afterwards, for reading only makes more room.
-        self._room = 0
+        # What the queue may have accepted before anybody has to count again: set by each push that looks at everything,
+        # and never too much afterwards, for reading only makes more room.
+        self._full = 0
 
     @property
     def generation(self) -> object:
         """Replaced by each interrupt."""
         return self._transitions.generation
+
+    @property
+    def refuses(self) -> bool:
+        """Whether every push is refused."""
+        return self._transitions.session.leaf in REFUSES
 
     @property
     def is_paused(self) -> bool:
@@ -128,10 +133,11 @@ class Input:
         if self._fast.push is utterance and type(audio) is bytes:
             size, width = len(audio), self._width
             samples = size // width
-            if samples * width == size and samples <= self._room:
-                utterance._clip.buffer.append_plain(audio, samples)
-                self._queue.accepted += samples
-                self._room -= samples
+            buffer, queue = utterance._clip.buffer, self._queue
+            accepted = queue.accepted + samples
+            if samples * width == size and samples <= buffer.largest and accepted <= self._full:
+                buffer.append_plain(audio, samples)
+                queue.accepted = accepted
                 return samples
         if utterance._beginning is not None:
             self.check_beginning(utterance, audio)
@@ -147,7 +153,7 @@ class Input:
             FormatError: a type, shape, rate or value that can't be, or the beginning of a file.
         """
         self.check_beginning(utterance, audio)
-        parse(audio, utterance.format, utterance._partial)
+        parse(audio, utterance.format, utterance._partial, keep=False)
 
     def check_beginning(self, utterance: Utterance, audio: Any) -> None:
         """See that the first bytes of an utterance are not those of a file.
@@ -180,14 +186,14 @@ class Input:
             return 0
         transitions, queue, buffer = self._transitions, self._queue, utterance._clip.buffer
         samples = buffer.measure(block)
-        self._room = transitions.limits.maximum - queue.buffered
-        if samples > self._room and bounded:
+        room = transitions.limits.maximum - queue.buffered
+        self._full = queue.accepted + room
+        if samples > room and bounded:
             raise BufferFull(
                 f"{queue.buffered} samples are buffered and {samples} were pushed,"
                 f" expected at most {transitions.limits.maximum} together"
             )
         before = transitions.session.leaf
-        self._room -= samples
         queue.accepted += samples
         buffer.append(block, samples)
         if block.dropped or block.partial or utterance._partial:
@@ -247,7 +253,7 @@ class Input:
     async def write(self, utterance: Utterance, audio: Any, lock_generation: object) -> int:
         """See :meth:`Utterance.write`; it began in this generation of locks."""
         self.admit(utterance)
-        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial))
+        samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial, keep=False))
         taken = await self._has_room(utterance, samples, lock_generation)
         block = parse(audio, utterance.format, utterance._partial)  # a push may have come between
         return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
@@ -318,6 +324,7 @@ class Input:
         """
         if utterance.ended:
             return False
+        utterance._on_cut = None  # its stream ends with it
         transitions = self._transitions
         before = transitions.session.leaf
         if utterance._turn.is_open and before not in REFUSES and utterance in transitions.unqueued:
@@ -346,7 +353,7 @@ class Input:
         transitions = self._transitions
         before = transitions.session.leaf
         if utterance is self._queue.head:
-            transitions.playhead.interrupt(utterance if before in SOUNDS else None, before in PAUSED)
+            transitions.playhead.interrupt(paused=before in PAUSED)
         transitions.finish(utterance, Outcome.INTERRUPTED)
         transitions.complete(before)
         return True
@@ -410,6 +417,10 @@ class Input:
         """Add packets that a decoder has skipped to the statistics."""
         self._transitions.stats.damaged_packets += packets
 
+    def count_partial(self, dropped: int) -> None:
+        """Add bytes of samples that were never completed to the statistics."""
+        self._transitions.stats.partial_bytes += dropped
+
     def may_push(self, utterance: Utterance) -> bool:
         """Whether a push would be accepted, if there is room."""
         return not utterance.ended and self._transitions.session.leaf not in REFUSES
@@ -420,5 +431,5 @@ class Input:
 
     def _keep_partial(self, utterance: Utterance, block: Block) -> None:
         """Keep the bytes of a sample that has only begun, for the push that completes it."""
-        self._transitions.stats.partial_bytes += block.dropped
+        self.count_partial(block.dropped)
         utterance._partial = block.partial

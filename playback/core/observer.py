@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from weakref import ref
 
 from playback.events import Event
 
@@ -56,7 +57,7 @@ class Observers:
         changed: called when somebody begins or ceases to watch.
     """
 
-    __slots__ = ("_changed", "_clock", "all", "inside")
+    __slots__ = ("__weakref__", "_changed", "_clock", "all", "inside")
 
     def __init__(self, clock: _Clock, changed: Callable[[], None]) -> None:
         self.all: tuple[Observer, ...] = ()
@@ -70,14 +71,17 @@ class Observers:
         """Let an observer watch from now on.
 
         Returns:
-            What ends it; calling it again does nothing.
+            What ends it; calling it again does nothing. It does not keep the playout, which may long be gone.
         """
         self.all += (observer,)
         self._changed()
+        observers = ref(self)
 
         def remove() -> None:
-            self.all = tuple(other for other in self.all if other is not observer)
-            self._changed()
+            playing = observers()
+            if playing is not None:
+                playing.all = tuple(other for other in playing.all if other is not observer)
+                playing._changed()
 
         return remove
 

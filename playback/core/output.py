@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from playback.chart import PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
+from playback.chart import CLOSED, PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.events import ErrorRaised, Stalled
@@ -31,7 +31,7 @@ class PostProcessor(Protocol):
             start: the frame's position.
             pending: how many events waited before this frame: its audio goes ahead of its events.
             voice: whose speech it begins with.
-            speaking: whether speech sounds in it, or a tail of it.
+            speaking: whether speech sounds in it, or a tail of it, or a turn that sounds waits for its next utterance.
             paused: whether a pause holds audio back.
         """
 
@@ -68,10 +68,18 @@ class Output:
         speaking = voice is not None
         if not self._copy(out):
             self._read_frame(out)
-            voice, speaking = self._playhead.voice, self._playhead.is_sounding
+            voice = self._playhead.voice
+            speaking = self._playhead.is_sounding or self._waits_between_utterances()
         processor.process(out, start, pending, voice, speaking, self._transitions.session.leaf in PAUSED)
         if emitter.outbox:
             emitter.flush()
+
+    def _waits_between_utterances(self) -> bool:
+        """Whether a turn has begun to sound, and its next utterance has not."""
+        queue = self._transitions.queue
+        head = queue.head
+        begun = bool(queue.turns) and queue.turns[0]._started_at is not None
+        return begun and (head is None or not head.played) and self._transitions.session.leaf not in PAUSED
 
     def _copy(self, out: memoryview) -> bool:
         """Fill a frame from where nothing else has to be looked at, if there is such a place."""
@@ -168,6 +176,25 @@ class Output:
             seconds = transitions.format.seconds(turn._waited)
             error = InputTimeout(f"nothing was enqueued for {seconds:.3g} s, and {turn!r} was not ended")
             transitions.fail_turn(turn, error)
+
+    async def drain(self, network: int) -> bool:
+        """Wait until everything was heard: handed out, and so many samples read since.
+
+        Returns:
+            False if the playout is closed.
+        """
+        transitions, drain = self._transitions, self._transitions.drain
+        drain.waiting += 1
+        self._fast.refresh()
+        try:
+            while transitions.session.leaf != CLOSED:
+                if drain.is_over(network):
+                    return True
+                await drain.next_step()
+            return False
+        finally:
+            drain.waiting -= 1
+            self._fast.refresh()
 
     @observed("gain")
     def set_gain(self, gain_db: float) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
-from playback.chart import CLOSED, PAUSED, PLAYBACK, SOUNDS
+from playback.chart import CLOSED, PAUSED, PLAYBACK
 from playback.core.input import Input
 from playback.core.limits import Limits
 from playback.core.observer import Observers, observed
@@ -29,15 +29,18 @@ class Playout:
         fades: how long each change takes.
     """
 
-    __slots__ = ("input", "observers", "output", "transitions", "turns")
+    __slots__ = ("_rewind", "holds", "input", "observers", "output", "transitions", "turns")
 
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         self.transitions: Final = Transitions(format, limits, fades)
         self.turns: Final = Turns(self.transitions)
-        self.input: Final = Input(self.transitions, self.turns)
-        self.output: Final = Output(self.transitions)
+        self.input = Input(self.transitions, self.turns)
+        self.output = Output(self.transitions)
         self.observers: Final[Observers] = self.transitions.observers
         """Who watches."""
+        self.holds: Final[dict[str, None]] = {}
+        """Who holds the audio back, in the order in which they began; nobody, unless the leaf is one of a pause."""
+        self._rewind = 0  # the most samples that a released hold asked to go back by, while another one lasts
 
     @property
     def leaf(self) -> str:
@@ -52,43 +55,68 @@ class Playout:
 
     @observed("command")
     def command(self, event: str) -> bool:
-        """Fire an event that touches no audio: a pause or an unlock."""
+        """Fire an event that touches no audio, and has no other arguments: an unlock."""
         before = self.leaf
         taken = self.transitions.fire(event)
         self.transitions.complete(before)
         return taken
 
+    @observed("pause")
+    def pause(self, by: str) -> bool:
+        """Hold the audio back for one owner; the chart ignores a pause within a pause."""
+        before = self.leaf
+        self.transitions.fire("pause", by=by)
+        held = self.leaf in PAUSED and by not in self.holds
+        if held:
+            self.holds[by] = None
+        self.transitions.complete(before)
+        return held
+
     @observed("resume")
-    def resume(self, rewind: int) -> bool:
-        """Come out of a pause, so many samples earlier."""
+    def resume(self, by: str, rewind: int) -> bool:
+        """Release one owner's hold; the last one comes out of the pause, by the most samples that any asked for."""
         before, transitions = self.leaf, self.transitions
-        if before not in PAUSED:
+        if by not in self.holds:
             return False
-        rewound = transitions.playhead.rewind(rewind) if rewind else 0
+        del self.holds[by]
+        self._rewind = max(self._rewind, rewind)
+        if self.holds:
+            return True
+        rewound = transitions.playhead.rewind(self._rewind) if self._rewind else 0
+        self._rewind = 0
         transitions.playhead.resume()
-        transitions.fire("resume", rewound=rewound)
+        transitions.fire("resume", rewound=rewound, by=by)
         transitions.complete(before)
         return True
 
     @observed("interrupt")
-    def interrupt(self, *, lock: bool, force: bool) -> bool:
-        """Drop everything, but for a playing utterance that may not be interrupted."""
+    def interrupt(self, *, by: str, lock: bool, force: bool) -> bool:
+        """Drop everything, but for a playing utterance that may not be interrupted.
+
+        The owner's hold ends with what it held back. While others hold, what is pushed from now on stays back, too.
+        """
         before, transitions = self.leaf, self.transitions
+        moved = False
         transitions.generation = object()
         head = transitions.queue.head
         if head is not None and not head.interruptible and not force:
             finished = transitions.finish_all(Outcome.INTERRUPTED, keep=head)
             transitions.fire("drop_waiting")
         else:
-            transitions.playhead.interrupt(head if before in SOUNDS else None, before in PAUSED)
+            transitions.playhead.interrupt(paused=before in PAUSED)
             discarded = transitions.queue.buffered
             finished = transitions.finish_all(Outcome.INTERRUPTED)
             transitions.fire("interrupt", discarded=discarded)
             transitions.playhead.fading |= (before, "interrupt") in PLAYBACK.outputs
             if lock:
                 self.input.lock()
+            moved = self.leaf != before
+            self.holds.pop(by, None)
+            self._rewind = 0
+            if self.holds:
+                transitions.fire("pause", by=next(iter(self.holds)))
         transitions.complete(before)
-        return finished > 0 or self.leaf != before
+        return finished > 0 or moved
 
     @observed("lock")
     def lock(self) -> bool:
@@ -107,5 +135,6 @@ class Playout:
         transitions.finish_all(Outcome.CLOSED)
         transitions.playhead.hush()
         transitions.fire("close")
+        self.holds.clear()
         transitions.complete(before)
         return True

@@ -19,13 +19,14 @@ from typing import Any, Final
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
 from playback.chart import INTERNAL_OF, MACHINE, PLAYBACK, STATE_OF
+from playback.core.drain import Drain
 from playback.core.emitter import Emitter
 from playback.core.fast_paths import FastPaths
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observers
 from playback.core.playhead import Playhead
 from playback.core.queue import PlayoutQueue
-from playback.events import EVENTS, Event, InputEnded, StateChanged, TurnFinished, UtteranceFinished
+from playback.events import EVENTS, ErrorRaised, Event, InputEnded, StateChanged, TurnFinished, UtteranceFinished
 from playback.report import Outcome, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -54,9 +55,12 @@ class Transitions:
         self.session: Final = MACHINE.session()
         self.emitter: Final = Emitter()
         self.queue: Final = PlayoutQueue(limits)
-        self.playhead: Final = Playhead(self.queue, format, fades, self.emitter.emit, self._head_over)
+        self.playhead: Final = Playhead(
+            self.queue, format, fades, self.emitter.emit, self._head_over, self._input_broke
+        )
         self.observers: Final = Observers(self.playhead, self._watched)
-        self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers)
+        self.drain: Final = Drain(self.queue, self.playhead)
+        self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers, self.drain)
         self.stats: Final = Stats()
         self.unqueued: Final[dict[Utterance, None]] = {}
         """Utterances that are in use and have no place in the queue yet."""
@@ -142,7 +146,7 @@ class Transitions:
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
         self.unqueued.pop(utterance, None)
         if utterance is self.queue.head:
-            self.playhead.pass_on()
+            self.playhead.pass_on(utterance)
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
         turn: Turn = utterance._turn
@@ -161,6 +165,19 @@ class Transitions:
                     other._error = other._error or report.error
                     self.finish(other, Outcome.FAILED)
         self.finish_turn(turn)
+
+    def _input_broke(self, head: Utterance) -> None:
+        """The rest of the head can't be played, as was found when it came to be converted: it fails."""
+        error, clip = head._clip.buffer.error, head._clip
+        if clip.cut_short and head._error is not None:
+            return  # it has failed already
+        assert error is not None
+        self.emitter.emit(ErrorRaised(self.playhead.position, error, f"the audio of {head.id}"))
+        if head.ended:
+            clip.cut_short = True
+            head._error = head._error or error
+        else:
+            self.end_input(head, cut_short=True, error=error)
 
     def _head_over(self) -> None:
         """All of the head was handed out, in the middle of a read or between two."""
@@ -217,6 +234,8 @@ class Transitions:
             change = StateChanged(self.playhead.position, STATE_OF[before], STATE_OF[leaf], before, leaf)
             self.emitter.emit(change)
         self.fast.refresh()
+        if self.drain.waiting:
+            self.drain.step_over()
 
     def run_internal_events(self) -> None:
         """Fire each internal event that has become true, until none is left."""
@@ -270,9 +289,15 @@ class Transitions:
         """
         if head.ended:
             return True
+        buffer = head._clip.buffer
         gapless = head.played > 0 and self.playhead.is_speaking
-        prebuffered = gapless or head._clip.buffer.unread >= self.limits.prebuffer
-        return prebuffered and head._clip.buffer.available(self.read_size) >= self.read_size
+        prebuffered = gapless or buffer.unread >= self.limits.to_start(buffer.largest)
+        if not prebuffered:
+            return False
+        ready = buffer.available(self.read_size) >= self.read_size
+        if buffer.error is not None:
+            self._input_broke(head)
+        return ready or head.ended
 
     def _watched(self) -> None:
         """Somebody begins or ceases to watch."""

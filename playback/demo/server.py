@@ -1,59 +1,103 @@
-"""The server: ``run`` serves the demo until Ctrl+C."""
+"""The server: ``run`` serves the demo until Ctrl+C or SIGTERM."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import socket
 import sys
 import threading
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import quote
 
 import uvicorn
 from aioice.ice import get_host_addresses
 
 from playback.demo.app import create_app
+from playback.demo.connections import BoundedProtocol
 from playback.demo.settings import LOOPBACK, DemoSettings
 
 ANY: Final = ("0.0.0.0", "::")
 """What listens on all addresses."""
 
 SHUTDOWN_SECONDS: Final = 3
-"""How long requests may still take after Ctrl+C."""
+"""How long requests may still take after Ctrl+C or SIGTERM."""
 
 
-def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True) -> int:
-    """Serve the demo, until Ctrl+C.
+HEADER_BYTES: Final = 16_384
+"""How long the headers of a request may be."""
+
+
+def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True, token: str | None = None) -> int:
+    """Serve the demo, until Ctrl+C or SIGTERM; then sessions finish what they say, and say goodbye.
 
     Args:
         host: where to listen; a name or address of this machine.
         port: on which port; 0 takes one that is free.
         open_browser: show the page in a browser, if there is one to be seen.
+        token: what a page has to know to begin a session. Where others than this machine can reach the server, it is
+            made up and printed unless given; otherwise nothing has to be known unless given.
 
     Returns:
         The exit code: 0, or 1 if the address can't be had.
+
+    Raises:
+        ValueError: a token that is too short, or has other characters than printable ASCII.
     """
+    DemoSettings(token=token)
     try:
         listener = _listen(host, port)
     except OSError as error:
         sys.stderr.write(f"playback: error: {host}:{port} can't be had: {error.strerror or error}\n")
         return 1
-    # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed.
-    with listener, suppress(KeyboardInterrupt):
-        _serve(listener, host, open_browser)
+    # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed. The same for SIGTERM.
+    with listener, suppress(KeyboardInterrupt), _terminating():
+        if token is None and not _is_loopback(listener):
+            token = secrets.token_urlsafe(16)
+        _serve(listener, host, open_browser, token)
     return 0
 
 
-def _serve(listener: socket.socket, host: str, open_browser: bool) -> None:
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM is a KeyboardInterrupt: to be asked to end is no failure."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _serve(listener: socket.socket, host: str, open_browser: bool, token: str | None) -> None:
     address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
+    if token is not None:
+        # What stands behind "#" is sent to no server, and so is in no log of a proxy.
+        address += f"#token={quote(token, safe='')}"
     sys.stdout.write(f"the demo is at {address} (Ctrl+C ends it)\n")
-    if host not in LOOPBACK:
-        sys.stdout.write("everybody on the network can reach it; a browser gives the microphone to https alone\n")
+    if not _is_loopback(listener):
+        sys.stdout.write(
+            "others can reach it: give this address to those alone who may use it; a browser gives the microphone to "
+            "https alone\n"
+        )
     sys.stdout.flush()
-    app = create_app(DemoSettings(allowed_hosts=_names(host)))
+    app = create_app(DemoSettings(allowed_hosts=_names(host), token=token))
     config = uvicorn.Config(
-        app, log_level="warning", lifespan="on", timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        log_level="error",  # strangers could fill a log with warnings of requests that are none
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        server_header=False,
     )
     if open_browser and _has_display():
         # It may wait for the browser, and the browser for the server.
@@ -66,6 +110,11 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError("the port is out of range, expected 0 to 65535")
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     return socket.create_server((host, port), family=family)
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ip_address(listener.getsockname()[0]).is_loopback
 
 
 def _names(host: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from playback._checks import check_seconds
@@ -13,17 +13,24 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """The names by which a machine calls itself."""
 
 
+SHORTEST_TOKEN: Final = 16
+"""How many characters a token has, at least: nobody counts wrong ones, so it must not be guessed."""
+
+
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
     """The limits of a server; every one of them is checked when the settings are made.
 
     Raises:
-        ValueError: a limit that is negative, not finite, or zero where nothing would work.
+        ValueError: a limit that is negative, not finite, or zero where nothing would work; a token that is too short or
+            has a space or a character that is not ASCII.
     """
 
     allowed_hosts: tuple[str, ...] = LOOPBACK
     """What a request's ``Host`` may name, without a port: any other name may be one that a foreign page has had point
     here (DNS rebinding)."""
+    token: str | None = field(default=None, repr=False)
+    """What a page has to know to begin a session, as ``Authorization: Bearer``; None lets everybody in."""
     max_sessions: int = 8
     """How many sessions there may be at a time."""
     sessions_per_second: float = 4.0
@@ -46,15 +53,29 @@ class DemoSettings:
     """How much may wait for a page that reads too slowly, before its session is closed."""
     idle_seconds: float = 300.0
     """How long a session may last in which nothing is said and nothing is asked for."""
-    connect_seconds: float = 20.0
+    connect_seconds: float = 8.0
     """How long it may take until the data channel is open."""
+    lost_seconds: float = 2.0
+    """How long a page may send nothing before the agent is held; see :func:`playback.lost_peer.hold_while_lost`."""
+    resume_seconds: float = 10.0
+    """How long a session whose page is lost waits for it to come back; 0 ends it at once."""
+    shutdown_seconds: float = 8.0
+    """How long sessions may take to finish what they say and to say goodbye, when the server is shut down."""
+    connecting_per_address: int = 4
+    """How many sessions one address may begin within ``connect_seconds`` that have not connected."""
 
     def __post_init__(self) -> None:
-        for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            check_seconds(field.name, value)
-            if not value and field.name != "waiting":
-                raise ValueError(f"{field.name} is {value!r}, expected more than 0")
+        if self.token is not None:
+            printable = self.token.isascii() and self.token.isprintable() and " " not in self.token
+            if len(self.token) < SHORTEST_TOKEN or not printable:
+                raise ValueError(
+                    f"token has {len(self.token)} characters, expected {SHORTEST_TOKEN} or more, all ASCII, no space"
+                )
+        for limit in fields(self)[2:]:
+            value = getattr(self, limit.name)
+            check_seconds(limit.name, value)
+            if not value and limit.name not in ("waiting", "resume_seconds"):
+                raise ValueError(f"{limit.name} is {value!r}, expected more than 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +105,20 @@ class SessionOptions:
     def fades(self) -> Fades:
         """The controller's fades."""
         return Fades(self.fade, self.pause_fade, self.pause_fade)
+
+
+def parse_heard(query: Mapping[str, str]) -> tuple[int | None, float]:
+    """Read how far a page has heard the speech, a position in samples, and how many seconds earlier it wants to go on.
+
+    Raises:
+        ValueError: says what is wrong, and what was expected.
+    """
+    if unknown := [name for name in query if name not in ("heard", "rewind")]:
+        raise ValueError(f"there is no setting {unknown[0][:40]!r}, expected heard, rewind")
+    heard = query.get("heard")
+    if heard is not None and not (heard.isascii() and heard.isdecimal() and len(heard) <= 15):
+        raise ValueError(f"heard is {heard[:40]!r}, expected a whole number of samples")
+    return (None if heard is None else int(heard)), _seconds("rewind", query.get("rewind", "0"))
 
 
 def _seconds(name: str, text: str) -> float:

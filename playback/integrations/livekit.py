@@ -193,14 +193,13 @@ def source_pump(
         pumping = asyncio.create_task(source_pump(controller, source, publication).run())
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one reader at a time.
         source: where to; of the controller's rate and channels.
         publication: what the track was published as: nothing is played before the first participant has subscribed to
             it, as with the framework's own output, so that the greeting is heard. Without it, playing begins at once.
 
     Raises:
         ValueError: the source has another rate or other channels, or the rate has no frames of 20 ms.
-        RuntimeError: another live reader has the controller.
     """
     rate, channels = controller.format.sample_rate, controller.format.channels
     if (source.sample_rate, source.num_channels) != (rate, channels):

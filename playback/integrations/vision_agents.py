@@ -49,12 +49,11 @@ class PlaybackAudioTrack(PlaybackTrack):
                 return PlaybackAudioTrack(controller)
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one reader at a time.
         close_controller: whether :meth:`stop` closes the controller, so that nobody waits for ever.
 
     Raises:
         ValueError: the controller's rate has no frames of 20 ms.
-        RuntimeError: another live reader has the controller.
     """
 
     format: ClassVar = "s16"
@@ -149,7 +148,7 @@ class PlaybackPublisher(AudioPublisher):
         agent = Agent(edge=edge, llm=llm, tts=tts, stt=stt, processors=[PlaybackPublisher(controller)])
 
     Args:
-        controller: what to play; it can have one live reader.
+        controller: what to play; it can have one reader at a time.
     """
 
     name: ClassVar = "playback"

@@ -20,7 +20,7 @@ from playback.controller import PlaybackController
 from playback.events import EVENTS, UtteranceFinished
 from playback.say.recording import RECEIVED_RATE, Recording
 from playback.sinks.recorder import RecorderSink
-from playback.speech import VOICE, speak
+from playback.speech import VOICE, NothingToSay, speak
 from playback.tracing import Trace
 from playback.track import PlaybackTrack
 
@@ -166,7 +166,8 @@ class Session:
             raise TimeoutError(f"the peer connection was not up within {CONNECT_SECONDS:g} s") from None
 
     def _finished(self, event: UtteranceFinished) -> None:
-        if event.report.error is not None:
+        # A text without a word is no reason to end the session: nothing is said for it, and the report says why.
+        if event.report.error is not None and not isinstance(event.report.error, NothingToSay):
             self._failed.append(event.report.error)
             self._over.set()
 

@@ -95,7 +95,8 @@ def _detail(event: Event, recording: Recording) -> str:
         case MarkReached():
             return f"{event.payload} ({_in_seconds(event.at, recording)} into {event.utterance.id})"
         case UtteranceFinished():
-            return f"{event.utterance.id} {event.report.outcome}"
+            error = event.report.error
+            return f"{event.utterance.id} {event.report.outcome}{f': {error}' if error is not None else ''}"
         case TurnFinished():
             return f"{event.turn.id} {event.report.outcome}"
     values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name != "position")

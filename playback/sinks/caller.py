@@ -70,7 +70,7 @@ class CallerTrack:
                 block = parse(await self._track.recv(), self._format)
                 if run is None or run[0] != block.layout:
                     run = block.layout, Converter(block.layout, self._format)
-                self._buffer += run[1].convert(block.data)
+                self._buffer += run[1].convert(block.read())
         except MediaStreamError:  # its end
             pass
         except Exception as error:

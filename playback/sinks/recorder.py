@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakSet
 
 import av
 import numpy as np
@@ -38,6 +40,16 @@ class _Piece(NamedTuple):
     gap_caller: bytes
     """What the caller said in that time."""
     caller: bytes | None
+
+
+_UNFINISHED: Final[WeakSet[RecorderSink]] = WeakSet()
+"""Those whose file may still be open. Each is held by its thread for as long as that runs, and by nothing here."""
+
+
+@atexit.register
+def _finish_all() -> None:
+    for recorder in list(_UNFINISHED):
+        recorder._finish()  # noqa: SLF001 - its own
 
 
 class RecorderSink:
@@ -89,11 +101,11 @@ class RecorderSink:
         self._queue: Final[SimpleQueue[_Piece | None]] = SimpleQueue()
         self._finished = False
         self._error: Exception | None = None
-        self._told = False
+        self._was_raised = False
         # A daemon, so that a recorder that nobody closes does not keep the interpreter; it is finished at exit.
         self._thread: Final = Thread(target=self._run, name=f"record {self.path.name}", daemon=True)
         self._thread.start()
-        atexit.register(self._finish)
+        _UNFINISHED.add(self)
 
     def audio(self, chunk: Chunk) -> None:
         """Record a frame.
@@ -104,7 +116,7 @@ class RecorderSink:
         """
         if not self._finished and self._error is None:
             self._record(chunk)
-        self._tell_error()
+        self._raise_error()
 
     def control(self, event: Event) -> None:
         """Finish the file when the controller is closed; this does not wait for it.
@@ -116,7 +128,7 @@ class RecorderSink:
             self._end()
         elif isinstance(event, Stalled) and self._fills_gaps:
             self._gap += event.seconds
-        self._tell_error()
+        self._raise_error()
 
     def close(self) -> None:
         """Finish the file, and wait for it; a second time there is nothing to do.
@@ -134,14 +146,15 @@ class RecorderSink:
         if self._caller is not None:
             before = self._caller.take(round(gap * rate), rate)
             said = self._caller.take(len(chunk.audio), rate)
+        chunk = replace(chunk, utterance=None)  # whose it was keeps all of a playout
         self._queue.put(_Piece(chunk, gap, before, said))
 
-    def _tell_error(self) -> None:
+    def _raise_error(self) -> None:
         if self._caller is not None and (error := self._caller.error) is not None:
             self._caller.error = None  # his side is silent from now on
             raise error
-        if self._error is not None and not self._told:
-            self._told = True
+        if self._error is not None and not self._was_raised:
+            self._was_raised = True
             raise self._error
 
     def _end(self) -> None:
@@ -155,7 +168,6 @@ class RecorderSink:
     def _finish(self) -> None:
         self._end()
         self._thread.join()
-        atexit.unregister(self._finish)
 
     def _run(self) -> None:
         """What the thread does."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import BuiltinMethodType, MethodType
 from typing import Any, Final, Protocol, TypeVar, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from playback.audio.converter import Converter
 from playback.audio.formats import AudioFormat, Block
-from playback.events import Closed, Event
+from playback.events import Closed, Event, InputEnded, UtteranceFinished
 from playback.sinks.chunks import CONTROLS, Chunk, When
 from playback.sinks.dispatch import SinkOverflow, SinkSlow, SinkWorker, ignore, name_of
+from playback.sinks.pushed import PushedAudio, samples
 from playback.utterance import Utterance
 
 __all__ = ["CONTROLS", "CallbackSink", "Chunk", "Sink", "SinkOverflow", "SinkSlow", "Sinks", "When"]
@@ -58,6 +55,9 @@ class Sinks:
     thing, ``closed``. Audio that was dropped is reported by ``utterance_finished``, whose report counts it as
     discarded.
 
+    A push that has to be converted for them comes in chunks of 0.2 s, the first one at once and the others with the
+    reads that follow, ten times as fast as they play.
+
     Plain functions run within the push or the read and must not block: one that takes longer than 5 ms is reported as
     an ``error`` event (:class:`SinkSlow`). Coroutine functions are awaited one at a time by a task of the sink's own;
     what is too much for it to hold is dropped and reported (:class:`SinkOverflow`), and pushed audio whose utterance
@@ -90,6 +90,7 @@ class Sinks:
         self._position: Final = position
         self._taps_input: Final = taps_input
         self._workers: Final[list[SinkWorker]] = []
+        self._pushed: Final = PushedAudio(format, position)
         self._closed = False
 
     def add(self, sink: S, *, when: When | None = None, replaces_output: bool = False) -> S:
@@ -143,28 +144,38 @@ class Sinks:
         self._update()
         worker.stop()
 
-    def pushed_chunk(self, utterance: Utterance, block: Block, at: int) -> Chunk:
-        """What was pushed and accepted; it begins at this sample of its utterance, at the output rate.
+    @property
+    def is_behind(self) -> bool:
+        """Whether some of what was pushed is still to be heard: a long push comes in pieces, with the reads."""
+        return bool(self._pushed)
 
-        Raises:
-            ValueError, av.FFmpegError: swresample knows no way to stereo.
-        """
-        layout, data = block.layout, block.data
-        own = AudioFormat(layout.sample_rate, 1 if layout.channels == "mono" else 2)
-        if layout.sample_type != "s16" or layout.channels not in ("mono", "stereo"):
-            converter = Converter(layout, own)
-            data = converter.convert(data) + converter.flush()
-        return Chunk(self._position(), utterance, at, own, _samples(data, own), "pushed")
+    def pushed_chunks(self, utterance: Utterance, block: Block, at: int) -> Iterator[Chunk]:
+        """What can be heard at once of what was accepted; see :meth:`PushedAudio.take`."""
+        return self._pushed.take(utterance, block, at)
+
+    def late_items(self, samples: int, playing: Utterance | None) -> Iterator[Event]:
+        """What comes of earlier pushes with a read; see :meth:`PushedAudio.more`."""
+        return self._pushed.more(samples, playing)
 
     def played_chunk(self, utterance: Utterance | None, position: int, audio: bytes, voice: bytes) -> Chunk:
         """What was read, from a position on; the speech alone, and whose it begins with."""
         own = self._format
-        return Chunk(position, utterance, None, own, _samples(audio, own), "played", _samples(voice, own))
+        return Chunk(position, utterance, None, own, samples(audio, own), "played", samples(voice, own))
 
     def deliver(self, item: Event) -> None:
         """Hand a chunk or an event to those whom it concerns; nothing comes after ``closed``."""
         if self._closed or (item.name != Chunk.name and item.name not in CONTROLS):
             return
+        if self._pushed and isinstance(item, (InputEnded, UtteranceFinished)):
+            if isinstance(item, InputEnded):
+                if self._pushed.holds_back(item):
+                    return
+            else:
+                for late in self._pushed.finish(item.utterance):
+                    self._hand_on(late)
+        self._hand_on(item)
+
+    def _hand_on(self, item: Event) -> None:
         workers = tuple(self._workers)  # a sink may add and remove sinks, itself too
         if isinstance(item, Closed):
             self._closed = True
@@ -183,6 +194,8 @@ class Sinks:
         self.hears_pushed = "pushed" in heard
         self.hears_played = "played" in heard
         self.replaces_output = any(worker.replaces_output for worker in self._workers)
+        if not self.hears_pushed:
+            self._pushed.clear()
         self._taps_input(self.hears_pushed)
 
 
@@ -196,8 +209,3 @@ def _when(sink: object, when: When | None) -> When:
     if None not in (own, when) and own != when:
         raise ValueError(f"when is {when!r}, expected {own!r} for {name_of(sink)}")
     return when or own or "pushed"
-
-
-def _samples(data: bytes | memoryview, format: AudioFormat) -> NDArray[np.int16]:
-    """Audio as an array, read-only because what is pushed and what was read is kept as immutable bytes."""
-    return np.frombuffer(data, np.int16).reshape(-1, format.channels)

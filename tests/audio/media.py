@@ -111,7 +111,7 @@ def samples_of(blocks: list[Block]) -> NDArray[np.float64]:
         kind, scale = {"s16": ("<i2", 1), "s32": ("<i4", 2**-16), "flt": ("<f4", 2**15), "u8": ("u1", 256)}[
             block.layout.sample_type
         ]
-        values = np.frombuffer(block.data, kind).astype(np.float64) - (128 if kind == "u1" else 0)
+        values = np.frombuffer(block.read(), kind).astype(np.float64) - (128 if kind == "u1" else 0)
         width = np.dtype(kind).itemsize
         out.append(values[:: block.layout.frame_bytes // width] * scale)
     return np.concatenate(out) if out else np.zeros(0)

@@ -67,7 +67,7 @@ def test_each_container_and_codec(name: str, channels: int) -> None:
     stereo = channels == 2 or "vorbis" in name
     assert {block.layout.channels for block in blocks} == {"stereo" if stereo else "mono"}
     assert all(0 < block.samples <= BLOCK_SECONDS * case.rate for block in blocks)
-    assert all(len(block.data) == block.samples * block.layout.frame_bytes for block in blocks)
+    assert all(len(block.read()) == block.samples * block.layout.frame_bytes for block in blocks)
 
 
 @pytest.mark.parametrize("name", ["wav", "mp3", "m4a", "m4a index first", "ogg opus", "wavpack"])
@@ -215,8 +215,8 @@ def test_chained_ogg_of_different_codecs(names: tuple[str, str]) -> None:
     blocks, damaged = decoded(b"".join(map(made, names)))
     assert damaged == 0
     singles = [block for name in names for block in decoded(made(name))[0]]
-    assert [(block.layout, bytes(block.data)) for block in blocks] == [
-        (block.layout, bytes(block.data)) for block in singles
+    assert [(block.layout, bytes(block.read())) for block in blocks] == [
+        (block.layout, bytes(block.read())) for block in singles
     ]
 
 
@@ -369,4 +369,4 @@ def test_truncations_and_flipped_bits_end(name: str) -> None:
                 blocks = list(decode(source))  # type: ignore[arg-type]
             except FormatError:
                 continue
-            assert all(len(block.data) == block.samples * block.layout.frame_bytes > 0 for block in blocks)
+            assert all(len(block.read()) == block.samples * block.layout.frame_bytes > 0 for block in blocks)

@@ -21,7 +21,7 @@ from playback.tracing import Trace
 from playback.tracing.replay import replay
 
 RATE = 8_000
-CUTS = Fades(0, 0, 0)
+CUTS = Fades(0, 0, 0, 0)
 SAMPLES = np.random.default_rng(1).integers(-32_768, 32_768, (400, 2)).astype(np.int16)
 
 ENCODE: dict[str, Callable[[NDArray[np.int16]], bytes]] = {
@@ -43,11 +43,11 @@ def values(block: Block) -> NDArray[Any]:
     """The samples of a block, in 16 bits."""
     match block.layout.sample_type:
         case "s16":
-            return np.frombuffer(block.data, "<i2")
+            return np.frombuffer(block.read(), "<i2")
         case "s32":
-            return np.frombuffer(block.data, "<i2")[1::2]  # the upper half
+            return np.frombuffer(block.read(), "<i2")[1::2]  # the upper half
         case "flt":
-            floats = np.frombuffer(block.data, np.float32)
+            floats = np.frombuffer(block.read(), np.float32)
             return np.rint(floats * 32_768).astype(np.int16)
     raise AssertionError(block.layout)
 
@@ -73,7 +73,7 @@ def test_samples_are_exact(encoding: str, channels: int) -> None:
     block = parse(data, declared)
     assert block.samples == len(samples)
     assert block.layout.channels == ("mono", "stereo")[channels - 1]
-    assert len(block.data) == block.samples * block.layout.frame_bytes
+    assert len(block.read()) == block.samples * block.layout.frame_bytes
     assert np.array_equal(values(block), expected.ravel())
     assert np.array_equal(heard(declared, [data], channels), expected)
 
@@ -91,7 +91,7 @@ def test_every_code_is_what_ffmpeg_decodes(encoding: str) -> None:
     if encoding == "u8":  # they have a type for it
         theirs = parse(((frame.to_ndarray()[0].astype(np.int16) - 128) << 8), AudioFormat(RATE))
     assert ours.layout == theirs.layout
-    assert bytes(ours.data) == bytes(theirs.data)
+    assert bytes(ours.read()) == bytes(theirs.read())
 
 
 def test_known_values_of_g711() -> None:
@@ -153,7 +153,7 @@ def test_arrays_and_frames_have_a_type_of_their_own() -> None:
             assert np.array_equal(heard(AudioFormat(RATE, 1, encoding), [audio])[:, 0], samples)
 
 
-@pytest.mark.parametrize("value", [65.0, -65.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [8.5, -8.5, float("nan"), float("inf")])
 def test_floats_out_of_scale_are_refused(value: float) -> None:
     data = np.array([0.0, value, 0.0], "<f4").tobytes()
     with pytest.raises(FormatError, match="expected finite numbers, full scale 1"):

@@ -11,6 +11,7 @@ import pytest
 from playback import AudioFormat, Fades, PlaybackController, State
 from playback.bargein import BARGE_IN, BargeIn
 from playback.bargein.chart import HOLDS, MACHINE, SILENCE_LASTS, SPEECH_LASTS
+from playback.bargein.policy import HOLD
 from statecharts import IMPOSSIBLE
 from statecharts.testing import ChartCoverage, Exploration, explore
 from tests.bargein.test_policy import Clock
@@ -18,7 +19,7 @@ from tests.bargein.test_policy import Clock
 TICK = 1.0
 GUARD, LASTING, SILENCE = 1 * TICK, 2 * TICK, 2 * TICK
 USER = ("speech_started", "speech_ended", "words", "backchannel")
-COMMANDS = ("pause", "resume", "interrupt", "close", "stop")
+COMMANDS = ("pause", "resume", "release", "interrupt", "close", "stop")
 
 
 class Configuration(NamedTuple):
@@ -26,6 +27,7 @@ class Configuration(NamedTuple):
 
     leaf: str
     playback: str
+    holds: tuple[str, ...]
     left: int
     played: bool
     interruptible: bool
@@ -39,7 +41,7 @@ class Conversation:
 
     def __init__(self, mode: str) -> None:
         self.clock = Clock()
-        self.controller = PlaybackController(AudioFormat(8_000), fades=Fades(0, 0, 0))
+        self.controller = PlaybackController(AudioFormat(8_000), fades=Fades(0, 0, 0, 0))
         self.controller.read(1)
         options: dict[str, Any] = {"mode": mode, "backchannels": ["yes"]}
         self.policy = BargeIn(
@@ -79,6 +81,8 @@ class Conversation:
                 self.controller.read(1)
             case "wait":
                 self.clock.advance_to(self.clock.now + TICK)
+            case "release":
+                self.controller.resume(by=HOLD)
             case "speech_started" | "speech_ended" | "stop":
                 getattr(self.policy, action)()
             case _:
@@ -86,8 +90,8 @@ class Conversation:
 
     def visit(self, action: str) -> None:
         """Do one thing, and check what must be true then."""
-        before, told, held = self.policy.leaf, len(self.told), self.policy.leaf in HOLDS
-        others_pause = self.controller.state is State.PAUSED and not held
+        before, told = self.policy.leaf, len(self.told)
+        others_pause = "application" in self.controller.holds
         self.apply(action)
         news = self.told[told:]
         assert len(news) <= 2
@@ -96,7 +100,7 @@ class Conversation:
         if "false_interruption" in news:
             assert before in HOLDS
         if others_pause and action not in COMMANDS:
-            assert self.controller.state is State.PAUSED, "it resumes only a pause of its own"
+            assert "application" in self.controller.holds, "it releases only a hold of its own"
         if self.policy.leaf in HOLDS:
             held_how = self.controller.state is State.PAUSED if self.policy.mode == "pause" else self.gain == -15.0
             assert held_how
@@ -118,6 +122,7 @@ class Conversation:
         return Configuration(
             policy.leaf,
             self.controller.leaf,
+            self.controller.holds,
             self.controller.buffered,
             bool(playing and playing.played),
             all(utterance.interruptible for utterance in self.controller._playout.transitions.queue.utterances),

@@ -15,6 +15,7 @@ from playback import AudioFormat, Fades, PlaybackController, State, Utterance
 from playback.bargein import BARGE_IN, BargedIn, BargeIn, BargeInSuspected, FalseInterruption
 from playback.bargein.backchannels import words_of
 from playback.bargein.chart import MACHINE
+from playback.bargein.policy import HOLD
 from playback.events import Event, EventName, Resumed
 from statecharts import IGNORED, IMPOSSIBLE, STAYS
 
@@ -78,7 +79,7 @@ class Talk:
 
     def __init__(self, *, seconds: float = 4.0, fades: Fades | None = None, **options: Any) -> None:
         self.clock = Clock()
-        self.controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0))
+        self.controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0, 0))
         self.policy = BargeIn(self.controller, timer=self.clock, **options)
         self.told: list[Event] = []
         for name in ("barge_in_suspected", "barge_in", "false_interruption"):
@@ -454,11 +455,44 @@ def test_a_pause_of_somebody_else_s_is_not_resumed() -> None:
     assert talk.policy.leaf == "agent.early"
 
 
-def test_who_resumes_against_the_policy_has_the_last_word() -> None:
+def test_a_pause_of_the_application_outlasts_the_policy_s() -> None:
     talk = Talk()
     talk.until(1.0)
     talk.policy.speech_started()
+    talk.controller.pause()
+    assert not talk.controller.resume(by="nobody")
+    assert [*talk.controller.holds] == [HOLD, "application"]
+    talk.policy.speech_ended()
+    talk.until(3.0)
+    assert talk.names() == ["barge_in_suspected", "false_interruption"]
+    assert (talk.state, [*talk.controller.holds], talk.policy.leaf) == ("paused", ["application"], "idle")
     talk.controller.resume()
+    assert (talk.state, talk.policy.leaf) == ("speaking", "agent.early")
+
+
+def test_a_barge_in_ends_no_pause_of_the_application() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.controller.pause()
+    talk.policy.transcript("no, wait")
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+    assert (talk.state, talk.controller.holds) == ("paused", ("application",))
+
+
+def test_the_application_does_not_resume_what_the_policy_holds() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert not talk.controller.resume()
+    assert (talk.state, talk.policy.leaf) == ("paused", "suspected.speaking")
+
+
+def test_who_releases_the_policy_s_hold_has_the_last_word() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.controller.resume(by=HOLD)
     assert talk.policy.leaf == "both.released"
     talk.until(3.0)
     assert (talk.state, talk.names()) == ("speaking", ["barge_in_suspected"])
@@ -548,7 +582,7 @@ def test_what_a_listener_raises_is_an_error_of_the_controller_s() -> None:
 @pytest.mark.parametrize("event", ["first_audio_byte", "state_changed"])
 def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: EventName) -> None:
     clock = Clock()
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     policies: list[BargeIn] = []
     controller.on(event, lambda _: policies[0].stop())
     policy = BargeIn(controller, timer=clock)

@@ -47,7 +47,12 @@ class Duet:
         self.model: Final = Model(settings)
         self.controller: Final = PlaybackController(
             AudioFormat(RATE),
-            fades=Fades(settings.interrupt_fade / RATE, settings.pause_ramp / RATE, settings.resume_ramp / RATE),
+            fades=Fades(
+                settings.interrupt_fade / RATE,
+                settings.pause_ramp / RATE,
+                settings.resume_ramp / RATE,
+                settings.underrun_ramp / RATE,
+            ),
             prebuffer_seconds=settings.prebuffer / RATE,
             high_water_seconds=settings.maximum / RATE,
             max_buffered_seconds=settings.maximum / RATE,
@@ -93,8 +98,9 @@ class Duet:
         self.compare()
 
     def push_own(self, length: int, *, odd: bool = False, kind: str = "bytes") -> None:
-        if self.model.own is not self._own.line or self.model.own is None or self.model.own.ended:
-            self._own = Producer()
+        own = self._own.line
+        if self.model.own_generation != self.model.generation or (own is not None and own.dropped):
+            self._own = Producer()  # another answer, which begins with a whole sample
         data, half = self._take(self._own, length, odd, kind)
         try:
             expected = self.model.push_own(data, whole=kind in ("array", "column"))
@@ -172,18 +178,19 @@ class Duet:
 
     # Commands
 
-    def pause(self) -> None:
-        assert self.controller.pause() is self.model.pause()
+    def pause(self, by: str = "application") -> None:
+        assert self.controller.pause(by=by) is self.model.pause(by)
         self.compare()
 
-    def resume(self, rewind: int = 0) -> None:
-        resumed = self.controller.resume(rewind / RATE)
+    def resume(self, rewind: int = 0, by: str = "application") -> None:
+        resumed = self.controller.resume(rewind / RATE, by=by)
         rewound = next((getattr(event, "rewound", 0) for event in self.told if event.name == "resumed"), 0)
-        assert resumed is self.model.resume(rewind, rewound)
+        assert resumed is self.model.resume(rewind, rewound, by)
         self.compare()
 
-    def interrupt(self, *, lock: bool = False, force: bool = False) -> None:
-        assert self.controller.interrupt(lock=lock, force=force) is self.model.interrupt(lock, force)
+    def interrupt(self, *, lock: bool = False, force: bool = False, by: str = "application") -> None:
+        interrupted = self.controller.interrupt(lock=lock, force=force, by=by)
+        assert interrupted is self.model.interrupt(lock, force, by)
         self.compare()
 
     def lock(self) -> None:
@@ -251,6 +258,8 @@ class Duet:
         assert controller.input_locked == model.refuses
         assert controller.position == model.position
         assert controller.buffered == model.buffered
+        assert list(controller.holds) == model.holds
+        assert bool(model.holds) == (controller.state.value == "paused")
         stats = controller.stats
         assert (stats.refusals, stats.refused_samples) == (model.refusals, model.refused_samples)
         assert (stats.underruns, stats.underrun_samples) == (model.underruns, model.underrun_samples)
@@ -320,8 +329,10 @@ def _told(event: Any) -> Told:
             counts = len(turn.utterances), turn.played, turn.discarded
             assert (turn.error is not None) >= (turn.outcome == "failed")
             extra = event.turn.id, (turn.outcome.value, *counts, gaps, first)
+        case "paused":
+            extra = event.by
         case "resumed":
-            extra = event.rewound
+            extra = event.rewound, event.by
         case "interrupted":
             extra = event.discarded
         case "audio_refused":

@@ -32,6 +32,9 @@ class Settings:
     interrupt_fade: int = 0
     pause_ramp: int = 0
     resume_ramp: int = 0
+    underrun_ramp: int = 0
+    shortest_fade: int = 32
+    """How long it takes to decay where less is left to fade out: 4 ms at 8 kHz."""
 
 
 @dataclass
@@ -81,13 +84,16 @@ class Line:
     used: bool = False
     failed: bool = False
     samples: list[int] = field(default_factory=list)
+    largest: int = 0
+    """Samples of its largest push."""
     cursor: int = 0
     played: int = 0
     ended: bool = False
     cut_short: bool = False
     outcome: str | None = None
     refused: int = 0
-    partial: bytes = b""  # the first byte of a sample; nothing goes on with it once the line has ended
+    partial: bytes = b""  # the first byte of a sample
+    dropped: bool = False  # an interrupt, a cancel or a close ended it, and what is pushed next is no part of it
     words: list[Word] = field(default_factory=list)
 
     @property
@@ -124,6 +130,8 @@ class Model:
         self.mode = "rest"  # or speaking, paused, interrupted, closed
         self.locked = False
         self.waiting = False  # speaking: for enough to start, or to go on
+        self.holds: list[str] = []  # who pauses
+        self.rewind = 0  # the most that those asked for who have gone on, while others pause
         self.blank = False  # paused: there was nothing to pause, and nothing came since
         self.turns: list[Group] = []
         self.open_turn: Group | None = None
@@ -131,6 +139,8 @@ class Model:
         self.generation = 0  # how many interrupts there were
         self.own: Line | None = None
         self.owned = 0
+        self.own_partial = b""  # what is left of a sample while there is no own line that is open
+        self.own_generation = 0  # in another one, it is another stream that goes on
         self.position = 0
         self.read_size = FIRST_READ
         self.dry = 0
@@ -287,6 +297,7 @@ class Model:
                 self._enqueue(line)
                 self._rest(before)
             return 0
+        line.largest = max(line.largest, samples)
         line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
         self._enqueue(line)
         if line is self.head:
@@ -306,18 +317,29 @@ class Model:
 
     def push_own(self, data: bytes, *, whole: bool) -> int:
         if self.own is None or self.own.ended:
+            if self.own is not None:
+                self.own_partial, self.own = b"" if self.own.dropped else self.own.partial, None
+            same = self.own_generation == self.generation
             if self.refuses:
                 self._begin()
+                if not whole and same:
+                    data = self.own_partial + data
+                if same:
+                    self.own_partial = data[len(data) // 2 * 2 :]
                 self._refuse(None, len(data) // 2)
                 return 0
             self.owned += 1
             self.own = self.utterance(f"utterance-{self.owned}", True)
+            self.own.partial = self.own_partial if same else b""
+            self.own_partial, self.own_generation = b"", self.generation
         return self.push(self.own, data, whole=whole)
 
     def end_own(self) -> bool:
         own, self.own = self.own, None
         self._begin()
-        return own is not None and self.end(own)
+        ended = own is not None and self.end(own)
+        self.own_partial, self.own_generation = b"", self.generation
+        return ended
 
     def end(self, line: Line) -> bool:
         before = self._begin()
@@ -359,39 +381,53 @@ class Model:
 
     # Commands
 
-    def pause(self) -> bool:
+    def pause(self, by: str = "application") -> bool:
         before = self._begin()
-        if self.mode in ("paused", "closed"):
+        if self.mode == "closed" or by in self.holds:
             return False
-        self.blank = self.mode in ("rest", "interrupted") and not self.locked
-        self.mode = "paused"
-        self._tell("paused")
+        self.holds.append(by)
+        if self.holds == [by]:
+            self._hold(by)
         self._rest(before)
         return True
 
-    def resume(self, rewind: int, rewound: int) -> bool:
+    def _hold(self, by: str) -> None:
+        self.blank = self.mode in ("rest", "interrupted") and not self.locked
+        self.mode = "paused"
+        self._tell("paused", extra=by)
+
+    def resume(self, rewind: int, rewound: int, by: str = "application") -> bool:
         """Resume; how far was really rewound is free between two bounds where the history is used up."""
         before = self._begin()
-        if self.mode != "paused":
+        if by not in self.holds:
             return False
+        self.holds.remove(by)
+        rewind = self.rewind = max(self.rewind, rewind)
+        if self.holds:
+            assert not rewound
+            return True
+        self.rewind = 0
+        sounding = self._ending(self.settings.pause_ramp) if self.sounding else 0
         if head := self.head:
             history = self.settings.history
             farthest = min(rewind, head.cursor, history)
             nearest = min(farthest, max(0, history - (head.played - head.cursor)))
             assert nearest <= rewound <= farthest, f"rewound by {rewound}, expected {nearest} to {farthest}"
             head.cursor -= rewound
-            self.faint |= rewound > 0
+            if rewound:
+                self.tail = max(self.tail, sounding)
+                self.faint = True
         else:
             assert not rewound
         if self.faint:
             self.ramp, self.faint = self.settings.resume_ramp, False
-        self._tell("resumed", extra=rewound)
+        self._tell("resumed", extra=(rewound, by))
         self.mode, self.waiting = ("rest", False) if self.blank else ("speaking", True)
         self.blank = False
         self._rest(before)
         return True
 
-    def interrupt(self, lock: bool, force: bool) -> bool:
+    def interrupt(self, lock: bool, force: bool, by: str = "application") -> bool:
         before = self._begin()
         leaf = self.leaf
         self.generation += 1
@@ -408,8 +444,14 @@ class Model:
             self.blank = False
         if not spared and lock:
             self._lock()
+        moved = self.leaf != leaf
+        if not spared:
+            self.rewind = 0
+            self.holds = [other for other in self.holds if other != by]
+            if self.holds:
+                self._hold(self.holds[0])
         self._rest(before)
-        return bool(doomed) or self.leaf != leaf
+        return bool(doomed) or moved
 
     def lock(self) -> bool:
         before = self._begin()
@@ -432,6 +474,7 @@ class Model:
             return False
         self._drop(self.queue + self.unqueued, "closed", [])
         self.mode = "closed"
+        self.holds.clear()
         self.tail, self.unsilenced = 0, False
         self._tell("closed")
         self._rest(before)
@@ -450,8 +493,8 @@ class Model:
         paused = self.mode == "paused"
         if paused and not self.pausing:
             self.tail = min(self.tail, self.settings.pause_ramp)
-            if self.sounding and (head := self.head) and head.played:
-                self.tail = max(self.tail, min(self.settings.pause_ramp, head.left))
+            if self.sounding and self._within_turn:
+                self.tail = max(self.tail, self._ending(self.settings.pause_ramp))
                 self.faint = True
         self.pausing = paused
 
@@ -460,11 +503,19 @@ class Model:
         if streaming:
             self._speak(out, samples)
         spoken = len(out)
+        runs_out = (self.sounding or spoken > 0) and spoken < samples and not paused and self._within_turn
         self.sounding = spoken == samples
         out += [0] * (samples - spoken)
-        fading = min(self.tail, samples)
+        fading = min(self.tail, spoken)
         out[:fading] = [None] * fading
         self.tail -= fading
+        if runs_out and self.settings.underrun_ramp:
+            self.tail = max(self.tail, self.settings.underrun_ramp)
+            self.ramp = self.settings.underrun_ramp
+        if rest := min(self.tail, samples - spoken):
+            fading = spoken + rest
+            out[spoken:fading] = [None] * rest
+            self.tail -= rest
         if self.unsilenced and not self.tail:
             self.unsilenced = False
             self.silenced_at = start + fading
@@ -525,6 +576,8 @@ class Model:
                 break
             if head.left and not head.played:
                 if self.turns[0].started_at is None:
+                    if not out and not self.sounding:
+                        self.ramp = 0
                     self.turns[0].started_at = self.position
                     self._tell("turn_started", extra=self.turns[0].id)
                 self._tell("first_audio_byte", head)
@@ -623,6 +676,7 @@ class Model:
             self.dry = 0
         assert line.group is not None
         (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
+        line.dropped = not line.ended
         line.ended = True
         line.outcome = outcome
         line.group.finished.append(line)
@@ -696,7 +750,9 @@ class Model:
             self.waiting = False
         if self.waiting and (head := self.head):
             gapless = self.sounding and head.played > 0  # nobody has read within the pause
-            prebuffer = 0 if gapless else self.settings.prebuffer
+            prebuffer = 0
+            if self.settings.prebuffer and not gapless:
+                prebuffer = min(self.settings.prebuffer + head.largest, self.settings.maximum)
             self.waiting = not head.ended and head.left < max(prebuffer, self.read_size)
         if self.mode == "speaking" and not self.turns and not self.tail:
             self.mode = "rest"
@@ -705,10 +761,23 @@ class Model:
         self._settle()
         self._tell_change(before)
 
+    @property
+    def _within_turn(self) -> bool:
+        return bool(self.turns) and self.turns[0].started_at is not None
+
+    def _ending(self, fade: int) -> int:
+        """How long a sound that stops here goes on to fade out."""
+        shortest = min(fade, self.settings.shortest_fade)
+        if (head := self.head) and head.played:
+            left = min(fade, head.left)
+            return left if head.ended else max(left, shortest)
+        return shortest
+
     def _fade_out(self) -> None:
-        if self.mode == "paused":
-            self.tail = 0
-        elif self.mode == "speaking" and not self.waiting and self.sounding and (head := self.head) and head.played:
-            self.tail = max(self.tail, min(self.settings.interrupt_fade, head.left))
-        self.sounding = self.faint = False
-        self.ramp = 0
+        fade = self.settings.interrupt_fade
+        self.tail = 0 if self.mode == "paused" else min(self.tail, fade)
+        if self.sounding and self._within_turn and self.mode != "paused":
+            self.tail = max(self.tail, self._ending(fade))
+        if self._within_turn:
+            self.sounding = self.faint = False
+            self.ramp = 0

@@ -15,6 +15,8 @@ A sequence is written in words:
     ``a@9``                  mark a word at the sample 9
     ``read`` ``read5``       read 16 samples, or 5
     ``resume`` ``resume8``   go on, or go on 8 samples earlier
+    ``hold`` ``release``     pause and resume, by another owner
+    ``yield``                interrupt, by the other owner
     ``interrupt`` ``drop``   drop all that is interruptible · drop all by force
     ``hush``                 interrupt, and lock the input in the same step
     ======================== ==============================================================
@@ -149,6 +151,8 @@ CONTEXTS: Final = {
     ),
     "paused.held": (
         "pause a10",
+        "read a90 read hold pause read",
+        "read a16 b5 read pause a.",
         "pause a40",
         "read a10 pause",
         "read a90 read pause",
@@ -254,6 +258,8 @@ PROBES: Final = (
     "read5",
     "read40",
     "pause",
+    "hold",
+    "yield",
     "resume",
     "interrupt",
     "hush",
@@ -293,13 +299,14 @@ PROBES: Final = (
 
 SEQUELS: Final = (
     "read read resume read unlock d40 read pause resume d. read",
+    "hold a16 read pause read release8 read resume5 d9 hold pause yield read d9 read interrupt d20 read release read",
     "a16 pause read resume8 read unlock read e16 e. read close read",
     "lock a9 read unlock a. c40 interrupt read resume d30 read",
     "over turn u20 u. read v+ read read v9 over a~ read d+ d9 d~ read",
 )
 
 SETTINGS: Final = {
-    "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5),
+    "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5, underrun_ramp=4),
     "cuts": Settings(),
     "prebuffer": Settings(prebuffer=24, interrupt_fade=1, input_timeout=90, completes=True),
     "timing out": Settings(prebuffer=12, input_timeout=48, maximum=200, history=20),
@@ -401,6 +408,12 @@ def _command(duet: Duet, command: str, number: str) -> None:
             duet.read(int(number or 16))
         case "resume":
             duet.resume(int(number or 0))
+        case "hold":
+            duet.pause("another")
+        case "release":
+            duet.resume(int(number or 0), "another")
+        case "yield":
+            duet.interrupt(by="another")
         case "hush":
             duet.interrupt(lock=True)
         case "drop":

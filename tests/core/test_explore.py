@@ -26,6 +26,8 @@ SAMPLED: Final = 100
 
 COMMANDS: Final = ("pause", "resume", "interrupt", "interrupt and lock", "lock", "unlock", "close")
 """What is done to the controller."""
+OTHERS: Final = ("pause", "resume", "interrupt")
+"""What another owner of a hold does, too."""
 
 SILENCING: Final = frozenset({"pause", "interrupt", "interrupt and lock", "force", "close"})
 
@@ -37,11 +39,13 @@ SETTINGS: Final[Mapping[str, dict[str, Any]]] = {
     "ramps": {"pause_samples": 1, "resume_samples": 1},
     "uninterruptible": {"interruptible": False},
     # A tail long enough to be cut in the middle, and to sound on beneath whatever comes next.
+    "two owners": {"slots": 1, "pushes": 2, "owners": 2, "pause_samples": 1},
     "whole tails": {"slots": 1, "pushes": 3, "pause_samples": 1, "resume_samples": 1},
+    "underruns": {"slots": 1, "pushes": 3, "underrun_samples": 2},
 }
 
 Action = tuple[str, int]
-"""What is done, and to which slot; -1 for the controller."""
+"""What is done, and to which slot; -1 for the controller, -2 for the same by another owner."""
 
 
 class Handle(NamedTuple):
@@ -61,6 +65,7 @@ class Configuration(NamedTuple):
 
     leaf: str
     handles: tuple[Handle, ...]
+    holds: tuple[str, ...] = ()
     tail: int = 0
     speaking: bool = False
     held: bool = False
@@ -75,8 +80,11 @@ class Setting:
     slots: int = 2
     pushes: int = 1
     """How many samples each handle may push."""
+    owners: int = 1
+    """How many pause, resume and interrupt."""
     pause_samples: int = 0
     resume_samples: int = 0
+    underrun_samples: int = 0
     interruptible: bool = True
     """Whether the first slot's handles are; an interrupt is forced only where they are not."""
     cells: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -96,6 +104,7 @@ class Playout:
                 interrupt_seconds=TAIL / RATE,
                 pause_seconds=setting.pause_samples / RATE,
                 resume_seconds=setting.resume_samples / RATE,
+                underrun_seconds=setting.underrun_samples / RATE,
             ),
         )
         self.controller.read(1)  # a read's worth is one sample from now on
@@ -121,6 +130,8 @@ class Playout:
                 yield "push", slot
             yield from (("end", slot), ("cancel", slot))
         yield from ((command, -1) for command in COMMANDS)
+        if self.setting.owners > 1:
+            yield from ((command, -2) for command in OTHERS)
         if not self.setting.interruptible:
             yield "force", -1
         yield "read", -1
@@ -156,6 +167,8 @@ class Playout:
                 sample = int(controller.read(1)[0, 0])
                 self.loud += sample != 0
                 return sample
+            case "pause" | "resume" | "interrupt":
+                return bool(getattr(controller, what)(by="application" if slot == -1 else "another"))
             case _:
                 return bool(getattr(controller, what)())
 
@@ -181,6 +194,8 @@ class Playout:
         self._check("a change is told once", names.count("state_changed") == changed)
         self._check("a change is told last", not changed or names[-1] == "state_changed")
         self._check("no error", "error" not in names)
+        paused = self.controller.state is State.PAUSED
+        self._check("a pause lasts while anybody holds", bool(self.controller.holds) == paused)
         self._check_exactly_once()
         self._check_conservation()
 
@@ -218,14 +233,17 @@ class Playout:
         if self.controller.state is State.CLOSED:
             return Configuration(self.controller.leaf, handles)
         head, playhead, presence = playout.queue.head, playout.playhead, playout.playhead._presence
+        ramps = playhead._is_within_turn or playhead.is_speaking  # otherwise what comes next begins at once
         return Configuration(
             leaf=self.controller.leaf,
             handles=handles,
+            holds=self.controller.holds,
             tail=len(playhead._tail),
-            speaking=playhead.is_speaking and head is not None and head.played > 0,  # it leaves no tail otherwise
+            # Otherwise it leaves no tail, and no ramp that the next turn would go on with.
+            speaking=playhead.is_speaking and ((head is not None and head.played > 0) or not presence.flat),
             held=playhead._held,
             fading=playhead.fading,
-            presence=(presence.level, presence.target, presence._left),
+            presence=(presence.level, presence.target, presence._left) if ramps else (1.0, 1.0, 0),
         )
 
 

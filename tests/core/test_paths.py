@@ -29,7 +29,7 @@ def test_every_cell_that_takes_its_event_is_asked() -> None:
 def test_a_controller_that_does_something_else_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = Stop("read a40 read pause read", "cuts")
     walk(stop)
-    monkeypatch.setattr("playback.controller.PlaybackController.pause", lambda _: True)
+    monkeypatch.setattr("playback.controller.PlaybackController.pause", lambda _, **__: True)
     with pytest.raises(AssertionError) as caught:
         walk(stop)
     assert caught.value.__notes__ == [f"at word 4, 'pause', of {stop}"]

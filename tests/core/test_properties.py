@@ -31,6 +31,7 @@ lengths = st.one_of(st.sampled_from([0, 1, 16, 16, 16, 32]), st.integers(0, 60))
 read_sizes = st.sampled_from([0, 1, 5, 7, 16, 16, 16, 16, 16, 40])
 positions = st.one_of(st.none(), st.integers(0, 90))
 rarely = st.integers(0, 24).map(lambda number: number == 7)
+owners = st.sampled_from(["application", "application", "another"])
 seldom = st.integers(0, 4).map(lambda number: number == 3)
 settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
 settings_of_limits = st.builds(
@@ -46,6 +47,7 @@ settings_of_fades = st.builds(
     interrupt_fade=st.sampled_from([1, 10, 24, 100]),
     pause_ramp=st.sampled_from([0, 3, 20]),
     resume_ramp=st.sampled_from([0, 3, 20]),
+    underrun_ramp=st.sampled_from([0, 3, 20, 40]),
 )
 
 
@@ -132,17 +134,17 @@ class Playouts(RuleBasedStateMachine):
 
     # Commands
 
-    @rule()
-    def pause(self) -> None:
-        self.duet.pause()
+    @rule(by=owners)
+    def pause(self, by: str) -> None:
+        self.duet.pause(by)
 
-    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)))
-    def resume(self, rewind: int) -> None:
-        self.duet.resume(rewind)
+    @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)), by=owners)
+    def resume(self, rewind: int, by: str) -> None:
+        self.duet.resume(rewind, by)
 
-    @rule(lock=seldom, force=st.booleans())
-    def interrupt(self, lock: bool, force: bool) -> None:
-        self.duet.interrupt(lock=lock, force=force)
+    @rule(lock=seldom, force=st.booleans(), by=owners)
+    def interrupt(self, lock: bool, force: bool, by: str) -> None:
+        self.duet.interrupt(lock=lock, force=force, by=by)
 
     @rule(really=seldom)
     def lock(self, really: bool) -> None:
@@ -247,7 +249,7 @@ def _samples(first: int, count: int) -> bytes:
 
 
 def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), history_seconds=0)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), history_seconds=0)
     begun: list[Any] = []
     controller.on("first_audio_byte", begun.append)
     controller.read(16)
@@ -262,7 +264,7 @@ def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> No
 
 @pytest.mark.timeout(5)
 def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=10 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=10 / RATE)
     controller.read(10)
     dry, following = controller.utterance(), controller.utterance()
     dry.push(_samples(1, 10))
@@ -274,7 +276,7 @@ def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play()
 
 
 def test_an_utterance_starves_whatever_becomes_of_others() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=20 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=20 / RATE)
     controller.read(10)
     dry, other = controller.utterance(), controller.utterance()
     dry.push(_samples(1, 5))
@@ -285,7 +287,7 @@ def test_an_utterance_starves_whatever_becomes_of_others() -> None:
 
 
 def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=90 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=90 / RATE)
     controller.read(40)
     utterance = controller.utterance()
     utterance.push(_samples(1, 16))
@@ -298,7 +300,7 @@ def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
 
 
 def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     utterance = controller.utterance()
     stream = _samples(1, 4)
     controller.lock()
@@ -311,7 +313,7 @@ def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
 
 
 def test_words_that_begin_together_at_the_start_are_heard_with_the_first_sample() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     controller.read(5)
     utterance = controller.utterance()
     utterance.push(_samples(1, 20))
@@ -324,7 +326,7 @@ def test_words_that_begin_together_at_the_start_are_heard_with_the_first_sample(
 
 
 def test_an_underrun_is_told_where_the_silence_begins() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     underruns: list[Any] = []
     controller.on("underrun", underruns.append)
     controller.read(10)

@@ -8,7 +8,7 @@ import os
 import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +16,8 @@ import av
 import httpx
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 
 from playback import PlaybackController
@@ -113,6 +115,17 @@ class Page:
                 assert isinstance(frame, av.AudioFrame)
                 if np.abs(frame.to_ndarray().astype(int)).max() > LOUD:
                     break
+
+    async def hear_all(self) -> NDArray[np.int16]:
+        """All that is heard until the connection is over, of one channel."""
+        heard = [np.zeros(0, np.int16)]
+        assert self.voice is not None
+        with suppress(MediaStreamError):
+            while True:
+                frame = await self.voice.recv()
+                assert isinstance(frame, av.AudioFrame)
+                heard.append(frame.to_ndarray().reshape(-1, frame.layout.nb_channels)[:, 0].astype(np.int16))
+        return np.concatenate(heard)
 
     async def gone(self) -> None:
         """Wait until the data channel is closed."""

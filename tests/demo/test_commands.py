@@ -258,7 +258,9 @@ async def test_a_text_or_a_file_is_a_turn_of_its_own() -> None:
         assert not one.of("refused")
 
 
-@pytest.mark.parametrize("text", ["?", "...", "[[", "\u200b"])
+@pytest.mark.parametrize(
+    "text", ["?", "...", "- - -", "[[", "<>", "()", "\u200b", "\u202e", "\U000e0041", "\U0010ffff"]
+)
 async def test_a_text_without_a_sound_is_refused_and_the_next_one_is_said(text: str) -> None:
     async with page() as one:
         one.send("say", text=text)
@@ -266,7 +268,17 @@ async def test_a_text_without_a_sound_is_refused_and_the_next_one_is_said(text: 
         refused = await one.told("refused", do="say")
         assert refused["error"] == f"there is nothing to say in {text!r}"
         report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
-        assert (report["outcome"], report["heard"]) == ("failed", None)
+        assert (report["outcome"], report["heard"], report["played"]) == ("failed", "", 0)
+        report = (await one.event("utterance_finished", utterance="utterance-2"))["report"]
+        assert report["outcome"] == "completed"
+
+
+async def test_a_long_abbreviation_does_not_bring_down_the_server() -> None:
+    async with page() as one:
+        one.send("say", text="a." * 250)
+        await one.event("first_audio_byte")
+        one.send("interrupt")
+        one.send("say", text="Hi.")
         report = (await one.event("utterance_finished", utterance="utterance-2"))["report"]
         assert report["outcome"] == "completed"
 

@@ -12,11 +12,13 @@ import webbrowser
 from unittest.mock import patch
 
 import httpx
+import numpy as np
 import pytest
 
 from playback.demo import server
+from playback.demo.session import GOODBYE
 from playback.demo.settings import LOOPBACK
-from tests.demo.page import Page, loopback
+from tests.demo.page import LOUD, Page, loopback
 
 pytestmark = pytest.mark.portable
 
@@ -40,6 +42,39 @@ async def test_it_ends_cleanly_on_an_interrupt_with_a_session_under_way() -> Non
         process.send_signal(signal.SIGINT)
         out, error = await process.communicate()
     assert (process.returncode, out, error) == (0, b"", b"")
+
+
+async def test_it_says_goodbye_whole_when_it_is_to_end() -> None:
+    """SIGTERM in mid-sentence: the sentence is finished, goodbye is heard to its end, and the exit code is 0."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        address = re.search(r"http://127\.0\.0\.1:\d+", (await process.stdout.readline()).decode())
+        assert address
+        with loopback():
+            async with httpx.AsyncClient(base_url=address[0]) as client:
+                one = Page(client)
+                await one.connect()
+                hearing = asyncio.create_task(one.hear_all())
+                one.send("say", text="Your table is booked for eight.")
+                await one.event("mark_reached", payload="table")
+                process.send_signal(signal.SIGTERM)
+                out, error = await process.communicate()
+                await one.gone()
+        await one.close()
+        heard = await hearing
+    assert (process.returncode, out, error) == (0, b"", b"")
+    finished = [event["report"] for event in one.of("event") if event["name"] == "utterance_finished"]
+    reports = {report["text"]: report for report in finished}
+    assert [report["outcome"] for report in reports.values()] == ["completed", "completed"]
+    assert list(reports) == ["Your table is booked for eight.", GOODBYE]
+    # Whoever closes too early loses the end: what was loud has to be followed by the silence that was read behind it.
+    loud = np.flatnonzero(np.abs(heard) > LOUD)
+    said = sum(report["played"] for report in reports.values())
+    assert loud[-1] - loud[0] > said - 0.5 * 48_000
+    assert len(heard) - loud[-1] > 0.05 * 48_000
 
 
 def test_it_ends_cleanly_on_an_interrupt_before_it_serves(

@@ -458,6 +458,33 @@ async def test_odd_bytes_shift_nothing() -> None:
     assert heard(track, 5) == ramp(3 * FRAME).tolist()
 
 
+async def test_odd_bytes_keep_their_place_while_the_input_is_refused_and_after_a_timeout() -> None:
+    track = CustomAudioStreamTrack(input_timeout_seconds=0.02)
+    audio = ramp(60).tobytes()
+    await track.add_new_bytes(audio[:21])
+    track._accepting_audio = False
+    await track.add_new_bytes(audio[21:38])
+    assert heard(track, 2) == [*range(1, 11)]
+    track._accepting_audio = True
+    await track.add_new_bytes(audio[38:61])
+    assert heard(track, 4) == [*range(20, 31)]
+    await track.add_new_bytes(audio[61:])
+    assert heard(track, 4) == [*range(31, 61)]
+
+
+async def test_odd_bytes_that_are_late_have_no_part_in_what_follows() -> None:
+    track = CustomAudioStreamTrack()
+    track.enable_audio_input(manual_control=True)
+    await track.add_new_bytes(ramp(FRAME).tobytes() + b"\x01")
+    track.interrupt()
+    await track.add_new_bytes(b"\x01")
+    await track.add_new_bytes(b"\x01\x01")
+    await track.add_new_bytes(b"\x01")
+    track.enable_audio_input(manual_control=True)
+    await track.add_new_bytes(ramp(FRAME).tobytes())
+    assert heard(track, 5) == ramp(FRAME).tolist()
+
+
 async def test_a_byte_left_over_does_not_reach_the_next_utterance() -> None:
     track = CustomAudioStreamTrack()
     await track.add_new_bytes(ramp(FRAME).tobytes() + b"\x01")

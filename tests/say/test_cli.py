@@ -176,9 +176,27 @@ def test_a_session_sends_and_receives_the_same_sound() -> None:
         assert abs(int(np.argmax(fits)) / 100 - recording.delay_seconds) < 0.05
 
 
-def test_a_text_that_can_not_be_said_ends_the_session() -> None:
-    with pytest.raises(SpeechError, match="there is nothing to say in"):
-        perform(("0", "say ?"), ("0", "say Hi."))
+def test_a_text_without_a_sound_does_not_end_the_session() -> None:
+    recording = perform(("0", "say ?"), ("0.1", "say - - -"), ("0.2", "say \u200b"), ("0.3", f"say {TEXT}"))
+    outcomes = [(report.outcome, report.heard) for report in recording.reports]
+    assert outcomes == [(Outcome.FAILED, "")] * 3 + [(Outcome.COMPLETED, TEXT)]
+    assert not recording.timed_out
+
+
+@pytest.mark.parametrize("text", ["?", "\udce9", "[["])
+def test_a_text_without_a_sound_is_shown(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["say", text]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "utterance-1 failed: there is nothing to say in" in shown
+
+
+def test_speech_that_breaks_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise SpeechError("the engine is broken")
+
+    monkeypatch.setattr("playback.speech.synthesize", broken)
+    with pytest.raises(SpeechError, match="the engine is broken"):
+        perform(("0", f"say {TEXT}"))
 
 
 def test_what_is_said_while_locked_is_refused() -> None:

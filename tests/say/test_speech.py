@@ -2,18 +2,24 @@
 
 import asyncio
 import itertools
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import PIPE
 from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from playback import AudioFormat, Outcome, PlaybackController
 from playback.events import MarkReached, UtteranceFinished
-from playback.speech import SpeechError, _Words, check_voice, speak, speech_format, stream, synthesize
+from playback.speech import NothingToSay, SpeechError, _Words, check_voice, speak, speech_format, stream, synthesize
 from playback.utterance import Utterance
 from playback.words.word import Word
+from tests.fuzzing import thorough
 
 pytestmark = pytest.mark.portable
 
@@ -220,15 +226,117 @@ async def test_a_stream_makes_no_more_than_its_limit() -> None:
     assert 0 <= speech_format().seconds(samples_of(chunks)) - 1.0 < 0.1
 
 
-@pytest.mark.parametrize("text", ["?", "...", "[[", "\u200b", "\ufeff"])
+SILENT = [
+    "?",
+    "...",
+    "- - -",
+    "[[",
+    "<>",
+    "()",
+    "_",
+    "\u200b",
+    "\ufeff",
+    "\u2028",
+    "\u202e",
+    "\U000e0041",
+    "\U0010ffff",
+]
+SILENT += ["\0", "\x01", "\x7f", "\x85", "\ud800", "\udce9 \udfff", ""]
+"""Texts in which the engine finds nothing that has a sound."""
+
+
+@pytest.mark.parametrize("text", SILENT)
 async def test_a_text_without_a_sound_fails_its_utterance(text: str) -> None:
     controller = PlaybackController()
     utterance = await whole(speak(controller, text))
     controller.read(48_000)
     report = await utterance.wait()
     assert report.outcome is Outcome.FAILED
+    assert isinstance(report.error, NothingToSay)
     assert str(report.error) == f"there is nothing to say in {text!r}"
-    assert report.heard is None
+    assert (report.heard or "", report.accepted) == ("", 0)
+
+
+# What strangers have said. The engine is C: each text is said in a process of its own, and must not end it.
+
+SAY = """
+import json, sys
+from playback.speech import synthesize
+for line in sys.stdin:
+    samples = 0
+    def take(piece):
+        global samples
+        samples += len(piece) // 2
+        return samples < 200_000
+    synthesize(json.loads(line), take, lambda word, at: None)
+    print(samples, flush=True)
+"""
+
+
+class Engine:
+    """eSpeak NG in a process of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", SAY], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
+
+    def say(self, text: str) -> int:
+        """Say a text, and give how many samples it has."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(text) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"the engine has ended with {text!r}: {self._process.communicate()[1]}"
+        return int(line)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("abbreviation", ["a.", ".C", "U.S.", "в.", "α..", "e\u0301."])
+def test_no_abbreviation_is_too_long_for_the_engine(abbreviation: str, engine: Engine) -> None:
+    for times in (19, 20, 21, 100, 200, 500):
+        assert engine.say(abbreviation * times) > 0
+
+
+def test_no_text_changes_how_others_are_said(engine: Engine) -> None:
+    before = engine.say(TEXT)
+    for text in ("\x01450S", "a\x01450Sb", "\x0199P", "\x015A", "<speak>", "<prosody rate='x-fast'>", "[[_:::"):
+        engine.say(text)
+    assert engine.say(TEXT) == pytest.approx(before, rel=WAVERS)
+
+
+PIECES = [
+    *SILENT,
+    "\x01450S",
+    TEXT,
+    "\N{GRINNING FACE}",
+    "<speak>",
+    "</p>",
+    "&amp;",
+    "مرحبا",
+    "你好",
+    "안녕",
+    "नमस्ते",
+    "ไทย",
+    "אמ",
+    "ﷺ",
+]
+PIECES += ["a", ".", "a.", "'", "-", "9", "1.5", "\u0301", "\u200d", "$", "%", "IV", ",", ";", "/", "\\", " ", "\n"]
+
+
+@pytest.mark.fuzz
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=8), st.integers(1, 200))
+@thorough(40)
+def test_no_text_ends_the_engine(engine: Engine, pieces: list[str], times: int) -> None:
+    engine.say(("".join(pieces) * times)[:500])
 
 
 def test_what_a_callback_raises_comes_out() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from playback import AudioFormat, PlaybackController, Utterance
 from playback.events import EVENTS, ErrorRaised, Event, InputEnded
-from playback.sinks import CONTROLS, CallbackSink, Chunk, SinkOverflow, SinkSlow, When, sinks
+from playback.sinks import CONTROLS, CallbackSink, Chunk, SinkOverflow, SinkSlow, When, pushed
 from playback.sinks import dispatch as module
 from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
@@ -334,7 +334,7 @@ def test_audio_that_no_sink_can_get_is_told_and_plays(h: Heard, monkeypatch: pyt
             raise ValueError("no way")
 
     h.controller.sinks.add(Tap(), when="pushed")
-    monkeypatch.setattr(sinks, "Converter", Broken)
+    monkeypatch.setattr(pushed, "Converter", Broken)
     frame = np.full((FRAME, 1), 0.5, np.float32)
     assert h.controller.push(frame) == FRAME
     h.controller.end()
@@ -977,3 +977,79 @@ def test_reads_within_a_listener_reach_the_sinks_in_order() -> None:
     h.controller.once("stalled", lambda _: [h.read() for _ in range(3)])
     h.controller.report_stall(1.0)
     assert heard == [FRAME * number for number in range(5)]
+
+
+# Long pushes come in pieces
+
+
+def long_push(h: Heard, seconds: float = 3.0, id: str = "a", first: bool = False) -> Utterance:
+    """An utterance that has to be converted for a sink; each sample is its own number, up to 32,767."""
+    utterance = h.controller.utterance(id=id, first=first)
+    numbers = np.arange(1, int(seconds * RATE) + 1) % 32_000
+    utterance.push((numbers / 32_768).astype(np.float32))
+    return utterance
+
+
+def test_a_long_push_comes_in_pieces_ahead_of_playback_and_whole(h: Heard) -> None:
+    tap = h.controller.sinks.add(Tap(), when="pushed")
+    utterance = long_push(h)
+    assert [len(chunk.audio) for chunk in tap.chunks] == [RATE // 5]
+    utterance.end()
+    utterance_behind = say(h, id="b")
+    while utterance_behind.report is None:
+        h.read()
+        heard = sum(len(chunk.audio) for chunk in tap.chunks if chunk.utterance is utterance)
+        assert heard >= min(utterance.accepted, utterance.played + 8 * FRAME), "playback has caught up"
+    of_it = [chunk for chunk in tap.chunks if chunk.utterance is utterance]
+    assert joined(of_it) == (np.arange(1, 3 * RATE + 1) % 32_000).tolist()
+    assert [chunk.offset for chunk in of_it] == list(range(0, 3 * RATE, RATE // 5))
+    ended = [item.utterance.id for item in tap.items if isinstance(item, InputEnded)]
+    assert ended == ["b", "a"], "the end of what is not all heard yet comes behind it"
+    names = [item.name for item in tap.items if getattr(item, "utterance", None) is utterance]
+    assert names == ["chunk"] * 15 + ["input_ended", "utterance_finished"]
+
+
+@pytest.mark.parametrize("size", [FRAME, 5 * RATE])
+def test_all_of_it_is_heard_before_it_has_finished(h: Heard, size: int) -> None:
+    tap = h.controller.sinks.add(Tap(), when="pushed")
+    utterance = long_push(h)
+    say(h, id="b")
+    utterance.push(ramp(100, 7))
+    utterance.end()
+    while utterance.report is None:
+        h.read(size)
+    names = [item.name for item in tap.items if getattr(item, "utterance", None) is utterance]
+    assert names == ["chunk"] * 16 + ["input_ended", "utterance_finished"]
+    assert joined([chunk for chunk in tap.chunks if chunk.utterance is utterance])[-100:] == ramp(100, 7).tolist()
+
+
+def test_what_an_interrupt_drops_is_not_heard_any_more(h: Heard) -> None:
+    tap = h.controller.sinks.add(Tap(), when="pushed")
+    long_push(h).end()
+    h.read()
+    h.controller.interrupt()
+    heard = len(tap.chunks)
+    h.read(RATE)
+    assert len(tap.chunks) == heard == 2
+    assert [item.name for item in tap.items][-3:] == ["input_ended", "utterance_finished", "interrupted"]
+    assert not h.controller.sinks.is_behind
+
+
+def test_what_plays_first_is_heard_first(h: Heard) -> None:
+    tap = h.controller.sinks.add(Tap(), when="pushed")
+    say(h, id="head", samples=FRAME)
+    later, sooner = long_push(h, 30, "later"), long_push(h, 30, "sooner", first=True)
+    for _ in range(100):
+        h.read()
+        heard = sum(len(chunk.audio) for chunk in tap.chunks if chunk.utterance is sooner)
+        assert heard > sooner.played
+    assert later.played == 0
+
+
+def test_a_sink_that_goes_leaves_nothing_behind(h: Heard) -> None:
+    tap = h.controller.sinks.add(Tap(), when="pushed")
+    long_push(h)
+    h.controller.sinks.remove(tap)
+    assert not h.controller.sinks.is_behind
+    h.read()
+    assert len(tap.chunks) == 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Task, create_task
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 from numpy.typing import NDArray
@@ -86,14 +86,21 @@ class Peers:
 
 
 @asynccontextmanager
-async def connected(track: MediaStreamTrack) -> AsyncIterator[Peers]:
-    """Send a track from one peer connection to another; both are closed at the end."""
+async def connected(
+    track: MediaStreamTrack, added: Callable[[RTCPeerConnection, RTCRtpSender], object] = lambda *_: None
+) -> AsyncIterator[Peers]:
+    """Send a track from one peer connection to another; both are closed at the end.
+
+    Args:
+        track: what is sent.
+        added: called with the connection and its sender, once the track is added.
+    """
     # Without servers and with the loopback address alone, nothing depends on the network of the machine.
     with patch("aioice.ice.get_host_addresses", return_value=["127.0.0.1"]):
         sender, receiver = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
         peers = Peers(sender, receiver)
         receiver.on("track", peers.collect)
-        sender.addTrack(track)
+        added(sender, sender.addTrack(track))
         try:
             await sender.setLocalDescription(await sender.createOffer())
             await receiver.setRemoteDescription(sender.localDescription)

@@ -23,7 +23,7 @@ from playback import AudioFormat, Outcome, PlaybackController, State
 from playback.events import Stalled
 from playback.opus import PACKET_SAMPLES, CodecError, OpusPlaybackTrack, prefer_opus
 from playback.track import PlaybackTrack
-from tests.signals import CUTS, Heard
+from tests.signals import CUTS, Heard, ramp
 from tests.transports.peers import RATE, connected
 from tests.transports.test_track import band, rms, similarity, speech, until_loud
 
@@ -464,11 +464,13 @@ def test_what_opus_does_not_have_is_told_and_claims_nothing(
     controller.attach(object())
 
 
-def test_a_controller_has_one_live_track_of_either_kind() -> None:
+async def test_a_controller_has_one_track_of_either_kind_that_is_read() -> None:
     controller = PlaybackController()
-    first = OpusPlaybackTrack(controller, close_controller=False)
+    first, second = OpusPlaybackTrack(controller, close_controller=False), PlaybackTrack(controller)
+    controller.push(ramp(960))
+    await first.recv()
     with pytest.raises(RuntimeError, match="one reader"):
-        PlaybackTrack(controller)
+        await second.recv()
     first.stop()
-    PlaybackTrack(controller)
-    assert controller.state is State.IDLE
+    await second.recv()
+    assert controller.state is State.SPEAKING

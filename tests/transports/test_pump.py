@@ -166,14 +166,42 @@ async def broken_later(frame: NDArray[np.int16]) -> None:
 
 
 @pytest.mark.parametrize("write", [broken, broken_later])
-async def test_a_writer_that_raises_ends_it_and_another_reader_goes_on(
+async def test_a_writer_that_raises_closes_the_controller_so_that_nobody_waits(
+    write: Callable[[NDArray[np.int16]], Awaitable[None] | None],
+) -> None:
+    h = heard()
+    utterance = h.controller.utterance()
+    utterance.push(ramp(2 * FRAME))
+    waiting = create_task(utterance.wait())
+    with pytest.raises(ConnectionError, match="gone"):
+        await run(Pump(h.controller, write))
+    assert h.controller.leaf == "closed"
+    assert h.controller.reader is None
+    assert (await asyncio.wait_for(waiting, ENOUGH_SECONDS)).outcome is Outcome.CLOSED
+
+
+@pytest.mark.parametrize("how", ["raises", "raises later"])
+async def test_so_does_a_transport_that_never_gets_ready(how: str) -> None:
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionError("gone")
+
+    def now() -> None:
+        raise ConnectionError("gone")
+
+    controller = PlaybackController()
+    with pytest.raises(ConnectionError, match="gone"):
+        await run(Pump(controller, Transport().write, ready=now if how == "raises" else later))
+    assert controller.leaf == "closed"
+
+
+@pytest.mark.parametrize("write", [broken, broken_later])
+async def test_without_that_another_reader_goes_on_after_a_writer_has_raised(
     write: Callable[[NDArray[np.int16]], Awaitable[None] | None],
 ) -> None:
     h = heard()
     h.controller.push(ramp(2 * FRAME))
-    pump = Pump(h.controller, write)
-    with pytest.raises(RuntimeError, match="one reader"):
-        PlaybackTrack(h.controller)
+    pump = Pump(h.controller, write, close_controller=False)
     with pytest.raises(ConnectionError, match="gone"):
         await run(pump)
     assert h.controller.state is State.SPEAKING
@@ -184,15 +212,29 @@ async def test_a_writer_that_raises_ends_it_and_another_reader_goes_on(
 
 async def test_what_has_ended_does_not_read_beside_another_reader() -> None:
     h = heard()
-    pump = Pump(h.controller, broken)
+    pump = Pump(h.controller, broken, close_controller=False)
     with pytest.raises(ConnectionError):
         await run(pump)
     track = PlaybackTrack(h.controller)
+    await track.recv()
     position = h.controller.position
     with pytest.raises(RuntimeError, match="one reader"):
         await run(pump)
     assert h.controller.position == position
     track.stop()
+
+
+async def test_a_pump_claims_its_controller_while_it_runs() -> None:
+    controller = PlaybackController()
+    pumps = [Pump(controller, Transport().write) for _ in range(2)]
+    task = create_task(pumps[0].run())
+    await asyncio.sleep(0)
+    assert controller.reader is pumps[0]
+    with pytest.raises(RuntimeError, match="one reader"):
+        await run(pumps[1])
+    pumps[0].stop()
+    await task
+    assert controller.reader is None
 
 
 async def test_stop_leaves_the_controller_open_for_another_reader() -> None:

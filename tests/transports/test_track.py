@@ -364,16 +364,31 @@ async def test_a_listener_of_the_tracks_own_end_cannot_keep_the_controller_open(
 
 
 @pytest.mark.portable
-def test_a_controller_has_one_live_track() -> None:
+async def test_a_controller_has_one_track_that_is_read() -> None:
     controller = PlaybackController()
     first = PlaybackTrack(controller, close_controller=False)
-    with pytest.raises(RuntimeError, match="one reader"):
-        PlaybackTrack(controller)
-    first.stop()
     second = PlaybackTrack(controller)
-    first.stop()  # it has no say any more
+    assert controller.reader is None
+    await first.recv()
+    assert controller.reader is first
+    position = controller.position
     with pytest.raises(RuntimeError, match="one reader"):
-        PlaybackTrack(controller)
+        await second.recv()
+    assert controller.position == position
+    first.stop()
+    await second.recv()
+    first.stop()  # it has no say any more
+    assert controller.leaf == "idle"
+    second.stop()
+    assert controller.leaf == "closed"
+
+
+@pytest.mark.portable
+async def test_a_track_that_nobody_read_does_not_close_what_another_one_reads() -> None:
+    controller = PlaybackController()
+    first, second = PlaybackTrack(controller), PlaybackTrack(controller)
+    await second.recv()
+    first.stop()
     assert controller.leaf == "idle"
     second.stop()
     assert controller.leaf == "closed"

@@ -45,13 +45,12 @@ def pieces(block: Block) -> Iterator[Block]:
 
 def cut(block: Block, start: int, stop: int) -> Block:
     """The samples of a block from ``start`` up to ``stop``."""
-    width = block.layout.frame_bytes
-    return Block(block.layout, memoryview(block.data)[start * width : stop * width], stop - start)
+    return Block(block.layout, block.read(start, stop), stop - start)
 
 
 def to_frame(block: Block) -> av.AudioFrame:
     """A block as a frame, which says its rate and layout itself."""
     frame = av.AudioFrame(format=block.layout.sample_type, layout=block.layout.channels, samples=block.samples)
     frame.sample_rate = block.layout.sample_rate
-    frame.planes[0].update(block.data)  # type: ignore[arg-type]
+    frame.planes[0].update(block.read())  # type: ignore[arg-type]
     return frame

@@ -118,7 +118,7 @@ def tag_bytes(start: bytes) -> int:
 
 def _recognize_text(start: bytes, final: bool) -> Kind | None:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+        text = codecs.getincrementaldecoder("utf-8")().decode(start[:BEGINNING_BYTES])
     except UnicodeDecodeError:
         return Kind.UNKNOWN
     if not text.removeprefix("\ufeff").translate(_BREAKS).isprintable():

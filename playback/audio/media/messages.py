@@ -52,7 +52,7 @@ def pack_block(block: Block) -> bytes:
     layout = block.layout
     channels, sample_type = layout.channels.encode(), layout.sample_type.encode()
     head = _BLOCK.pack(layout.sample_rate, block.samples, len(channels), len(sample_type))
-    return pack(Message.BLOCK, head, channels, sample_type, block.data)
+    return pack(Message.BLOCK, head, channels, sample_type, block.read())
 
 
 def pack_damage(count: int, reason: str) -> bytes:

@@ -94,6 +94,9 @@ class LegacyTrack(_Track):
 
         self._source: Final = PlaybackTrack(self.controller)
         self._declared: AudioFormat | None = None
+        self._partial = b""
+        self._partial_format: AudioFormat | None = None
+        self._is_late = False
         self._manual_audio_control = False
         self._callback: Callback | None = None
         # The one that the next push or mark belongs to: open, marked, or timed out, when its mark is yet to come.
@@ -148,18 +151,19 @@ class LegacyTrack(_Track):
 
     async def add_new_bytes(self, audio_data: bytes) -> None:
         """Add speech: s16le of any length, in the input format; it is dropped while the input is locked."""
-        if self.controller.input_locked:
-            self.controller.push(audio_data)  # to be refused, and reported
-            return
         if not audio_data:
             return
         pushed = self._declared or AudioFormat(self.sample_rate, self.channels)
+        audio = self._whole_samples(audio_data, pushed)
+        if self.controller.input_locked:
+            self.controller.push(audio)  # to be refused, and reported
+            return
         utterance = self._utterance
         if utterance is None or utterance.ended or utterance.format != pushed:
             if utterance is not None:
                 utterance.end()  # another format is another producer's
             utterance = self._new_utterance(pushed)
-        utterance.push(audio_data)
+        utterance.push(audio)
         self.event_emitter.emit("ON_SPEECH_OUT", {"audio_data": audio_data})
 
     def mark_synthesis_start(self) -> None:
@@ -174,6 +178,7 @@ class LegacyTrack(_Track):
 
     def mark_synthesis_complete(self) -> None:
         """End the utterance; the callback is called when it is played, at once if there is nothing to play."""
+        self._partial = b""
         if self.controller.state is State.CLOSED:
             return
         utterance = self._utterance
@@ -193,6 +198,7 @@ class LegacyTrack(_Track):
     def interrupt(self) -> None:
         """Drop all speech and leave a pause; under manual control, refuse more until :meth:`enable_audio_input`."""
         self._begin_turn()
+        self._partial, self._is_late = b"", True
         self.controller.interrupt(lock=self._manual_audio_control)
         if not self._manual_audio_control:
             self.controller.unlock()
@@ -233,6 +239,20 @@ class LegacyTrack(_Track):
         """Drop all speech and stop."""
         self.interrupt()
         self.stop()
+
+    def _whole_samples(self, data: bytes, format: AudioFormat) -> bytes:
+        """The samples that a push completes; what it leaves of one waits for the next push.
+
+        Pushes that are refused count, for the stream goes on behind them, but not after an interrupt: they are late
+        ones of a stream that is over then.
+        """
+        if format != self._partial_format:
+            self._partial, self._partial_format = b"", format
+        self._is_late = self._is_late and self.controller.input_locked
+        audio = self._partial + data
+        whole = len(audio) - len(audio) % format.frame_bytes
+        self._partial = b"" if self._is_late else audio[whole:]
+        return audio[:whole]
 
     def _new_utterance(self, format: AudioFormat | None = None) -> Utterance:
         self._utterance = self.controller.utterance(format=format)

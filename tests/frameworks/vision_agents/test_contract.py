@@ -29,7 +29,7 @@ EMPTY = PcmData(sample_rate=48_000, format="s16")
 
 
 def make(**settings: Any) -> PlaybackAudioTrack:
-    controller = PlaybackController(AudioFormat(48_000), fades=Fades(0, 0, 0), **settings)
+    controller = PlaybackController(AudioFormat(48_000), fades=Fades(0, 0, 0, 0), **settings)
     return PlaybackAudioTrack(controller)
 
 
@@ -287,9 +287,10 @@ async def test_synthesis_that_fails_leaves_an_open_utterance() -> None:
 
 async def test_two_agents_can_not_read_one_controller() -> None:
     controller = PlaybackController()
-    PlaybackPublisher(controller)
+    first, second = PlaybackPublisher(controller), PlaybackPublisher(controller)
+    await first.track.recv()
     with pytest.raises(RuntimeError, match="reads this controller already"):
-        PlaybackPublisher(controller)
+        await second.track.recv()
 
 
 async def test_a_controller_outlives_a_track() -> None:

@@ -1,0 +1,1 @@
+"""Tests of word times, and of what was heard."""
