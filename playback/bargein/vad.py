@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from math import ceil
 from typing import Final, Protocol, runtime_checkable
 
@@ -36,13 +38,19 @@ Probability = Callable[[NDArray[np.float32]], float]
 
 @runtime_checkable
 class Listener(Protocol):
-    """Who is informed; :class:`playback.bargein.policy.BargeIn` is one."""
+    """Who is informed; :class:`playback.bargein.policy.BargeIn` is one.
 
-    def speech_started(self) -> object:
-        """The user has begun to speak."""
+    A method that has a parameter ``seconds_ago`` is also given how long ago that was: a detector needs some speech, and
+    some silence, to be sure of it.
+    """
 
-    def speech_ended(self) -> object:
-        """The user has fallen silent."""
+    @property
+    def speech_started(self) -> Callable[..., object]:
+        """Called when the user has begun to speak."""
+
+    @property
+    def speech_ended(self) -> Callable[..., object]:
+        """Called when the user has fallen silent."""
 
 
 @runtime_checkable
@@ -140,13 +148,18 @@ class SpeechDetector:
         chunks = audio[:whole].reshape(-1, CHUNK).astype(np.float32) / 32768
         return [change for chunk in chunks if (change := self._take(self._probability(chunk))) is not None]
 
+    @property
+    def position(self) -> int:
+        """How many samples it has heard."""
+        return self._position + len(self._waiting)
+
     def finish(self) -> list[SpeechChange]:
         """Hear that nothing more comes, at least for a while: speech that lasts is over."""
         self._run = 0
         if not self.speaking:
             return []
         self.speaking = False
-        return [SpeechChange(False, self._position + len(self._waiting))]
+        return [SpeechChange(False, self.position)]
 
     def _take(self, probability: float) -> SpeechChange | None:
         """See what follows from one more chunk."""
@@ -197,7 +210,7 @@ class VoiceActivity:
         self._detector: Final = detector or SpeechDetector()
         self.audio: Final = track if isinstance(track, IncomingAudio) else IncomingAudio(track)
         """What reads the track: subscribe to it in place of the track."""
-        self._listeners: Final = listeners
+        self._informed: Final = [(_method(each.speech_started), _method(each.speech_ended)) for each in listeners]
         self._sample_listeners: Final = [each for each in listeners if isinstance(each, SampleListener)]
 
     async def run(self) -> None:
@@ -215,17 +228,21 @@ class VoiceActivity:
     async def _next(self, samples: Samples) -> NDArray[np.int16] | None:
         """The next samples, however long it takes: a microphone that is off sends none, and whoever spoke is silent."""
         if self._detector.speaking:
+            gap = max(self._detector.end_seconds, GAP_SECONDS)
             try:
-                async with asyncio.timeout(max(self._detector.end_seconds, GAP_SECONDS)):
+                async with asyncio.timeout(gap):
                     return await anext(samples, None)
             except TimeoutError:
-                self._report(self._detector.finish())
+                self._report(self._detector.finish(), gap)
         return await anext(samples, None)
 
-    def _report(self, changes: list[SpeechChange]) -> None:
+    def _report(self, changes: list[SpeechChange], gap: float = 0.0) -> None:
+        """Inform the listeners; nothing has come for so many seconds."""
         for change in changes:
-            for listener in self._listeners:
-                self._call(listener.speech_started if change.speaking else listener.speech_ended)
+            ago = gap + (self._detector.position - change.at) / RATE
+            for started, ended in self._informed:
+                method, takes_ago = started if change.speaking else ended
+                self._call(partial(method, seconds_ago=ago) if takes_ago else method)
 
     def _call(self, method: Callable[..., object], *given: object) -> None:
         try:
@@ -233,6 +250,11 @@ class VoiceActivity:
         except Exception as error:
             context = {"message": f"a listener of voice activity failed: {method!r}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _method(method: Callable[..., object]) -> tuple[Callable[..., object], bool]:
+    """A listener's method, and whether it wants to know how long ago it was."""
+    return method, "seconds_ago" in signature(method).parameters
 
 
 def _chunks(seconds: float) -> int:

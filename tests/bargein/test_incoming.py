@@ -196,3 +196,21 @@ async def test_a_listener_that_wants_samples_gets_them_before_what_follows_from_
     microphone.end()
     await VoiceActivity(microphone, listener, detector=SpeechDetector(sure)).run()
     assert listener.changes == [CHUNK, CHUNK, CHUNK, True, False]
+
+
+async def test_a_listener_may_ask_how_long_ago_it_was() -> None:
+    class Asks:
+        def __init__(self) -> None:
+            self.ago: list[float] = []
+
+        def speech_started(self, seconds_ago: float) -> None:
+            self.ago.append(seconds_ago)
+
+        def speech_ended(self, *, seconds_ago: float = 0.0) -> None:
+            self.ago.append(seconds_ago)
+
+    microphone, listener = Microphone(), Asks()
+    microphone.put(np.repeat(np.array([0, 1, 0], np.int16), 20 * CHUNK), size=CHUNK)
+    microphone.end()
+    await VoiceActivity(microphone, listener, Heard(), detector=SpeechDetector(sure)).run()
+    assert listener.ago == pytest.approx([0.096, 0.256])
