@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from playback._checks import check_seconds
 from playback.bargein.incoming import IncomingAudio, Samples
 from playback.bargein.recognizer import RATE as RATE  # what the model hears, too, in Hz
+from playback.events import INTERRUPTIONS
 
 CHUNK: Final = 512
 """How many samples it hears at a time: 32 ms."""
@@ -247,7 +248,9 @@ class VoiceActivity:
     def _call(self, method: Callable[..., object], *given: object) -> None:
         try:
             method(*given)
-        except Exception as error:
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
             context = {"message": f"a listener of voice activity failed: {method!r}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 

@@ -243,8 +243,8 @@ class LegacyTrack(_Track):
     def _whole_samples(self, data: bytes, format: AudioFormat) -> bytes:
         """The samples that a push completes; what it leaves of one waits for the next push.
 
-        Pushes that are refused count, for the stream goes on behind them, but not after an interrupt: they are late
-        ones of a stream that is over then.
+        Pushes that are refused count, for the stream goes on behind them; but not after an interrupt, for they are late
+        ones of a stream that is over.
         """
         if format != self._partial_format:
             self._partial, self._partial_format = b"", format
