@@ -52,11 +52,14 @@ class SampleBuffer:
         "accepted",
         "ended",
         "error",
+        "largest",
     )
 
     def __init__(self, format: AudioFormat, history: int) -> None:
         self.accepted = 0
         """Output samples that the pushes so far amount to."""
+        self.largest = 0
+        """Output samples of the largest push so far."""
         self.ended = False
         """Whether no more audio may come."""
         self.error: FormatError | None = None
@@ -104,6 +107,13 @@ class SampleBuffer:
         return self.accepted - self.cursor
 
     @property
+    def last_sample(self) -> bytes:
+        """The sample before the next one, of all channels; silence at the start, and where it is no longer kept."""
+        if self._offset:
+            return bytes(memoryview(self._chunk)[self._offset - self._width : self._offset])
+        return bytes(memoryview(self._past[-1])[-self._width :]) if self._past else bytes(self._width)
+
+    @property
     def over(self) -> bool:
         """Whether no more audio may come and all of it was handed out."""
         return self.ended and self.cursor >= self._last
@@ -135,6 +145,7 @@ class SampleBuffer:
         self._run_in += block.samples
         self._run_out += added
         self.accepted += added
+        self.largest = max(self.largest, added)
         if block.layout == self._native and block.is_plain and not self._raw and self._converter is None:
             self._chunks.append(block.read())
             self._made += added
@@ -142,7 +153,10 @@ class SampleBuffer:
             self._raw.append(block)
 
     def append_plain(self, data: bytes, samples: int) -> None:
-        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts."""
+        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts.
+
+        They are no more than the :attr:`largest` push: this is the fast path of a push, and looks at nothing.
+        """
         self._chunks.append(data)
         self.accepted += samples
         self._made += samples
@@ -324,9 +338,8 @@ class SampleBuffer:
             block, start = self._raw[0], self._raw_at
             _, data, samples, _, _, encoding = block
             # Most are short, and samples already: what block.read() would find out takes longer than all the rest.
-            is_ready = is_s16 and not start and type(data) is bytes and encoding is None
-            if is_ready and samples <= room and len(data) == samples * width:
-                pieces.append(data)
+            if type(data) is bytes and is_s16 and not start and encoding is None and samples <= room:
+                pieces.append(data if len(data) == samples * width else data[: samples * width])
                 room -= samples
                 self._raw.popleft()
                 continue
