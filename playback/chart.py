@@ -47,7 +47,7 @@ INTERNAL: Final = ("input_ended", "completed", "cut_short", "ready", "underrun",
 ``input_ended`` nothing in the queue is open, neither an utterance nor a turn
 ``completed``   all of the head was handed out, and its producer ended it
 ``cut_short``   all that there is of the head was handed out, but it failed, was locked, or audio of it was refused
-``ready``       the head has ended, or holds the prebuffer and at least one read's worth
+``ready``       the head has ended, or holds at least one read's worth and the prebuffer beyond its largest push
 ``underrun``    the last read found less than it asked for in the head, which is open and was not ready since
 ``gap``         the last read found nothing at all, within a turn that is open
 ``drained``     the queue is empty and no tail of anything sounds

@@ -25,6 +25,7 @@ from playback.say.call import Cue, Session, parse_cue
 from playback.say.console import perform, summarize
 from playback.say.recording import RECEIVED_RATE
 from playback.speech import SpeechError, check_voice
+from playback.tracing.fields import printable
 from playback.tracing.records import TraceError
 from playback.tracing.replay import replay
 from playback.tracing.trace import Trace
@@ -207,7 +208,7 @@ def _replay(options: argparse.Namespace) -> int:
     trace = Trace.load(options.trace)
     differences = trace.differences(replay(trace))
     calls = sum(call.times for call in trace.calls)
-    lines = [f"{options.trace}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
+    lines = [f"{printable(str(options.trace))}: {calls} calls, {len(trace.edges)} edges, {len(trace.events)} events"]
     lines += ["the replay differs:", *differences] if differences else ["the replay is the same"]
     sys.stdout.write("\n".join(lines) + "\n")
     if options.chart is not None:

@@ -16,7 +16,7 @@ from playback._checks import check_seconds, check_type
 from playback.controller_track import ControllerTrack
 
 CONNECT_SECONDS: Final = 30.0
-"""How long a connection may take to come up: signalling, ICE and DTLS. aioice gives up after half a minute without an
+"""How long a connection may take to come up: signalling, ICE and DTLS. aioice gives up after a minute without an
 answer to its checks, but it begins only when there is a description of the other side."""
 
 _OVER: Final = ("closed", "failed")

@@ -24,6 +24,7 @@ from playback.core.emitter import EventStream, Listener
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
+from playback.core.thread_checks import CheckedPlayout, is_debugging
 from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
@@ -54,7 +55,9 @@ class PlaybackController:
         format: what is handed out.
         input_format: what bare bytes and arrays are taken for; defaults to the output format.
         fades: how long each change takes.
-        prebuffer_seconds: what an open utterance must have buffered to start, or to go on after an underrun.
+        prebuffer_seconds: what an open utterance must have buffered, beyond its largest push so far, to start, or to go
+            on after silence; so each push may come so much later. At most the high water is asked for, and nothing
+            with 0.
         high_water_seconds: what may be buffered before :meth:`Utterance.write` waits.
         max_buffered_seconds: what may be buffered at all.
         history_seconds: how much of the playing utterance is kept for a rewind.
@@ -100,7 +103,7 @@ class PlaybackController:
             on_input_timeout,
         )
         """How much is buffered, in samples at the output rate."""
-        self._playout: Final = Playout(format, self.limits, fades)
+        self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
         self._emitter: Final = self._transitions.emitter
@@ -168,6 +171,8 @@ class PlaybackController:
     def gain_db(self) -> float:
         """How much louder speech is made, in dB; setting it moves there along a ramp of 20 ms.
 
+        Above 0 dB a limiter keeps it 0.3 dB below full scale, alone and together with background sounds.
+
         Raises:
             ValueError: not a number, or more than 60 dB. Minus infinity is silence.
         """
@@ -176,6 +181,8 @@ class PlaybackController:
     @gain_db.setter
     def gain_db(self, gain_db: float) -> None:
         self._output.set_gain(gain_db)
+        if self._chain is not None:
+            self._chain.background.leave_headroom(gain_db > 0)
 
     @property
     def background(self) -> Background:
@@ -198,6 +205,7 @@ class PlaybackController:
         interruptible: bool = True,
         first: bool = False,
         turn: Turn | None = None,
+        untrusted: bool = False,
     ) -> Utterance:
         """Make a handle for one thing to say; nobody knows of it until its first push, mark, enqueue, end or wait.
 
@@ -210,13 +218,16 @@ class PlaybackController:
             interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
             first: its place is directly behind what plays, and not behind all others.
             turn: the turn that it belongs to; :meth:`Turn.utterance` is the shorter way.
+            untrusted: whether an encoded one comes from a stranger: it is decoded in a process of its own, which is
+                limited in memory and time.
 
         Raises:
             TypeError: an argument of another type.
             FormatError: another word than ``"encoded"``.
-            RuntimeError: an encoded one, where no event loop runs.
+            RuntimeError: an encoded one, where no event loop runs; an untrusted one, where no process can be limited.
         """
         check_source_format(format)
+        check_type("untrusted", untrusted, bool)
         encoded = isinstance(format, str)
         made = self._make(
             text=text,
@@ -227,7 +238,7 @@ class PlaybackController:
             turn=turn,
         )
         if encoded:
-            attach_decoder(self._playout.input, made)
+            attach_decoder(self._playout.input, made, untrusted=untrusted)
         return made
 
     def speak(
@@ -242,6 +253,7 @@ class PlaybackController:
         turn: Turn | None = None,
         timeout_seconds: float | None = 10.0,
         first_audio_timeout_seconds: float | None = 5.0,
+        untrusted: bool = False,
     ) -> Utterance:
         """Play a source of audio as one utterance, which is enqueued at once.
 
@@ -268,13 +280,16 @@ class PlaybackController:
             timeout_seconds: how long the source may send nothing before the utterance fails; back-pressure and pauses
                 do not count. None waits for ever.
             first_audio_timeout_seconds: the same for its first audio.
+            untrusted: whether a file or a media stream comes from a stranger: it is decoded in a process of its own,
+                which is limited in memory and time. That takes 0.2 s longer to its first audio.
 
         Raises:
             TypeError: an argument of another type, or a source that is none of these.
             FormatError: another word than ``"encoded"``.
-            RuntimeError: no event loop runs.
+            RuntimeError: no event loop runs, or no process can be limited for an untrusted source, as on Windows.
         """
         check_source_format(format)
+        check_type("untrusted", untrusted, bool)
         encoded = isinstance(format, str)
         utterance = self._make(
             text=text,
@@ -291,6 +306,7 @@ class PlaybackController:
             emitter=self._emitter,
             recognizes=format is None or encoded,
             needs_media=encoded,
+            untrusted=untrusted,
             timeout_seconds=timeout_seconds,
             first_audio_timeout_seconds=first_audio_timeout_seconds,
         )
@@ -594,8 +610,13 @@ class PlaybackController:
         if self._chain is None:
             playout, transitions = self._playout, self._transitions
             chain = OutputChain(
-                self.format, self._emitter, lambda: transitions.playhead.position, transitions.fast.set_taps_input
+                self.format,
+                self._emitter,
+                lambda: transitions.playhead.position,
+                transitions.fast.set_taps_input,
+                playout.input.count_damaged,
             )
+            chain.background.leave_headroom(self.gain_db > 0)
             playout.input.tap = playout.output.post_processor = self._chain = chain
             self._emitter.tap = chain.deliver
             if self.state is State.CLOSED:

@@ -34,16 +34,19 @@ class StreamInput:
         input: the playout's producers' side.
         utterance: what the audio goes to.
         name: what to call the stream in errors.
+        untrusted: decode it in a process of its own.
 
     Raises:
-        RuntimeError: no event loop runs.
+        RuntimeError: no event loop runs, or no process can be limited here.
     """
 
-    def __init__(self, input: Input, utterance: Utterance, name: str) -> None:
+    def __init__(self, input: Input, utterance: Utterance, name: str, *, untrusted: bool) -> None:
         self._input: Final = input
         self._utterance: Final = utterance
         self._loop: Final = asyncio.get_running_loop()
-        self._decoder: Final = StreamDecoder(self._decoded, self._finished, on_read=self._read, name=name)
+        self._decoder: Final = StreamDecoder(
+            self._decoded, self._finished, on_read=self._read, name=name, untrusted=untrusted
+        )
         self._blocks: Final[deque[Block]] = deque()
         self._arrived: Final = Gate()
         self._taken: Final = Gate()
@@ -191,12 +194,12 @@ def running_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def attach_decoder(input: Input, utterance: Utterance) -> None:
+def attach_decoder(input: Input, utterance: Utterance, *, untrusted: bool) -> None:
     """Have the pushes of an utterance taken for the bytes of a media stream.
 
     Raises:
-        RuntimeError: no event loop runs.
+        RuntimeError: no event loop runs, or an untrusted one can't be decoded here.
     """
-    decoder = StreamInput(input, utterance, utterance.id)
+    decoder = StreamInput(input, utterance, utterance.id, untrusted=untrusted)
     utterance._decoder = decoder  # noqa: SLF001 - its own
     utterance._on_input_over = decoder.cancel  # noqa: SLF001

@@ -26,6 +26,7 @@ class OutputChain:
         emitter: where events and audio for sinks go.
         position: gives the samples read so far.
         taps_input: called with whether any sink hears audio as it is pushed, each time that this may have changed.
+        count_damaged: called with how many packets of a background file were skipped.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class OutputChain:
         emitter: Emitter,
         position: Callable[[], int],
         taps_input: Callable[[bool], object],
+        count_damaged: Callable[[int], object],
     ) -> None:
-        self.background: Final = Background(format, self._background_failed)
+        self.background: Final = Background(format, self._background_failed, count_damaged)
         """What sounds beneath the speech."""
         self.sinks: Final = Sinks(format, self._emit_now, position, taps_input)
         """Who else hears the audio."""

@@ -39,6 +39,8 @@ class Pump:
         lead_seconds: how far ahead frames are written, 0 to 0.040.
         ready: called before the first frame, and awaited if it can be: until somebody listens, nothing is read, so that
             a greeting is not spoken to nobody.
+        close_controller: whether the controller is closed when ``write`` or ``ready`` raises, so that nobody waits for
+            ever; False lets another reader go on from there.
 
     Raises:
         ValueError: times beyond that, or the controller's rate has no frames of this length.
@@ -52,6 +54,7 @@ class Pump:
         frame_seconds: float = PTIME_SECONDS,
         lead_seconds: float = MOST_AHEAD_SECONDS,
         ready: Callable[[], object] | None = None,
+        close_controller: bool = True,
     ) -> None:
         if not 0 <= lead_seconds <= MOST_AHEAD_SECONDS:
             raise ValueError(f"lead_seconds is {lead_seconds!r}, expected 0 to {MOST_AHEAD_SECONDS}")
@@ -63,13 +66,15 @@ class Pump:
         # A frame is ahead by its own length until it has played.
         self._pacer: Final = Pacer(frame_seconds, max(0.0, lead_seconds - frame_seconds))
         self._ready: Final = ready
+        self._close_controller: Final = close_controller
         self._stopped = False
 
     async def run(self) -> None:
         """Pump until the controller is closed, :meth:`stop` is called or the task is cancelled.
 
         Raises:
-            Exception: whatever ``write`` raises; another reader can go on from there.
+            Exception: whatever ``write`` or ``ready`` raises; the controller is closed then, unless the pump was made
+                not to.
             RuntimeError: another live reader has the controller.
         """
         self._controller.attach(self)
@@ -88,6 +93,12 @@ class Pump:
                 written = self._write(self._controller.read(self._samples))
                 if inspect.isawaitable(written):
                     await written
+        except asyncio.CancelledError:  # by whoever may have another reader
+            raise
+        except BaseException:
+            if self._close_controller:
+                self._controller.close()
+            raise
         finally:
             self._controller.detach(self)
 

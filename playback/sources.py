@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from inspect import isawaitable
 from os import PathLike, fspath
@@ -17,6 +17,7 @@ import numpy as np
 
 from playback.audio.formats import AudioFormat, FormatError
 from playback.audio.media.decoding import decode
+from playback.audio.media.untrusted import UntrustedDecoder, check_system
 
 
 class Source(Protocol):
@@ -33,18 +34,22 @@ class Source(Protocol):
         """Let go of it, so that it makes no more."""
 
 
-def open_source(source: Any, *, samples: bool = False) -> Source:
+def open_source(source: Any, *, samples: bool = False, untrusted: bool = False) -> Source:
     """Take any kind of source for the one kind.
 
     Args:
         source: an asynchronous iterator or iterable, an awaitable of a source, an iterator or iterable (run on a
             thread), a path or a binary file object (decoded on a thread), or audio.
         samples: whether files hold bare samples, which are read and not decoded.
+        untrusted: whether files are decoded in a process of their own, which is limited in memory and time.
 
     Raises:
         TypeError: something else.
+        RuntimeError: an untrusted one, where no process can be limited.
     """
-    read = _read_samples if samples else decode
+    if untrusted:
+        check_system()
+    read: Callable[..., Iterator[Any]] = _read_samples if samples else UntrustedDecoder if untrusted else decode
     if isinstance(source, (bytes, bytearray, memoryview, np.ndarray, av.AudioFrame)):
         return _Whole(source)
     if isinstance(source, (str, PathLike)):
@@ -54,7 +59,7 @@ def open_source(source: Any, *, samples: bool = False) -> Source:
     if hasattr(source, "read"):
         return _Threaded(read(source, name=_name_of(source)), source, _name_of(source))
     if isawaitable(source):
-        return _Awaited(source, samples=samples)
+        return _Awaited(source, samples=samples, untrusted=untrusted)
     if isinstance(source, Iterable):
         iterator = iter(source)
         return _Threaded(iterator, None if iterator is source else source, _name_of(source))
@@ -145,10 +150,10 @@ async def _close_asynchronous(closable: Any) -> None:
 class _Awaited:
     """A source that has to be awaited first."""
 
-    def __init__(self, awaitable: Awaitable[Any], *, samples: bool) -> None:
+    def __init__(self, awaitable: Awaitable[Any], *, samples: bool, untrusted: bool) -> None:
         self.name: Final = _name_of(awaitable)
         self._awaitable: Final = asyncio.ensure_future(awaitable)
-        self._samples: Final = samples
+        self._kind: Final = {"samples": samples, "untrusted": untrusted}
         self._source: Source | None = None
         self._iterator: AsyncIterator[Any] | None = None
 
@@ -157,7 +162,7 @@ class _Awaited:
 
     async def __anext__(self) -> Any:
         if self._iterator is None:
-            self._source = open_source(await self._awaitable, samples=self._samples)
+            self._source = open_source(await self._awaitable, **self._kind)
             self._iterator = aiter(self._source)
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # what was awaited has caught the cancellation
@@ -219,6 +224,8 @@ class _Threaded:
 
     async def aclose(self) -> None:
         """Have the iterator closed. Nobody waits for that: it may be in the middle of a piece that never comes."""
+        if isinstance(self._iterator, UntrustedDecoder):
+            self._iterator.kill()
         self._requests.put(None)
         if self._thread is None:
             _close(self._iterator, self._source)

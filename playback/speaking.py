@@ -43,11 +43,12 @@ class Feed:
         emitter: where pauses are emitted, which do not count for the timeouts.
         recognizes: whether bytes may be a media stream, which is decoded; otherwise they are samples.
         needs_media: whether bytes that are none are an error.
+        untrusted: whether files and media streams are decoded in a process of their own.
         timeout_seconds: how long the source may send nothing; None waits for ever.
         first_audio_timeout_seconds: how long it may take to its first audio; None waits for ever.
 
     Raises:
-        RuntimeError: no event loop runs.
+        RuntimeError: no event loop runs, or an untrusted source can't be decoded here.
         TypeError: the source is none, or a time is no number.
         ValueError: a time that is negative or not finite.
     """
@@ -61,6 +62,7 @@ class Feed:
         emitter: Emitter,
         recognizes: bool,
         needs_media: bool,
+        untrusted: bool,
         timeout_seconds: float | None,
         first_audio_timeout_seconds: float | None,
     ) -> None:
@@ -73,10 +75,11 @@ class Feed:
         self._loop: Final = asyncio.get_running_loop()
         self._input: Final = input
         self._utterance: Final = utterance
-        self._source: Final[Source] = open_source(source, samples=not recognizes)
+        self._source: Final[Source] = open_source(source, samples=not recognizes, untrusted=untrusted)
         self._emitter: Final = emitter
         self._timeout: Final = timeout_seconds
         self._needs_media: Final = needs_media
+        self._untrusted: Final = untrusted
         self._task: asyncio.Task[None] | None = None
         self._has_begun = False
 
@@ -237,7 +240,7 @@ class Feed:
             return
         data, self._beginning, self._recognizes = self._beginning, b"", False
         if kind.is_container or self._needs_media:
-            self._decoder = StreamInput(self._input, self._utterance, self._source.name)
+            self._decoder = StreamInput(self._input, self._utterance, self._source.name, untrusted=self._untrusted)
             await self._decoder.write(data)
         elif data:
             await self._input.write(self._utterance, data, self._input.lock_generation)

@@ -11,11 +11,13 @@ from typing import Any, Final, Protocol
 import av
 import numpy as np
 
-from playback.audio.formats import AudioFormat, parse
+from playback._loop_end import LoopEnd
+from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.blocks import to_frame
 from playback.audio.media.containers import Kind, next_beginning, recognize, recognize_audio
 from playback.audio.media.decoding import decode
 from playback.audio.media.streams import is_bytes
+from playback.audio.media.untrusted import UntrustedDecoder
 from playback.core.input import Input
 from playback.utterance import Utterance
 from playback.words.word import Word
@@ -42,13 +44,16 @@ class ThreadsafeUtterance:
     there becomes an ``error`` event.
     """
 
-    def __init__(self, input: Input, loop: AbstractEventLoop, utterance: Utterance, partial: bytes = b"") -> None:
+    def __init__(
+        self, input: Input, loop: AbstractEventLoop, loop_end: LoopEnd, utterance: Utterance, partial: bytes = b""
+    ) -> None:
         self.handle: Final = utterance
         """The utterance itself, for the loop's thread only."""
         self.generation: Final = input.generation
         """That in which it was made: each interrupt begins another."""
         self._input: Final = input
         self._loop: Final = loop
+        self._loop_end: Final = loop_end
         self._beginning: bytes | None = b""
         self._partial = partial
         self._is_cut = False
@@ -93,11 +98,18 @@ class ThreadsafeUtterance:
         Raises:
             FormatError: a type, shape, rate or value that can't be.
             BufferFull: it would not fit even if it waited.
-            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+            RuntimeError: this is the loop's own thread, which must not wait; or the loop is closed, ends meanwhile, or
+                has not run for 5 s.
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: await Utterance.write there")
-        accepted = run_coroutine_threadsafe(self.handle.write(audio), self._loop).result()
+        writing = self.handle.write(audio)
+        try:
+            pending = run_coroutine_threadsafe(writing, self._loop)
+        except RuntimeError:  # it is closed
+            writing.close()
+            raise
+        accepted = self._loop_end.result(pending)
         self._partial = self._input.partial_of(self.handle)
         return accepted
 
@@ -152,6 +164,7 @@ class ThreadsafeProducer:
         self._input: Final = input
         self._make: Final = make
         self._loop: Final = loop
+        self._loop_end: Final = LoopEnd(loop)
         self._lock: Final = Lock()
         self._own: ThreadsafeUtterance | None = None
         self._generation = input.generation  # that of the stream which has no handle
@@ -167,7 +180,7 @@ class ThreadsafeProducer:
     ) -> ThreadsafeUtterance:
         """As :meth:`PlaybackController.utterance`."""
         utterance = self._make(text=text, id=id, format=format, interruptible=interruptible, first=first)
-        return ThreadsafeUtterance(self._input, self._loop, utterance)
+        return ThreadsafeUtterance(self._input, self._loop, self._loop_end, utterance)
 
     def speak(
         self,
@@ -178,6 +191,7 @@ class ThreadsafeProducer:
         format: AudioFormat | None = None,
         interruptible: bool = True,
         first: bool = False,
+        untrusted: bool = False,
     ) -> ThreadsafeUtterance:
         """Play a source as one utterance, from this thread.
 
@@ -192,19 +206,22 @@ class ThreadsafeProducer:
                 begins as.
             interruptible: as for :meth:`PlaybackController.utterance`.
             first: the same.
+            untrusted: whether a file or a whole media stream comes from a stranger: it is decoded in a process of its
+                own, which is limited in memory and time.
 
         Returns:
             The utterance; it may still be playing.
 
         Raises:
-            RuntimeError: this is the loop's own thread, which must not wait, or the loop is closed.
+            RuntimeError: this is the loop's own thread, which must not wait; the loop is closed, ends meanwhile, or has
+                not run for 5 s; or no process can be limited for an untrusted source.
             TypeError: the source is something else.
             FormatError: it begins as text in place of audio, such as an error page; the utterance fails with it.
             Exception: whatever the source raises; the same.
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: use controller.speak there")
-        pieces = _pieces(source, decodes=format is None)
+        pieces = _pieces(source, decodes=format is None, untrusted=untrusted)
         spoken = self.utterance(text=text, id=id, format=format, interruptible=interruptible, first=first)
         spoken.enqueue()
         try:
@@ -244,7 +261,7 @@ class ThreadsafeProducer:
             self._generation = generation if last is None else last.generation
         if last is not None and self._generation is generation:
             partial = last.remainder
-        return ThreadsafeUtterance(self._input, self._loop, self._make(), partial)
+        return ThreadsafeUtterance(self._input, self._loop, self._loop_end, self._make(), partial)
 
     def end(self) -> None:
         """As :meth:`PlaybackController.end`; does nothing if no push came before."""
@@ -254,7 +271,7 @@ class ThreadsafeProducer:
                 own.end()
 
 
-def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
+def _pieces(source: Any, *, decodes: bool, untrusted: bool) -> Iterator[Any]:
     """The pieces of a source that blocks; files and whole streams are decoded.
 
     Raises:
@@ -263,7 +280,8 @@ def _pieces(source: Any, *, decodes: bool) -> Iterator[Any]:
     whole = isinstance(source, (bytes, bytearray, memoryview))
     is_media = whole and decodes and recognize(bytes(source), final=True) not in (Kind.TEXT, Kind.UNKNOWN)
     if is_media or isinstance(source, (str, PathLike)) or hasattr(source, "read"):
-        return (to_frame(block) for block in decode(source, name=str(type(source).__name__)))
+        open_file: Callable[..., Iterator[Block]] = UntrustedDecoder if untrusted else decode
+        return (to_frame(block) for block in open_file(source, name=type(source).__name__))
     if whole or isinstance(source, (np.ndarray, av.AudioFrame)):
         return _without_text(iter([source])) if decodes else iter([source])
     if not isinstance(source, Iterable):

@@ -10,7 +10,7 @@ from playback.events import EVENTS, Event
 
 RATE = 24_000
 FRAME = 480
-CUTS = Fades(0, 0, 0)
+CUTS = Fades(0, 0, 0, 0)
 
 
 def ramp(samples: int, start: int = 1) -> NDArray[np.int16]:

@@ -56,7 +56,7 @@ class Session:
         times_out = variant % 4 == 1
         self.controller = PlaybackController(
             output,
-            fades=Fades(0, 0, 0) if self._exact else Fades(),
+            fades=Fades(0, 0, 0, 0) if self._exact else Fades(),
             prebuffer_seconds=0.1 if variant % 3 == 0 else 0.0,
             high_water_seconds=2.0,
             max_buffered_seconds=maximum,

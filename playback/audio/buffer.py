@@ -52,11 +52,14 @@ class SampleBuffer:
         "accepted",
         "ended",
         "error",
+        "largest",
     )
 
     def __init__(self, format: AudioFormat, history: int) -> None:
         self.accepted = 0
         """Output samples that the pushes so far amount to."""
+        self.largest = 0
+        """Output samples of the largest push so far."""
         self.ended = False
         """Whether no more audio may come."""
         self.error: FormatError | None = None
@@ -104,6 +107,13 @@ class SampleBuffer:
         return self.accepted - self.cursor
 
     @property
+    def last_sample(self) -> bytes:
+        """The sample before the next one, of all channels; silence at the start, and where it is no longer kept."""
+        if self._offset:
+            return bytes(memoryview(self._chunk)[self._offset - self._width : self._offset])
+        return bytes(memoryview(self._past[-1])[-self._width :]) if self._past else bytes(self._width)
+
+    @property
     def over(self) -> bool:
         """Whether no more audio may come and all of it was handed out."""
         return self.ended and self.cursor >= self._last
@@ -135,6 +145,7 @@ class SampleBuffer:
         self._run_in += block.samples
         self._run_out += added
         self.accepted += added
+        self.largest = max(self.largest, added)
         if block.is_plain and block.layout == self._native and not self._raw and self._converter is None:
             self._chunks.append(block.read())
             self._made += added
@@ -142,7 +153,10 @@ class SampleBuffer:
             self._raw.append(block)
 
     def append_plain(self, data: bytes, samples: int) -> None:
-        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts."""
+        """Add whole samples in the output format, right after others of that kind: no run begins, nothing converts.
+
+        They are no more than the :attr:`largest` push: this is the fast path of a push, and looks at nothing.
+        """
         self._chunks.append(data)
         self.accepted += samples
         self._made += samples

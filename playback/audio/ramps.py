@@ -17,6 +17,10 @@ Samples = NDArray[np.int16]
 GAIN_RAMP_SECONDS: Final = 0.02
 """How long a change of gain takes: one frame, short enough to be felt as immediate, long enough not to click."""
 
+SHORTEST_FADE_SECONDS: Final = 0.004
+"""Where less than this is left to fade out, the last sample decays until then: long enough not to click (a step of full
+scale becomes 32 small ones at 8 kHz), too short to be heard as a sound."""
+
 LONGEST_FADE_SECONDS: Final = 5.0
 """A fade is worked out in one go, and what fades can't be taken back."""
 
@@ -29,6 +33,7 @@ class Fades:
         interrupt_seconds: the fade-out of interrupted speech.
         pause_seconds: the ramp down into a pause.
         resume_seconds: the ramp up after a pause.
+        underrun_seconds: the ramp into the silence of an underrun, or of a gap within a turn, and the ramp out of it.
 
     Raises:
         ValueError: a time that is negative, not finite or longer than 5 s.
@@ -37,6 +42,7 @@ class Fades:
     interrupt_seconds: float = 0.06
     pause_seconds: float = 0.005
     resume_seconds: float = 0.005
+    underrun_seconds: float = 0.005
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -85,7 +91,7 @@ class Ramp:
 
 
 class Tail:
-    """Sound that outlives what it was cut from, fading out: after an interrupt, or into a pause.
+    """Sound that outlives what it was cut from, fading out: after an interrupt, into a pause or into an underrun.
 
     It only ever gets shorter or is joined by another one, and sounds beneath whatever comes next.
     """
@@ -108,9 +114,10 @@ class Tail:
         self._audio = audio if len(audio) else None
 
     def cut(self, samples: int) -> None:
-        """Fade out what still sounds within so many samples."""
-        audio, self._audio = self._audio, None
-        if audio is not None:
+        """Have what still sounds end within so many samples; what ends by then anyway stays as it is."""
+        if len(self) > samples:
+            audio, self._audio = self._audio, None
+            assert audio is not None
             self.add(audio[:samples])
 
     def clear(self) -> None:

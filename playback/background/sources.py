@@ -7,27 +7,21 @@ so that even a resampler does not notice its seam.
 from __future__ import annotations
 
 import weakref
-from collections import deque
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable
 from os import PathLike, fspath
-from queue import SimpleQueue
-from threading import Thread
 from typing import Any, BinaryIO, Final
 
 from playback.audio.buffer import SampleBuffer
-from playback.audio.converter import Converter
-from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout, parse
-from playback.audio.media.decoding import decode
+from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, parse
+from playback.audio.media.decoding import check_beginning, is_seekable
+from playback.audio.media.untrusted import check_system
+from playback.background.decoding import Decoding, End
 
 LIVE_SECONDS: Final = 10.0
 """The most that a live source holds."""
 
-_DECODED_SECONDS: Final = 0.1
-"""How much of a file is handed over at a time."""
-
 _LEAD_BLOCKS: Final = 15
-"""How many such blocks are decoded ahead: 1.5 s, enough for a disk or a scheduler that stalls."""
+"""How many blocks of 0.1 s are decoded ahead: 1.5 s, enough for a disk or a scheduler that stalls."""
 
 
 class Source:
@@ -172,122 +166,60 @@ class FileSource(Source):
         format: the output format.
         file: a path or a binary file object; from now on the thread reads from that object, and does not close it.
         loop: begin again at the end, for ever.
+        untrusted: decode it in a process of its own, which is limited in memory and time.
+        on_error: called by :meth:`take` with what was wrong, where it plays on nevertheless.
+        on_damage: called by :meth:`take` with how many packets were skipped in the first round.
 
     Raises:
         OSError: there is no such file, or it can't be read.
-        FormatError: what it holds is no audio that can be decoded, or none at all.
+        FormatError: it does not begin as a file of audio does.
         ValueError: a loop of a file object that can't go back.
+        RuntimeError: an untrusted one, where no process can be limited.
     """
 
-    def __init__(self, format: AudioFormat, file: str | PathLike[str] | BinaryIO, *, loop: bool) -> None:
+    def __init__(
+        self,
+        format: AudioFormat,
+        file: str | PathLike[str] | BinaryIO,
+        *,
+        loop: bool,
+        untrusted: bool = False,
+        on_error: Callable[[Exception], object] = lambda _: None,
+        on_damage: Callable[[int], object] = lambda _: None,
+    ) -> None:
         super().__init__(format)
         name = fspath(file) if isinstance(file, (str, PathLike)) else repr(file)
-        if loop and not isinstance(file, (str, PathLike)) and not _is_seekable(file):
+        if loop and not isinstance(file, (str, PathLike)) and not is_seekable(file):
             raise ValueError(f"{name} can't go back to its beginning, expected a seekable file, or loop=False")
-        self._ready: Final[deque[bytes | Exception | None]] = deque()
-        # The reader gives room back without ever waiting for a lock that the thread may hold: both queues are C's own.
-        self._room: Final[SimpleQueue[bool]] = SimpleQueue()
-        closed: list[bool] = []
-        blocks = _blocks(file, name, format, loop)
-        # The first block is decoded here, so that a file that can't be played is an error of the caller's.
-        first = next(blocks, b"")
-        if not first:
-            raise FormatError(f"{name} has no audio in it, expected at least one sample")
-        self._add(first)
-        for _ in range(_LEAD_BLOCKS - 1):
-            self._room.put(True)
-        arguments = blocks, self._ready, self._room, closed
-        Thread(target=_decode, args=arguments, name=f"decoding {name}", daemon=True).start()
-        self._stop: Final = weakref.finalize(self, _stop, self._room, closed)
+        if untrusted:
+            check_system()
+        # Only how it begins is looked at here: to open or to decode it may take any time.
+        self._decoding: Final = Decoding(
+            check_beginning(file, name=name), name, format, loop=loop, untrusted=untrusted, lead=_LEAD_BLOCKS
+        )
+        self._on_error: Final = on_error
+        self._on_damage: Final = on_damage
+        self._stop: Final = weakref.finalize(self, self._decoding.stop)
+        self._decoding.start()
 
     def close(self) -> None:
         """End the thread, without waiting for it, and let go of the audio."""
         self._stop()
-        self._ready.clear()
         super().close()
 
     def _top_up(self) -> bool:
-        if not self._ready:
-            return False
-        item = self._ready.popleft()
-        if isinstance(item, bytes):
-            self._add(item)
-            self._room.put(True)
-            return True
-        self.error = item
-        self.buffer.end()
+        while self._decoding.ready:
+            match self._decoding.ready.popleft():
+                case bytes() as data:
+                    self.buffer.append_plain(data, len(data) // self._format.frame_bytes)
+                    self._decoding.give_room()
+                    return True
+                case int() as damaged:
+                    self._on_damage(damaged)
+                case End(error):
+                    self.error = error
+                    self.buffer.end()
+                    return False
+                case error:
+                    self._on_error(error)
         return False
-
-    def _add(self, data: bytes) -> None:
-        self.buffer.append_plain(data, len(data) // self._format.frame_bytes)
-
-
-def _is_seekable(file: BinaryIO) -> bool:
-    seekable = getattr(file, "seekable", None)
-    return bool(seekable and seekable())
-
-
-def _stop(room: SimpleQueue[bool], closed: list[bool]) -> None:
-    closed.append(True)
-    room.put(False)
-
-
-def _decode(
-    blocks: Iterator[bytes],
-    ready: deque[bytes | Exception | None],
-    room: SimpleQueue[bool],
-    closed: list[bool],
-) -> None:
-    """What the thread does; it holds nothing through which a sound would be kept alive."""
-    with closing(blocks):  # type: ignore[type-var]
-        try:
-            while room.get() and not closed:
-                ready.append(next(blocks))
-        except StopIteration:
-            ready.append(None)
-        except Exception as error:
-            ready.append(error)
-
-
-def _blocks(file: str | PathLike[str] | BinaryIO, name: str, format: AudioFormat, loop: bool) -> Iterator[bytes]:
-    """A file in the output format, in blocks of one length; the last one may be shorter.
-
-    Raises:
-        OSError: it can't be read.
-        FormatError: it can't be decoded.
-    """
-    size = format.samples(_DECODED_SECONDS) * format.frame_bytes
-    waiting = bytearray()
-    for data in _converted(file, name, format, loop):
-        waiting += data
-        while len(waiting) >= size:
-            yield bytes(waiting[:size])
-            del waiting[:size]
-    if waiting:
-        yield bytes(waiting)
-
-
-def _converted(file: str | PathLike[str] | BinaryIO, name: str, format: AudioFormat, loop: bool) -> Iterator[bytes]:
-    """A file in the output format, as it comes; all rounds of a loop are one run of the converter."""
-    native = bare_layout(format)
-    run: tuple[Layout, Converter] | None = None
-    heard = True
-    while heard:
-        heard = False
-        for block in decode(file, name=name):  # opened anew each time: after a mere seek, some codecs begin differently
-            heard = heard or block.samples > 0
-            if run is not None and run[0] != block.layout:
-                yield run[1].flush()
-                run = None
-            if block.layout == native:
-                yield bytes(block.read())
-                continue
-            if run is None:
-                run = block.layout, Converter(block.layout, format)
-            yield run[1].convert(block.read())
-        if not loop:
-            break
-    else:
-        raise FormatError(f"{name} has no audio in it, expected at least one sample")
-    if run is not None:
-        yield run[1].flush()

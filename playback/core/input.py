@@ -13,7 +13,7 @@ from playback.audio.clip import Mark
 from playback.audio.converter import converted_samples
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.containers import next_beginning
-from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES, SOUNDS
+from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES
 from playback.core.limits import BufferFull
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
@@ -41,8 +41,8 @@ class Input:
 
     __slots__ = (
         "_fast",
+        "_full",
         "_queue",
-        "_room",
         "_transitions",
         "_turns",
         "_width",
@@ -69,9 +69,9 @@ class Input:
         self._queue: Final = transitions.queue
         self._fast: Final = transitions.fast
         self._width: Final = transitions.format.frame_bytes
-        # Samples that may be pushed before anybody has to count again: set by each push that looks at everything, and
-        # never too many afterwards, for reading only makes more room.
-        self._room = 0
+        # What the queue may have accepted before anybody has to count again: set by each push that looks at everything,
+        # and never too much afterwards, for reading only makes more room.
+        self._full = 0
 
     @property
     def generation(self) -> object:
@@ -133,10 +133,11 @@ class Input:
         if self._fast.push is utterance and type(audio) is bytes:
             size, width = len(audio), self._width
             samples = size // width
-            if samples * width == size and samples <= self._room:
-                utterance._clip.buffer.append_plain(audio, samples)
-                self._queue.accepted += samples
-                self._room -= samples
+            buffer, queue = utterance._clip.buffer, self._queue
+            accepted = queue.accepted + samples
+            if samples * width == size and samples <= buffer.largest and accepted <= self._full:
+                buffer.append_plain(audio, samples)
+                queue.accepted = accepted
                 return samples
         if utterance._beginning is not None:
             self.check_beginning(utterance, audio)
@@ -185,14 +186,14 @@ class Input:
             return 0
         transitions, queue, buffer = self._transitions, self._queue, utterance._clip.buffer
         samples = buffer.measure(block)
-        self._room = transitions.limits.maximum - queue.buffered
-        if samples > self._room and bounded:
+        room = transitions.limits.maximum - queue.buffered
+        self._full = queue.accepted + room
+        if samples > room and bounded:
             raise BufferFull(
                 f"{queue.buffered} samples are buffered and {samples} were pushed,"
                 f" expected at most {transitions.limits.maximum} together"
             )
         before = transitions.session.leaf
-        self._room -= samples
         queue.accepted += samples
         buffer.append(block, samples)
         if block.dropped or block.partial or utterance._partial:
@@ -352,7 +353,7 @@ class Input:
         transitions = self._transitions
         before = transitions.session.leaf
         if utterance is self._queue.head:
-            transitions.playhead.interrupt(utterance if before in SOUNDS else None, before in PAUSED)
+            transitions.playhead.interrupt(paused=before in PAUSED)
         transitions.finish(utterance, Outcome.INTERRUPTED)
         transitions.complete(before)
         return True

@@ -27,7 +27,7 @@ class Stats:
     partial_bytes: int = 0
     """Bytes of samples that were never completed."""
     damaged_packets: int = 0
-    """Packets of media streams that could not be decoded, and were skipped."""
+    """Packets of media streams and background files that could not be decoded, and were skipped."""
     stalls: int = 0
     """How often the reader came late and skipped ahead."""
     stalled_seconds: float = 0.0
@@ -45,6 +45,17 @@ class Limits:
     input_timeout: int | None
     timeout_completes: bool = False
     """Whether an utterance that the input timeout ends counts as completed, rather than failed."""
+
+    def to_start(self, largest: int) -> int:
+        """How many samples an open utterance must have to start, or to go on after silence.
+
+        While one push plays, the next one of its size is made. So what covers a delay is what lies beyond one push, the
+        largest so far. More than the high water is never asked for: above it, :meth:`Utterance.write` waits.
+
+        Args:
+            largest: samples of its largest push so far.
+        """
+        return min(self.prebuffer + largest, self.high_water) if self.prebuffer else 0
 
     @classmethod
     def of_seconds(

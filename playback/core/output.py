@@ -31,7 +31,7 @@ class PostProcessor(Protocol):
             start: the frame's position.
             pending: how many events waited before this frame: its audio goes ahead of its events.
             voice: whose speech it begins with.
-            speaking: whether speech sounds in it, or a tail of it.
+            speaking: whether speech sounds in it, or a tail of it, or a turn that sounds waits for its next utterance.
             paused: whether a pause holds audio back.
         """
 
@@ -68,10 +68,18 @@ class Output:
         speaking = voice is not None
         if not self._copy(out):
             self._read_frame(out)
-            voice, speaking = self._playhead.voice, self._playhead.is_sounding
+            voice = self._playhead.voice
+            speaking = self._playhead.is_sounding or self._waits_between_utterances()
         processor.process(out, start, pending, voice, speaking, self._transitions.session.leaf in PAUSED)
         if emitter.outbox:
             emitter.flush()
+
+    def _waits_between_utterances(self) -> bool:
+        """Whether a turn has begun to sound, and its next utterance has not."""
+        queue = self._transitions.queue
+        head = queue.head
+        begun = bool(queue.turns) and queue.turns[0]._started_at is not None
+        return begun and (head is None or not head.played) and self._transitions.session.leaf not in PAUSED
 
     def _copy(self, out: memoryview) -> bool:
         """Fill a frame from where nothing else has to be looked at, if there is such a place."""

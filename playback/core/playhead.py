@@ -1,8 +1,14 @@
 """The playhead: where reading stands, and how what is read sounds.
 
 It fills frames from the queue and emits what was reached within them, exact to the sample. Its state is the position,
-what is left of a fade-out (the tail), and two ramps: the gain, and the presence by which speech returns after a pause.
+what is left of a fade-out (the tail), two ramps (the gain, and the presence by which speech returns after silence), and
+the limiter of what would be too loud: speech with a gain above 0 dB, or above a tail.
 It takes no decision: which leaves sound, and what follows from what it found, is the chart's to say.
+
+Where speech stops in the middle of a turn (a pause, an interrupt, an underrun, a gap), it ends along a ramp: a copy of
+the samples that would have come next, fading out, which counts as nothing; the position of the utterance stays. Where
+too few of them are there, what is missing is the last sample, which decays. Where it goes on within the turn, it comes
+back along a ramp. A turn begins and ends as its audio does.
 """
 
 from __future__ import annotations
@@ -16,7 +22,8 @@ from numpy.typing import NDArray
 from playback.audio.buffer import SampleBuffer
 from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat
-from playback.audio.ramps import GAIN_RAMP_SECONDS, Fades, Ramp, Tail, factor, to_int16
+from playback.audio.limiter import Limiter
+from playback.audio.ramps import GAIN_RAMP_SECONDS, SHORTEST_FADE_SECONDS, Fades, Ramp, Tail, factor, to_int16
 from playback.core.queue import PlayoutQueue
 from playback.events import Event, FirstAudioByte, MarkReached, Silenced, TurnStarted
 from playback.utterance import Utterance
@@ -78,9 +85,11 @@ class Playhead:
         self._input_broke: Final = input_broke
         self._tail: Final = Tail()
         self._gain: Final = Ramp()
-        self._presence: Final = Ramp()  # ramps the voice up after a pause has cut it
+        self._limiter: Final = Limiter(format)
+        self._presence: Final = Ramp()  # ramps the voice up after silence has cut it
         self._held = False  # the last read stood within a pause
         self._interrupted_at = -1  # where the last interrupt was
+        self._last = b""  # the last sample of the last utterance that has left the queue
 
     @property
     def is_silent(self) -> bool:
@@ -101,6 +110,8 @@ class Playhead:
         """
         if len(self._tail) or self.fading or paused != self._held or not self._queue.is_clean:
             return None
+        if self._limiter.is_active:
+            return None
         if not sounds:
             return SILENCE if not self.is_speaking and self._gain.level == self._gain.target else None
         head = self._queue.head
@@ -110,6 +121,7 @@ class Playhead:
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain, along a ramp."""
         self._gain.move(factor(gain_db), self._format.samples(GAIN_RAMP_SECONDS))
+        self._limiter.leave_headroom(gain_db > 0)
         self.gain_db = gain_db
 
     def read(self, out: memoryview, *, sounds: bool, paused: bool) -> int:
@@ -131,12 +143,14 @@ class Playhead:
         self._held = paused
         self.voice = None
 
+        sounded = self.is_speaking
         spoken = self._speak(out, samples) if sounds else 0
         out[spoken * self._format.frame_bytes :] = bytes((samples - spoken) * self._format.frame_bytes)
+        runs_out = (sounded or spoken > 0) and spoken < samples and not paused and self._is_within_turn
         self.is_speaking = 0 < spoken == samples
-        sounding = self._shape(out, spoken)
+        sounding = self._shape(out, spoken, runs_out)
         self.is_sounding = spoken > 0 or sounding > 0
-        if self.is_sounding:
+        if self.is_sounding or sounded:
             self.sounded_until = start + max(spoken, sounding)
         if self.fading and self.is_silent:
             self.fading = False
@@ -150,38 +164,43 @@ class Playhead:
             self._presence.move(1.0, self._format.samples(self.fades.resume_seconds))
 
     def rewind(self, samples: int) -> int:
-        """Go back within the head; the voice ramps up from there.
+        """Go back within the head; the voice ramps up from there, and out from where it is if nobody has read since.
 
         Returns:
             By how many samples it went back.
         """
         head = self._queue.head
-        rewound = 0 if head is None else head._clip.buffer.rewind(samples)
+        if head is None:
+            return 0
+        ending = self._ending(self._format.samples(self.fades.pause_seconds)) if self.is_speaking else None
+        rewound = head._clip.buffer.rewind(samples)
         if rewound:
+            if ending is not None:
+                self._tail.add(ending)
             self._presence.move(0.0, 0)
         return rewound
 
-    def interrupt(self, head: Utterance | None, paused: bool) -> None:
+    def interrupt(self, *, paused: bool) -> None:
         """Keep a fade-out of what would have played next, if it was sounding, before it is dropped.
 
         Args:
-            head: the head, if the leaf hands out its speech.
             paused: whether a pause holds audio back: nothing at all sounds then.
         """
         if self.is_speaking:
             self.sounded_until = self.position
-        if paused:
-            self._tail.clear()
-        elif head is not None and self.is_speaking and head.played:
-            self._fade_out(head, self.fades.interrupt_seconds)
+        samples = self._format.samples(self.fades.interrupt_seconds)
+        self._tail.cut(0 if paused else samples)
         self._interrupted_at = self.position
-        self.is_speaking = False
-        self._presence.move(1.0, 0)
-
-    def pass_on(self) -> None:
-        """The head is gone. What follows begins at once, unless it goes on where a ramp is under way."""
-        if not self.is_speaking:
+        if self._is_within_turn:
+            if self.is_speaking and not paused:
+                self._tail.add(self._ending(samples))
+            self.is_speaking = False
             self._presence.move(1.0, 0)
+
+    def pass_on(self, head: Utterance) -> None:
+        """The head leaves the queue: keep its last sample, from which the sound decays if nothing follows in time."""
+        if head.played:
+            self._last = head._clip.buffer.last_sample
 
     def hush(self) -> None:
         """End all sound at once."""
@@ -198,6 +217,11 @@ class Playhead:
     def emit_mark(self, utterance: Utterance, mark: Mark, behind: int = 0) -> None:
         """Emit one mark that was reached so many samples ago."""
         self._emit(MarkReached(self.position - behind, utterance, mark.payload, mark.at))
+
+    @property
+    def _is_within_turn(self) -> bool:
+        """Whether a turn has begun to sound and is not over."""
+        return bool(self._queue.turns) and self._queue.turns[0]._started_at is not None
 
     def _speak(self, out: memoryview, samples: int) -> int:
         """Fill from the queue what it can give; returns how many samples that was."""
@@ -229,37 +253,94 @@ class Playhead:
         return spoken
 
     def _emit_first(self, head: Utterance) -> None:
-        """Emit that an utterance begins to sound, and its turn if that does, too."""
+        """Emit that an utterance begins to sound, and its turn if that does, too.
+
+        A turn begins at once, unless it follows so closely that a ramp of the one before is still under way.
+        """
         turn = self._queue.turns[0]
         if turn._started_at is None:
+            if not self.is_speaking:
+                self._presence.move(1.0, 0)
             turn._started_at = self.position
             self._emit(TurnStarted(self.position, turn))
         self._emit(FirstAudioByte(self.position, head))
 
-    def _shape(self, out: memoryview, spoken: int) -> int:
-        """Apply ramps, tail and gain to a frame; returns how many samples of the tail sounded."""
-        if self._presence.flat and self._gain.flat and not len(self._tail):
+    def _shape(self, out: memoryview, spoken: int, runs_out: bool) -> int:
+        """Apply ramps, tail and gain to a frame.
+
+        Args:
+            out: the frame.
+            spoken: how many samples of it are speech.
+            runs_out: whether speech stops there, because no more of it is there.
+
+        Returns:
+            How far into the frame a tail sounds.
+        """
+        is_plain = self._presence.flat and self._gain.flat and not self._limiter.is_active
+        if is_plain and not len(self._tail) and not runs_out:
             return 0
         frame = np.frombuffer(out, np.int16).reshape(-1, self._format.channels)
         audio = frame.astype(np.float64)
         self._presence.apply(audio[:spoken])
-        sounding = self._tail.mix_into(audio)
-        self._gain.apply(audio)
+        sounding = self._tail.mix_into(audio[:spoken])
+        if runs_out:
+            self._run_out()
+        if rest := self._tail.mix_into(audio[spoken:]):
+            sounding = spoken + rest
+        self._scale(audio, beneath_tail=sounding > 0)
         to_int16(audio, frame)
         return sounding
 
+    def _scale(self, audio: NDArray[np.float64], *, beneath_tail: bool) -> None:
+        """Apply the gain; what would exceed full scale is limited."""
+        limiter = self._limiter
+        too_loud = beneath_tail and (audio.max() > limiter.highest or audio.min() < limiter.lowest)
+        if max(self._gain.level, self._gain.target) > 1.0 or limiter.is_active or too_loud:
+            level = np.ones((len(audio), 1))
+            self._gain.apply(level)
+            limiter.apply(audio, level[:, 0])
+        else:
+            self._gain.apply(audio)
+
     def _cut_for_pause(self) -> None:
         """Ramp out what sounds; the position stays, so the same samples play again after the pause."""
-        self._tail.cut(self._format.samples(self.fades.pause_seconds))
+        samples = self._format.samples(self.fades.pause_seconds)
+        self._tail.cut(samples)
         if self.is_speaking:
             self.sounded_until = self.position
-        head = self._queue.head
-        if self.is_speaking and head is not None and head.played:
-            self._fade_out(head, self.fades.pause_seconds)
+        if self.is_speaking and self._is_within_turn:
+            self._tail.add(self._ending(samples))
             self._presence.move(0.0, 0)
 
-    def _fade_out(self, head: Utterance, seconds: float) -> None:
-        """Let the next samples of the head fade out, from as loud as it is now."""
-        upcoming = np.frombuffer(head._clip.buffer.peek(self._format.samples(seconds)), np.int16)
-        audio: NDArray[np.float64] = upcoming.reshape(-1, self._format.channels).astype(np.float64)
-        self._tail.add(audio * self._presence.level)
+    def _run_out(self) -> None:
+        """Ramp out what sounded until here; the position stays, and whatever of this turn comes next ramps up."""
+        if samples := self._format.samples(self.fades.underrun_seconds):
+            self._tail.add(self._ending(samples, samples))
+            self._presence.move(0.0, 0)
+            self._presence.move(1.0, samples)
+
+    def _ending(self, samples: int, shortest: int | None = None) -> NDArray[np.float64]:
+        """What sound that stops here ends with.
+
+        Args:
+            samples: how long it is at most.
+            shortest: how long it is at least, unless the utterance ends within it; 4 ms by default.
+
+        Returns:
+            A copy of what would come next, as loud as it is now, then the last sample, held; of shape
+            (samples, channels).
+        """
+        if shortest is None:
+            shortest = min(samples, self._format.samples(SHORTEST_FADE_SECONDS))
+        head = self._queue.head
+        if head is not None and head.played:
+            upcoming, last, ends = head._clip.buffer.peek(samples), head._clip.buffer.last_sample, head.ended
+        else:
+            upcoming, last, ends = b"", self._last, False
+        if not ends:
+            width = self._format.frame_bytes
+            last = upcoming[-width:] or last
+            upcoming += last * (shortest - len(upcoming) // width)
+        audio = np.frombuffer(upcoming, np.int16).reshape(-1, self._format.channels).astype(np.float64)
+        audio *= self._presence.level
+        return audio

@@ -10,7 +10,7 @@ from typing import Final
 
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
-from playback.chart import CLOSED, PAUSED, PLAYBACK, SOUNDS
+from playback.chart import CLOSED, PAUSED, PLAYBACK
 from playback.core.input import Input
 from playback.core.limits import Limits
 from playback.core.observer import Observers, observed
@@ -34,8 +34,8 @@ class Playout:
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         self.transitions: Final = Transitions(format, limits, fades)
         self.turns: Final = Turns(self.transitions)
-        self.input: Final = Input(self.transitions, self.turns)
-        self.output: Final = Output(self.transitions)
+        self.input = Input(self.transitions, self.turns)
+        self.output = Output(self.transitions)
         self.observers: Final[Observers] = self.transitions.observers
         """Who watches."""
         self.holds: Final[dict[str, None]] = {}
@@ -103,7 +103,7 @@ class Playout:
             finished = transitions.finish_all(Outcome.INTERRUPTED, keep=head)
             transitions.fire("drop_waiting")
         else:
-            transitions.playhead.interrupt(head if before in SOUNDS else None, before in PAUSED)
+            transitions.playhead.interrupt(paused=before in PAUSED)
             discarded = transitions.queue.buffered
             finished = transitions.finish_all(Outcome.INTERRUPTED)
             transitions.fire("interrupt", discarded=discarded)

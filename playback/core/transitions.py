@@ -146,7 +146,7 @@ class Transitions:
     def _take_out(self, utterance: Utterance, outcome: Outcome) -> UtteranceReport:
         self.unqueued.pop(utterance, None)
         if utterance is self.queue.head:
-            self.playhead.pass_on()
+            self.playhead.pass_on(utterance)
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
         turn: Turn = utterance._turn
@@ -289,9 +289,9 @@ class Transitions:
         """
         if head.ended:
             return True
-        gapless = head.played > 0 and self.playhead.is_speaking
         buffer = head._clip.buffer
-        prebuffered = gapless or buffer.unread >= self.limits.prebuffer
+        gapless = head.played > 0 and self.playhead.is_speaking
+        prebuffered = gapless or buffer.unread >= self.limits.to_start(buffer.largest)
         if not prebuffered:
             return False
         ready = buffer.available(self.read_size) >= self.read_size

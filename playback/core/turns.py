@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from playback.chart import CLOSED, PAUSED, REFUSES, SOUNDS
+from playback.chart import CLOSED, PAUSED, REFUSES
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.report import Outcome
@@ -79,7 +79,7 @@ class Turns:
         transitions = self._transitions
         before = transitions.session.leaf
         if self._transitions.queue.head in turn._utterances:
-            transitions.playhead.interrupt(self._transitions.queue.head if before in SOUNDS else None, before in PAUSED)
+            transitions.playhead.interrupt(paused=before in PAUSED)
         turn._mark_outcome(Outcome.INTERRUPTED)
         transitions.end_turn(turn)
         self._finish_unqueued(turn)

@@ -13,9 +13,9 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from playback.audio.formats import AudioFormat, Block
+from playback.audio.formats import AudioFormat, Block, FormatError
+from playback.audio.media.untrusted import UntrustedDecoder
 from playback.controller import PlaybackController
-from playback.demo.files import FileError, blocks
 from playback.demo.protocol import File, ProtocolError, Say
 from playback.demo.settings import DemoSettings
 from playback.sources import open_source
@@ -29,6 +29,10 @@ WORDS_SECONDS: Final = 0.1
 """How often the words are sent to the page while a text is being made."""
 
 
+class FileError(Exception):
+    """A file that can't be played: says why."""
+
+
 @dataclass(eq=False)
 class _Job:
     """A text or a file."""
@@ -39,6 +43,8 @@ class _Job:
     size: int = 0
     """How many bytes it holds, if it is a file."""
     has_begun: bool = False
+    words: list[dict[str, Any]] = field(default_factory=list)
+    """Those that are known, as the page takes them."""
     handle: Utterance = field(init=False)
 
 
@@ -65,6 +71,7 @@ class Speaker:
         self._put: Final = put
         self._loop: Final = asyncio.get_running_loop()
         self._jobs: list[_Job] = []
+        self._open: list[_Job] = []  # what has not finished
         self._making: Final = asyncio.Lock()
 
     def say(self, command: Say) -> Utterance:
@@ -104,6 +111,12 @@ class Speaker:
         job = _Job(File.do, name, len(data))
         self._speak(job, self._decoded(job, data), self._controller.format)
 
+    def show_all(self) -> None:
+        """Send what has not finished, for a page that knows nothing of it."""
+        for job in self._open:
+            if job.handle.report is None:
+                self._show(job, job.words)
+
     def _check_waiting(self) -> None:
         self._jobs = [job for job in self._jobs if not job.handle.ended]
         waiting = sum(not job.has_begun for job in self._jobs)
@@ -125,6 +138,7 @@ class Speaker:
         if job.handle.report is not None:
             raise ProtocolError("the input is locked, expected it to be unlocked before", job.do)
         self._jobs.append(job)
+        self._open = [each for each in self._open if each.handle.report is None] + [job]
         self._show(job, [])
 
     @asynccontextmanager
@@ -158,20 +172,36 @@ class Speaker:
         self._show(job, _spans(words, job.handle.accepted_seconds))
 
     async def _decoded(self, job: _Job, data: bytes) -> AsyncGenerator[bytes | Block, None]:
-        """A file, as far ahead of what plays as the controller wants it."""
+        """A file, as far ahead of what plays as the controller wants it.
+
+        It comes from a stranger, so a process of its own decodes it.
+        """
         limit = self._settings.file_seconds
         async with self._make(job):
             yield b""  # its write waits for room
-            async with aclosing(open_source(blocks(data, job.text))) as decoded:
-                async for block in decoded:
-                    yield block
-                    if job.handle.accepted_seconds >= limit:
-                        self._put("refused", error=f"{job.text} is cut off after {limit:g} s", do=job.do)
-                        break
+            try:
+                async with aclosing(open_source(UntrustedDecoder(data, name=job.text))) as decoded:
+                    async for block in decoded:
+                        yield block
+                        if job.handle.accepted_seconds >= limit:
+                            self._put("refused", error=f"{job.text} is cut off after {limit:g} s", do=job.do)
+                            break
+            except FormatError as error:
+                reason = f"{error}; expected audio such as WAV, MP3, Ogg or FLAC"
+                raise FileError(f"{job.text} can't be decoded: {reason}") from error
 
     def _show(self, job: _Job, words: list[dict[str, Any]]) -> None:
         handle = job.handle
-        self._put("utterance", utterance=handle.id, text=job.text, words=words, interruptible=handle.interruptible)
+        job.words = words
+        played = self._controller.format.seconds(handle.played)
+        self._put(
+            "utterance",
+            utterance=handle.id,
+            text=job.text,
+            words=words,
+            reached=sum(word["at"] < played for word in words),
+            interruptible=handle.interruptible,
+        )
 
 
 def _spans(words: list[Word], end: float) -> list[dict[str, Any]]:

@@ -54,6 +54,7 @@ CONTROLS: Final = frozenset(
     (
         "paused",
         "resumed",
+        "stalled",
         "interrupted",
         "input_locked",
         "input_unlocked",

@@ -50,9 +50,10 @@ class Sinks:
     """The sinks of a controller: ``controller.sinks``.
 
     A sink is an object with ``audio(chunk)`` and, if it cares, ``control(event)``; a function of a chunk is one too.
-    Each hears, in order: its audio, ``paused``, ``resumed``, ``interrupted``, ``input_locked``, ``input_unlocked``,
-    ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last thing, ``closed``.
-    Audio that was dropped is reported by ``utterance_finished``, whose report counts it as discarded.
+    Each hears, in order: its audio, ``paused``, ``resumed``, ``stalled``, ``interrupted``, ``input_locked``,
+    ``input_unlocked``, ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last
+    thing, ``closed``. Audio that was dropped is reported by ``utterance_finished``, whose report counts it as
+    discarded.
 
     A push that has to be converted for them comes in chunks of 0.2 s, the first one at once and the others with the
     reads that follow, ten times as fast as they play.

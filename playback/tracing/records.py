@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -11,14 +10,10 @@ from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
 from playback.core.limits import Limits
 from playback.events import EVENTS
+from playback.tracing.fields import LONGEST_LINE, READ_SAMPLES, check, check_details, check_limits, shown
 
 VERSION: Final = 3
 """Of the format in which a trace is saved."""
-
-LONGEST_SECONDS: Final = 24 * 60 * 60
-"""How much may be read in a trace that is replayed."""
-MOST_READS: Final = LONGEST_SECONDS * 50
-"""In how many reads; so many of 20 ms, the frame of WebRTC (RFC 7587), are as long."""
 
 _AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
 CALLS: Final[dict[str, tuple[str, ...]]] = {
@@ -118,7 +113,7 @@ Record = TracedCall | TracedEdge | TracedEvent
 
 
 def _shown(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())
 
 
 # Lines
@@ -139,20 +134,14 @@ def parse_header(text: str) -> tuple[Settings, bool, int]:
     if "trace" not in line:
         raise ValueError(f'expected the header of a trace, such as {{"trace": {VERSION}, ...}}')
     if line["trace"] != VERSION:
-        raise ValueError(f"a trace of version {line['trace']!r}, expected {VERSION}")
-    _check(line, "fresh", "dropped", *("format", "input_format", "fades", "limits"))
+        raise ValueError(f"a trace of version {shown(line['trace'], 200)}, expected {VERSION}")
+    check(line, "fresh", "dropped", *("format", "input_format", "fades", "limits"))
     try:
         formats = AudioFormat(**line["format"]), AudioFormat(**line["input_format"])
         settings = Settings(*formats, Fades(**line["fades"]), Limits(**line["limits"]))
     except TypeError as error:
         raise ValueError(f"the settings are incomplete or of another kind: {error}") from None
-    limits = asdict(settings.limits)
-    completes = limits.pop("timeout_completes")
-    if not isinstance(completes, bool):
-        raise ValueError(f"timeout_completes is {completes!r}, expected true or false")
-    for name, value in limits.items():
-        if not _is_count(value) and (name != "input_timeout" or value is not None):
-            raise ValueError(f"{name} is {value!r}, expected a number of samples")
+    check_limits(asdict(settings.limits))
     return settings, line["fresh"], line["dropped"]
 
 
@@ -178,25 +167,31 @@ def parse_line(text: str) -> Record:
         case {"call": str(name), **line} if name in CALLS:
             times = line.pop("times", 1)
             if name != "read" and times != 1:
-                raise ValueError(f"'times' is {times!r}, expected 1: only reads are counted together")
-            _check({**line, "times": times}, "position", "times", *CALLS[name])
+                raise ValueError(f"'times' is {shown(times, 200)}, expected 1: only reads are counted together")
+            check({**line, "times": times}, "position", "times", *CALLS[name])
+            if name == "read" and not READ_SAMPLES[1](line["samples"]):
+                raise ValueError(f"'samples' is {line['samples']}, expected {READ_SAMPLES[0]} of a read")
             return TracedCall(line["position"], name, {key: line[key] for key in CALLS[name]}, times)
         case {"edge": str(event), **line}:
-            _check(line, "position", "source", "target", "outputs")
+            check({**line, "edge": event}, "edge", "position", "source", "target", "outputs")
             return TracedEdge(line["position"], line["source"], event, line["target"], tuple(line["outputs"]))
         case {"event": str(name), **line} if name in EVENTS:
-            _check(line, "position")
-            return TracedEvent(line.pop("position"), name, line)
+            check(line, "position")
+            position = line.pop("position")
+            check_details(name, line)
+            return TracedEvent(position, name, line)
         case {"call": name}:
-            raise ValueError(f"there is no call {name!r}, expected one of {', '.join(CALLS)}")
+            raise ValueError(f"there is no call {shown(name, 200)}, expected one of {', '.join(CALLS)}")
         case {"edge": event}:
-            raise ValueError(f"the edge is {event!r}, expected the name of a chart's event")
+            raise ValueError(f"the edge is {shown(event, 200)}, expected the name of a chart's event")
         case {"event": name}:
-            raise ValueError(f"there is no event {name!r}, expected one of {', '.join(EVENTS)}")
+            raise ValueError(f"there is no event {shown(name, 200)}, expected one of {', '.join(EVENTS)}")
     raise ValueError('expected a record with "call", "edge" or "event"')
 
 
 def _object(text: str) -> dict[str, Any]:
+    if len(text) > LONGEST_LINE:
+        raise ValueError(f"expected at most {LONGEST_LINE:,} characters")
     try:
         line = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -204,98 +199,3 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(line, dict):
         raise ValueError(f"it is {type(line).__name__!r}, expected a JSON object")
     return line
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_layout(value: object) -> bool:
-    match value:
-        case [int(rate), str(), str(), int(width)]:
-            return rate > 0 and width > 0
-    return False
-
-
-def _is_format(value: object) -> bool:
-    # A trace of a time before there were encodings has none.
-    return isinstance(value, dict) and set(value) | {"encoding"} == {"sample_rate", "channels", "encoding"}
-
-
-def _is_error(value: object) -> bool:
-    match value:
-        case None | {"type": str(), "message": str()}:
-            return True
-    return False
-
-
-def _is_number(value: object) -> bool:
-    """Whether it is a number, or the name of what JSON does not have, such as infinity."""
-    match value:
-        case int() | float() | {"repr": str()}:
-            return True
-    return False
-
-
-Kind = tuple[str, Callable[[Any], bool]]
-_COUNT: Final[Kind] = "a whole number, 0 or more", _is_count
-_FLAG: Final[Kind] = "true or false", lambda value: isinstance(value, bool)
-_TEXT: Final[Kind] = "a string", lambda value: isinstance(value, str)
-_NUMBER: Final[Kind] = "a number", _is_number
-_OBJECT: Final[Kind] = "an object", lambda value: isinstance(value, dict)
-_FORMAT: Final[Kind] = 'an object with "sample_rate", "channels" and "encoding"', _is_format
-_KINDS: Final[dict[str, Kind]] = {
-    "position": _COUNT,
-    "times": (f"a whole number from 1 to {MOST_READS:,}", lambda value: _is_count(value) and 1 <= value <= MOST_READS),
-    "dropped": _COUNT,
-    "fresh": _FLAG,
-    "format": _FORMAT,
-    "input_format": _FORMAT,
-    "fades": _OBJECT,
-    "limits": _OBJECT,
-    "utterance": ("an utterance's number, or null", lambda value: value is None or _is_count(value)),
-    "id": _TEXT,
-    "text": ("a string or null", lambda value: value is None or isinstance(value, str)),
-    "interruptible": _FLAG,
-    "stale": _FLAG,
-    "first": _FLAG,
-    "bounded": _FLAG,
-    "stop_on_failure": _FLAG,
-    "turn": ("a turn's number", _is_count),
-    "in_turn": ("a turn's number, or null", lambda value: value is None or _is_count(value)),
-    "error": ('null, or an object with "type" and "message"', _is_error),
-    "layout": ("[rate, channels, sample type, bytes]", _is_layout),
-    "samples": _COUNT,
-    "partial": _COUNT,
-    "at": _COUNT,
-    "until": ("a whole number or null", lambda value: value is None or _is_count(value)),
-    "payload": ("anything", lambda _: True),
-    "cut_short": _FLAG,
-    "rewind": _COUNT,
-    "by": ("a name", lambda value: isinstance(value, str) and value != ""),
-    "lock": _FLAG,
-    "force": _FLAG,
-    "gain_db": _NUMBER,
-    "seconds": _NUMBER,
-    "source": _TEXT,
-    "target": _TEXT,
-    "outputs": (
-        "a list of strings",
-        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
-    ),
-}
-"""What each field of a line has to be."""
-
-
-def _check(line: dict[str, Any], *names: str) -> None:
-    """See that a line has its fields.
-
-    Raises:
-        ValueError: one is missing, or of another kind.
-    """
-    for name in names:
-        expected, fits = _KINDS[name]
-        if name not in line:
-            raise ValueError(f"{name!r} is missing, expected {expected}")
-        if not fits(line[name]):
-            raise ValueError(f"{name!r} is {line[name]!r}, expected {expected}")

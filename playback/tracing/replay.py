@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final
 
+import numpy as np
+
 from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat, Block, FormatError, Layout
 from playback.core.limits import BufferFull
 from playback.core.playout import Playout
-from playback.tracing.records import LONGEST_SECONDS, MOST_READS, Settings, TracedCall, TraceError
+from playback.tracing.fields import LONGEST_SECONDS, MOST_READS, printable
+from playback.tracing.records import Settings, TracedCall, TraceError
 from playback.tracing.trace import Trace
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -48,7 +51,7 @@ def replay(trace: Trace) -> Trace:
         except (MemoryError, OverflowError):
             raise TraceError(f"call {number} ({call}): expected less audio") from None
         except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
-            raise TraceError(f"call {number} ({call}): {error}") from None
+            raise TraceError(printable(f"call {number} ({call}): {error}")) from None
     return replayer.trace
 
 
@@ -155,7 +158,9 @@ class _Replayer:
 def _silence(arguments: dict[str, Any]) -> Block:
     """Audio of the same shape."""
     layout = Layout(*arguments["layout"])
-    data = bytes(arguments["samples"] * layout.frame_bytes)
+    # One sample that stands for all of them: a file may name more than there is memory for.
+    sample = np.zeros(1, f"V{layout.frame_bytes}")
+    data = np.broadcast_to(sample, (arguments["samples"],))
     return Block(layout, data, arguments["samples"], bytes(arguments["partial"]), arguments["dropped"])
 
 

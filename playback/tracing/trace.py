@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from itertools import islice, zip_longest
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 from weakref import WeakKeyDictionary
 
 from playback._json import jsonable
@@ -20,6 +20,7 @@ from playback.audio.formats import Block
 from playback.controller import PlaybackController
 from playback.events import EVENTS, ErrorRaised, Event
 from playback.report import TurnReport, UtteranceReport, error_as_dict
+from playback.tracing.fields import LONGEST_LINE, printable
 from playback.tracing.records import (
     Record,
     Settings,
@@ -286,11 +287,17 @@ class Trace:
         with Path(path).open(encoding="utf-8") as file:
             number = 1
             try:
-                settings, fresh, dropped = parse_header(file.readline())
+                settings, fresh, dropped = parse_header(file.readline(LONGEST_LINE + 1))
                 trace = cls.of(settings, fresh=fresh)
                 trace.dropped = dropped
-                for number, line in enumerate(file, 2):  # noqa: B007 - the error names it
+                for number, line in enumerate(_lines(file), 2):  # noqa: B007 - the error names it
                     trace._records.append(parse_line(line))  # noqa: SLF001 - its own
             except ValueError as error:  # UnicodeDecodeError, too
-                raise TraceError(f"{path}: line {number}: {error}") from None
+                raise TraceError(printable(f"{path}: line {number}: {error}")) from None
         return trace
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file; one that is too long ends there."""
+    while line := file.readline(LONGEST_LINE + 1):
+        yield line

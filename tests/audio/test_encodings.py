@@ -21,7 +21,7 @@ from playback.tracing import Trace
 from playback.tracing.replay import replay
 
 RATE = 8_000
-CUTS = Fades(0, 0, 0)
+CUTS = Fades(0, 0, 0, 0)
 SAMPLES = np.random.default_rng(1).integers(-32_768, 32_768, (400, 2)).astype(np.int16)
 
 ENCODE: dict[str, Callable[[NDArray[np.int16]], bytes]] = {

@@ -105,6 +105,7 @@ def test_a_source_that_ends_is_finished_within_its_last_frame() -> None:
 
 def test_it_makes_way_for_speech_and_comes_back() -> None:
     background = Background(FORMAT)
+    background.duck_hold_seconds = 0
     background.add(constant(10_000), gain_db=0, fade_seconds=0)
     assert set(mixed(background, 2).tolist()) == {10_000}
     down = mixed(background, 10, speaking=True)
@@ -137,7 +138,10 @@ def test_a_controller_ducks_while_speech_sounds_and_only_then() -> None:
     for _ in range(20):
         heard = controller.read(FRAME)
     assert set(heard[:, 0].tolist()) == {round(10_000 * 10 ** (-12 / 20))}
-    for _ in range(33):
+    for _ in range(25):
+        heard = controller.read(FRAME)
+    assert set(heard[:, 0].tolist()) == {round(10_000 * 10 ** (-12 / 20))}, "it stays down for 500 ms"
+    for _ in range(31):
         heard = controller.read(FRAME)
     assert set(heard[:, 0].tolist()) == {10_000}
 
@@ -152,7 +156,7 @@ def test_the_background_comes_back_however_the_speech_falls_silent(quiet: str, f
         heard = controller.read(FRAME)
     assert set(heard[:, 0].tolist()) == {round(10_000 * 10 ** (-12 / 20))}
     getattr(controller, quiet)()
-    for _ in range(36):
+    for _ in range(60):
         heard = controller.read(FRAME)
     assert set(heard[:, 0].tolist()) == {10_000}
 
@@ -316,14 +320,15 @@ def test_live_audio() -> None:
     assert voice.push(ramp(700).tobytes() + b"\x01") == 700
     first = mixed(background, 2)
     assert np.array_equal(first[:700], ramp(700))
-    assert not first[700:].any(), "it ran dry"
-    assert voice.push(b"\x02" + bytes(2)) == 2, "the odd byte is completed"
-    assert mixed(background, 1)[:2].tolist() == [0x201, 0]
+    assert not first[820:].any(), "it ran dry, and has faded out"
+    assert voice.push(b"\x02" + bytes(2 * FRAME)) == FRAME + 1, "the odd byte is completed"
     assert voice.push(ramp(10)) == 10
     assert voice.end()
     assert not voice.end()
     assert voice.push(ramp(10)) == 0
-    assert mixed(background, 1)[:10].tolist() == ramp(10).tolist()
+    rest = mixed(background, 2)
+    assert rest[0] == round(0x201 / 120), "it fades in"
+    assert rest[FRAME + 1 : FRAME + 11].tolist() == ramp(10).tolist()
     assert voice.is_finished
     assert voice.push(ramp(10)) == 0
 

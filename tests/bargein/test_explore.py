@@ -41,7 +41,7 @@ class Conversation:
 
     def __init__(self, mode: str) -> None:
         self.clock = Clock()
-        self.controller = PlaybackController(AudioFormat(8_000), fades=Fades(0, 0, 0))
+        self.controller = PlaybackController(AudioFormat(8_000), fades=Fades(0, 0, 0, 0))
         self.controller.read(1)
         options: dict[str, Any] = {"mode": mode, "backchannels": ["yes"]}
         self.policy = BargeIn(

@@ -79,7 +79,7 @@ class Talk:
 
     def __init__(self, *, seconds: float = 4.0, fades: Fades | None = None, **options: Any) -> None:
         self.clock = Clock()
-        self.controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0))
+        self.controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0, 0))
         self.policy = BargeIn(self.controller, timer=self.clock, **options)
         self.told: list[Event] = []
         for name in ("barge_in_suspected", "barge_in", "false_interruption"):
@@ -582,7 +582,7 @@ def test_what_a_listener_raises_is_an_error_of_the_controller_s() -> None:
 @pytest.mark.parametrize("event", ["first_audio_byte", "state_changed"])
 def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: EventName) -> None:
     clock = Clock()
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     policies: list[BargeIn] = []
     controller.on(event, lambda _: policies[0].stop())
     policy = BargeIn(controller, timer=clock)

@@ -47,7 +47,12 @@ class Duet:
         self.model: Final = Model(settings)
         self.controller: Final = PlaybackController(
             AudioFormat(RATE),
-            fades=Fades(settings.interrupt_fade / RATE, settings.pause_ramp / RATE, settings.resume_ramp / RATE),
+            fades=Fades(
+                settings.interrupt_fade / RATE,
+                settings.pause_ramp / RATE,
+                settings.resume_ramp / RATE,
+                settings.underrun_ramp / RATE,
+            ),
             prebuffer_seconds=settings.prebuffer / RATE,
             high_water_seconds=settings.maximum / RATE,
             max_buffered_seconds=settings.maximum / RATE,

@@ -32,6 +32,9 @@ class Settings:
     interrupt_fade: int = 0
     pause_ramp: int = 0
     resume_ramp: int = 0
+    underrun_ramp: int = 0
+    shortest_fade: int = 32
+    """How long it takes to decay where less is left to fade out: 4 ms at 8 kHz."""
 
 
 @dataclass
@@ -81,6 +84,8 @@ class Line:
     used: bool = False
     failed: bool = False
     samples: list[int] = field(default_factory=list)
+    largest: int = 0
+    """Samples of its largest push."""
     cursor: int = 0
     played: int = 0
     ended: bool = False
@@ -292,6 +297,7 @@ class Model:
                 self._enqueue(line)
                 self._rest(before)
             return 0
+        line.largest = max(line.largest, samples)
         line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
         self._enqueue(line)
         if line is self.head:
@@ -401,13 +407,16 @@ class Model:
             assert not rewound
             return True
         self.rewind = 0
+        sounding = self._ending(self.settings.pause_ramp) if self.sounding else 0
         if head := self.head:
             history = self.settings.history
             farthest = min(rewind, head.cursor, history)
             nearest = min(farthest, max(0, history - (head.played - head.cursor)))
             assert nearest <= rewound <= farthest, f"rewound by {rewound}, expected {nearest} to {farthest}"
             head.cursor -= rewound
-            self.faint |= rewound > 0
+            if rewound:
+                self.tail = max(self.tail, sounding)
+                self.faint = True
         else:
             assert not rewound
         if self.faint:
@@ -484,8 +493,8 @@ class Model:
         paused = self.mode == "paused"
         if paused and not self.pausing:
             self.tail = min(self.tail, self.settings.pause_ramp)
-            if self.sounding and (head := self.head) and head.played:
-                self.tail = max(self.tail, min(self.settings.pause_ramp, head.left))
+            if self.sounding and self._within_turn:
+                self.tail = max(self.tail, self._ending(self.settings.pause_ramp))
                 self.faint = True
         self.pausing = paused
 
@@ -494,11 +503,19 @@ class Model:
         if streaming:
             self._speak(out, samples)
         spoken = len(out)
+        runs_out = (self.sounding or spoken > 0) and spoken < samples and not paused and self._within_turn
         self.sounding = spoken == samples
         out += [0] * (samples - spoken)
-        fading = min(self.tail, samples)
+        fading = min(self.tail, spoken)
         out[:fading] = [None] * fading
         self.tail -= fading
+        if runs_out and self.settings.underrun_ramp:
+            self.tail = max(self.tail, self.settings.underrun_ramp)
+            self.ramp = self.settings.underrun_ramp
+        if rest := min(self.tail, samples - spoken):
+            fading = spoken + rest
+            out[spoken:fading] = [None] * rest
+            self.tail -= rest
         if self.unsilenced and not self.tail:
             self.unsilenced = False
             self.silenced_at = start + fading
@@ -559,6 +576,8 @@ class Model:
                 break
             if head.left and not head.played:
                 if self.turns[0].started_at is None:
+                    if not out and not self.sounding:
+                        self.ramp = 0
                     self.turns[0].started_at = self.position
                     self._tell("turn_started", extra=self.turns[0].id)
                 self._tell("first_audio_byte", head)
@@ -731,7 +750,9 @@ class Model:
             self.waiting = False
         if self.waiting and (head := self.head):
             gapless = self.sounding and head.played > 0  # nobody has read within the pause
-            prebuffer = 0 if gapless else self.settings.prebuffer
+            prebuffer = 0
+            if self.settings.prebuffer and not gapless:
+                prebuffer = min(self.settings.prebuffer + head.largest, self.settings.maximum)
             self.waiting = not head.ended and head.left < max(prebuffer, self.read_size)
         if self.mode == "speaking" and not self.turns and not self.tail:
             self.mode = "rest"
@@ -740,10 +761,23 @@ class Model:
         self._settle()
         self._tell_change(before)
 
+    @property
+    def _within_turn(self) -> bool:
+        return bool(self.turns) and self.turns[0].started_at is not None
+
+    def _ending(self, fade: int) -> int:
+        """How long a sound that stops here goes on to fade out."""
+        shortest = min(fade, self.settings.shortest_fade)
+        if (head := self.head) and head.played:
+            left = min(fade, head.left)
+            return left if head.ended else max(left, shortest)
+        return shortest
+
     def _fade_out(self) -> None:
-        if self.mode == "paused":
-            self.tail = 0
-        elif self.mode == "speaking" and not self.waiting and self.sounding and (head := self.head) and head.played:
-            self.tail = max(self.tail, min(self.settings.interrupt_fade, head.left))
-        self.sounding = self.faint = False
-        self.ramp = 0
+        fade = self.settings.interrupt_fade
+        self.tail = 0 if self.mode == "paused" else min(self.tail, fade)
+        if self.sounding and self._within_turn and self.mode != "paused":
+            self.tail = max(self.tail, self._ending(fade))
+        if self._within_turn:
+            self.sounding = self.faint = False
+            self.ramp = 0

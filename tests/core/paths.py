@@ -306,7 +306,7 @@ SEQUELS: Final = (
 )
 
 SETTINGS: Final = {
-    "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5),
+    "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5, underrun_ramp=4),
     "cuts": Settings(),
     "prebuffer": Settings(prebuffer=24, interrupt_fade=1, input_timeout=90, completes=True),
     "timing out": Settings(prebuffer=12, input_timeout=48, maximum=200, history=20),

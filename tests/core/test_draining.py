@@ -111,7 +111,7 @@ async def test_it_waits_for_a_fade_out(controller: PlaybackController) -> None:
 
 @pytest.mark.parametrize("cut", ["interrupt", "pause"])
 async def test_what_was_cut_without_a_fade_counts_to_the_cut(cut: str) -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     say(controller, 8000)
     for _ in range(5):
         controller.read(160)  # the last of them on the fast path

@@ -41,6 +41,7 @@ SETTINGS: Final[Mapping[str, dict[str, Any]]] = {
     # A tail long enough to be cut in the middle, and to sound on beneath whatever comes next.
     "two owners": {"slots": 1, "pushes": 2, "owners": 2, "pause_samples": 1},
     "whole tails": {"slots": 1, "pushes": 3, "pause_samples": 1, "resume_samples": 1},
+    "underruns": {"slots": 1, "pushes": 3, "underrun_samples": 2},
 }
 
 Action = tuple[str, int]
@@ -83,6 +84,7 @@ class Setting:
     """How many pause, resume and interrupt."""
     pause_samples: int = 0
     resume_samples: int = 0
+    underrun_samples: int = 0
     interruptible: bool = True
     """Whether the first slot's handles are; an interrupt is forced only where they are not."""
     cells: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -102,6 +104,7 @@ class Playout:
                 interrupt_seconds=TAIL / RATE,
                 pause_seconds=setting.pause_samples / RATE,
                 resume_seconds=setting.resume_samples / RATE,
+                underrun_seconds=setting.underrun_samples / RATE,
             ),
         )
         self.controller.read(1)  # a read's worth is one sample from now on
@@ -230,15 +233,17 @@ class Playout:
         if self.controller.state is State.CLOSED:
             return Configuration(self.controller.leaf, handles)
         head, playhead, presence = playout.queue.head, playout.playhead, playout.playhead._presence
+        ramps = playhead._is_within_turn or playhead.is_speaking  # otherwise what comes next begins at once
         return Configuration(
             leaf=self.controller.leaf,
             handles=handles,
             holds=self.controller.holds,
             tail=len(playhead._tail),
-            speaking=playhead.is_speaking and head is not None and head.played > 0,  # it leaves no tail otherwise
+            # Otherwise it leaves no tail, and no ramp that the next turn would go on with.
+            speaking=playhead.is_speaking and ((head is not None and head.played > 0) or not presence.flat),
             held=playhead._held,
             fading=playhead.fading,
-            presence=(presence.level, presence.target, presence._left),
+            presence=(presence.level, presence.target, presence._left) if ramps else (1.0, 1.0, 0),
         )
 
 

@@ -11,7 +11,7 @@ from playback import AudioFormat, Fades, PlaybackController, State
 from playback.events import Event, Paused, Resumed
 
 RATE = 8_000
-CUTS = Fades(0, 0, 0)
+CUTS = Fades(0, 0, 0, 0)
 
 
 @pytest.fixture

@@ -245,9 +245,19 @@ class TestRamps:
 
     def test_a_rewind_ramps_up_too(self) -> None:
         controller, steps = self.loud(Fades())
-        controller.pause()
+        controller.pause(), controller.read(FRAME)
         controller.resume(rewind_seconds=0.01)
         assert np.array_equal(controller.read(120)[:, 0], np.rint(LOUD * ((1 + steps) / 120)))
+
+    def test_a_rewind_before_any_read_fades_over(self) -> None:
+        controller, _ = self.loud(Fades())
+        buffered = controller.buffered
+        controller.pause()
+        controller.resume(rewind_seconds=0.01)
+        heard = controller.read(FRAME)[:, 0]
+        assert np.abs(np.diff(heard, prepend=LOUD)).max() <= LOUD / 120 + 1
+        controller.read(FRAME)
+        assert controller.buffered == buffered - 2 * FRAME + 240, "the fade-out plays nothing"
 
     def test_what_begins_after_a_pause_begins_at_once(self) -> None:
         controller, _ = self.loud(Fades())

@@ -47,6 +47,7 @@ settings_of_fades = st.builds(
     interrupt_fade=st.sampled_from([1, 10, 24, 100]),
     pause_ramp=st.sampled_from([0, 3, 20]),
     resume_ramp=st.sampled_from([0, 3, 20]),
+    underrun_ramp=st.sampled_from([0, 3, 20, 40]),
 )
 
 
@@ -248,7 +249,7 @@ def _samples(first: int, count: int) -> bytes:
 
 
 def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), history_seconds=0)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), history_seconds=0)
     begun: list[Any] = []
     controller.on("first_audio_byte", begun.append)
     controller.read(16)
@@ -263,7 +264,7 @@ def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> No
 
 @pytest.mark.timeout(5)
 def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=10 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=10 / RATE)
     controller.read(10)
     dry, following = controller.utterance(), controller.utterance()
     dry.push(_samples(1, 10))
@@ -275,7 +276,7 @@ def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play()
 
 
 def test_an_utterance_starves_whatever_becomes_of_others() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=20 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=20 / RATE)
     controller.read(10)
     dry, other = controller.utterance(), controller.utterance()
     dry.push(_samples(1, 5))
@@ -286,7 +287,7 @@ def test_an_utterance_starves_whatever_becomes_of_others() -> None:
 
 
 def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=90 / RATE)
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=90 / RATE)
     controller.read(40)
     utterance = controller.utterance()
     utterance.push(_samples(1, 16))
@@ -299,7 +300,7 @@ def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
 
 
 def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     utterance = controller.utterance()
     stream = _samples(1, 4)
     controller.lock()
@@ -312,7 +313,7 @@ def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
 
 
 def test_words_that_begin_together_at_the_start_are_heard_with_the_first_sample() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     controller.read(5)
     utterance = controller.utterance()
     utterance.push(_samples(1, 20))
@@ -325,7 +326,7 @@ def test_words_that_begin_together_at_the_start_are_heard_with_the_first_sample(
 
 
 def test_an_underrun_is_told_where_the_silence_begins() -> None:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     underruns: list[Any] = []
     controller.on("underrun", underruns.append)
     controller.read(10)

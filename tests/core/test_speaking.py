@@ -308,23 +308,28 @@ class TestProducersWithoutHandles:
 
 class TestTheCushion:
     def test_counts_before_the_start_and_after_an_underrun(self) -> None:
+        """It is asked for beyond the largest push: what covers a delay is what lasts while the next one is made."""
         case = heard(prebuffer_seconds=0.1)
         utterance = case.controller.utterance()
-        utterance.push(ramp(2_399))
+        utterance.push(ramp(FRAME))
+        utterance.push(ramp(2_399, 1 + FRAME))
         assert (case.controller.leaf, case.read()) == ("speaking.buffering", SILENCE)
-        utterance.push(ramp(1, 2_400))
-        for start in range(1, 2_400, FRAME):
+        utterance.push(ramp(2_399, 2_400 + FRAME))
+        assert case.controller.leaf == "speaking.streaming"
+        for start in range(1, 5_278 - FRAME, FRAME):
             assert case.read() == [*range(start, start + FRAME)]
         assert case.read() == SILENCE
-        utterance.push(ramp(2_399))
+        utterance.push(ramp(2_399, 5_279))
         assert case.read() == SILENCE
-        utterance.push(ramp(1))
-        assert case.read() == [*range(1, 1 + FRAME)]
+        utterance.push(ramp(2_401, 7_678))
+        assert case.read() == [*range(4_801, 4_801 + FRAME)]
 
     def test_counts_after_a_resume_and_not_between_utterances(self) -> None:
         case = heard(prebuffer_seconds=0.1)
         utterance = case.controller.utterance()
-        utterance.push(ramp(2_400))
+        utterance.push(ramp(1_200))
+        utterance.push(ramp(1_200, 1_201))
+        utterance.push(ramp(1_200, 2_401))
         case.read()
         case.controller.pause(), case.controller.resume()
         assert case.controller.leaf == "speaking.streaming", "there was no gap"
@@ -333,9 +338,9 @@ class TestTheCushion:
         utterance.end()
         other = case.controller.utterance()
         other.push(ramp(FRAME, 10_001))
-        for start in range(1 + FRAME, 2_400, FRAME):
+        for start in range(1 + FRAME, 3_360, FRAME):
             assert case.read() == [*range(start, start + FRAME)]
-        assert case.read() == [*range(10_001, 10_001 + FRAME)]
+        assert case.read() == [*range(3_361, 3_601), *range(10_001, 10_001 + 240)]
 
     def test_an_utterance_that_has_ended_needs_none(self) -> None:
         case = heard(prebuffer_seconds=0.1)

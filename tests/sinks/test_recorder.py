@@ -257,7 +257,7 @@ def slow(event: ErrorRaised) -> bool:
 def test_what_goes_wrong_before_it_was_added_to_anything_is_raised_by_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("playback.sinks.recorder._encoded_rate", fail)
+    monkeypatch.setattr("playback.sinks.recorder.open_recording", fail)
     with pytest.raises(OSError, match="the disk is full"):
         RecorderSink(tmp_path / "call.wav").close()
 

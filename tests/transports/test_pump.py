@@ -166,12 +166,42 @@ async def broken_later(frame: NDArray[np.int16]) -> None:
 
 
 @pytest.mark.parametrize("write", [broken, broken_later])
-async def test_a_writer_that_raises_ends_it_and_another_reader_goes_on(
+async def test_a_writer_that_raises_closes_the_controller_so_that_nobody_waits(
+    write: Callable[[NDArray[np.int16]], Awaitable[None] | None],
+) -> None:
+    h = heard()
+    utterance = h.controller.utterance()
+    utterance.push(ramp(2 * FRAME))
+    waiting = create_task(utterance.wait())
+    with pytest.raises(ConnectionError, match="gone"):
+        await run(Pump(h.controller, write))
+    assert h.controller.leaf == "closed"
+    assert h.controller.reader is None
+    assert (await asyncio.wait_for(waiting, ENOUGH_SECONDS)).outcome is Outcome.CLOSED
+
+
+@pytest.mark.parametrize("how", ["raises", "raises later"])
+async def test_so_does_a_transport_that_never_gets_ready(how: str) -> None:
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionError("gone")
+
+    def now() -> None:
+        raise ConnectionError("gone")
+
+    controller = PlaybackController()
+    with pytest.raises(ConnectionError, match="gone"):
+        await run(Pump(controller, Transport().write, ready=now if how == "raises" else later))
+    assert controller.leaf == "closed"
+
+
+@pytest.mark.parametrize("write", [broken, broken_later])
+async def test_without_that_another_reader_goes_on_after_a_writer_has_raised(
     write: Callable[[NDArray[np.int16]], Awaitable[None] | None],
 ) -> None:
     h = heard()
     h.controller.push(ramp(2 * FRAME))
-    pump = Pump(h.controller, write)
+    pump = Pump(h.controller, write, close_controller=False)
     with pytest.raises(ConnectionError, match="gone"):
         await run(pump)
     assert h.controller.state is State.SPEAKING
@@ -182,7 +212,7 @@ async def test_a_writer_that_raises_ends_it_and_another_reader_goes_on(
 
 async def test_what_has_ended_does_not_read_beside_another_reader() -> None:
     h = heard()
-    pump = Pump(h.controller, broken)
+    pump = Pump(h.controller, broken, close_controller=False)
     with pytest.raises(ConnectionError):
         await run(pump)
     track = PlaybackTrack(h.controller)

@@ -13,6 +13,10 @@ FAULTS: Final = (av.FFmpegError, ValueError, ArithmeticError, LookupError, Runti
 """What PyAV raises where bytes can't be decoded. An error of the source itself, such as OSError, is none of these."""
 
 
+REST_BYTES: Final = 8192
+"""Where so many bytes at the end of a file belong to nothing, its rest is lost; a few may be a tag or a packet."""
+
+
 class Damage:
     """What of a stream could not be decoded, and was skipped."""
 
@@ -20,6 +24,8 @@ class Damage:
         self.count = 0
         """Packets, stretches without any, and joined files."""
         self.last: Exception | None = None
+        self.rest: Exception | None = None
+        """Why nothing more could be had, where a file did not simply end."""
 
     def add(self, error: Exception) -> None:
         """Count one."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Iterator
 from io import BytesIO
 from os import PathLike
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from playback.audio.formats import Block, FormatError
 from playback.audio.media.blocks import Damage
@@ -72,8 +72,7 @@ def decode(source: Source, *, name: str = "the audio", damage: Damage | None = N
         return
     if isinstance(source, (bytes, bytearray, memoryview)):
         source = BytesIO(source)
-    seekable = getattr(source, "seekable", None)
-    file_object = source if seekable and seekable() else None
+    file_object = source if is_seekable(source) else None
     if file_object is not None:
         file_object.seek(0)
     yield from decode_stream(Reader(source.read), name, damage or Damage(), file_object)
@@ -97,12 +96,16 @@ def decode_stream(
     is_empty = True
     while reader.peek(1):
         part = OggFile(reader, damage) if kind is Kind.OGG else Part(reader, _BEGINNINGS.get(kind))
+        is_first = True
         try:
             for block in _decode_part(part, kind, damage, file):
-                is_empty = False
+                if is_first:  # whatever was wrong before, the file goes on
+                    is_empty = is_first = False
+                    damage.rest = None
                 yield block
         except FormatError as error:
             damage.add(error)
+            damage.rest = error
         part.skip()
     if is_empty:
         reason = f": {damage.last}" if damage.last else ""
@@ -116,31 +119,76 @@ def _recognize(reader: Reader, name: str) -> Kind:
         FormatError: no audio.
     """
     tagged = False
-    while True:
-        start = b""
-        kind: Kind | None = None
-        while kind is None:
-            reader.peek(len(start) + 1)
-            more = reader.peek_some(_LOOK)
-            kind = recognize(more, final=len(more) == len(start))
-            start = more
-        if kind is not Kind.ID3:
-            break
+    while (found := _look(reader, name))[0] is Kind.ID3:
         tagged = True
-        reader.skip(tag_bytes(start))
+        reader.skip(tag_bytes(found[1]))
+    kind, start = found
     if tagged and kind is Kind.UNKNOWN:
         return Kind.MP3  # behind padding
+    _check(kind, start, name)
+    return kind
+
+
+def _look(reader: Reader, name: str) -> tuple[Kind, bytes]:
+    """What comes next, and how it begins, without moving on.
+
+    Raises:
+        FormatError: nothing.
+    """
+    start = b""
+    kind: Kind | None = None
+    while kind is None:
+        reader.peek(len(start) + 1)
+        more = reader.peek_some(_LOOK)
+        kind = recognize(more, final=len(more) == len(start))
+        start = more
     if not start:
         raise FormatError(f"{name} is empty, expected a file of audio, such as WAV, MP3 or Ogg")
+    return kind, start
+
+
+def _check(kind: Kind, start: bytes, name: str) -> None:
     if kind is Kind.TEXT:
-        text = reader.peek_some(_QUOTED).decode("utf-8", "replace")
+        text = start[:_QUOTED].decode("utf-8", "replace")
         raise FormatError(f"{name} is text, expected audio; it begins with {text!r}")
     if kind is Kind.UNKNOWN:
         raise FormatError(
             f"{name} begins with {start[:16]!r}, which is no container of audio that is known, such as WAV, MP3 or Ogg;"
             f" plain samples need an AudioFormat"
         )
-    return kind
+
+
+def check_beginning(source: Source, *, name: str) -> Source:
+    """See that a file begins as audio does. Nothing of it is decoded.
+
+    Args:
+        source: as for :func:`decode`.
+        name: what to call it in errors.
+
+    Returns:
+        What to decode: the source, or, where that can't go back, a file object that gives all of its bytes.
+
+    Raises:
+        OSError: it can't be read.
+        FormatError: it is text, a list of other files, plain samples, nothing.
+    """
+    if isinstance(source, (str, PathLike)):
+        with open(source, "rb") as file:
+            check_beginning(file, name=name)
+        return source
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        source = BytesIO(source)
+    if is_seekable(source):
+        source.seek(0)
+    reader = Reader(source.read)
+    _check(*_look(reader, name), name)
+    return source if is_seekable(source) else cast(BinaryIO, _Unseekable(reader))
+
+
+def is_seekable(source: Any) -> bool:
+    """Whether a file object can go back."""
+    seekable = getattr(source, "seekable", None)
+    return bool(seekable and seekable())
 
 
 def _decode_part(part: Part | OggFile, kind: Kind, damage: Damage, file: BinaryIO | None) -> Iterator[Block]:

@@ -68,7 +68,8 @@ _LENIENT: Final[dict[str, Any]] = {"metadata_errors": "replace"} if hasattr(Cont
 gone. No signature shows it, because the function is compiled."""
 
 _MOST_FAILURES: Final = 16
-"""After so many errors of a demuxer in a row, no more is to be had from it."""
+"""After so many errors of a demuxer in a row, no more is to be had from it; and so many packets that can't be
+decoded at the end of a file are a rest that is lost."""
 
 
 class Readable(Protocol):
@@ -147,13 +148,18 @@ def demux(file: Readable, kind: Kind, damage: Damage) -> Iterator[Block]:
         stream = _audio_stream(container)
         stream.codec_context.thread_count = 1  # it is decoded far faster than it plays
         last: Block | None = None
-        beyond = 0
+        beyond = failures = 0
         for packet in _packets(container, stream, damage):
             try:
                 decoded = [(frame, parse(frame, _ANY)) for frame in packet.decode()]
             except FAULTS as error:
                 damage.add(error)
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    damage.rest = FormatError(f"what follows can't be decoded: {_reason(error)}")
                 continue
+            if decoded:
+                failures, damage.rest = 0, None
             for frame, block in decoded:
                 if kind is not Kind.MP4:  # the others' demuxers have FFmpeg remove what is beyond the end
                     yield from pieces(block)
@@ -168,7 +174,7 @@ def demux(file: Readable, kind: Kind, damage: Damage) -> Iterator[Block]:
 def _packets(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
     """The packets of a stream, and one without data at the end; what the demuxer can't read is skipped."""
     failures = 0
-    while failures < _MOST_FAILURES:
+    while True:
         try:
             for packet in container.demux(stream):
                 failures = 0
@@ -176,6 +182,9 @@ def _packets(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
         except FAULTS as error:
             damage.add(error)
             failures += 1
+            if failures == _MOST_FAILURES:
+                damage.rest = FormatError(f"what follows can't be read: {_reason(error)}")
+                return
         else:
             return
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import av
 
 from playback.audio.formats import AudioFormat, Block, FormatError, parse
-from playback.audio.media.blocks import FAULTS, Damage, cut, pieces
+from playback.audio.media.blocks import FAULTS, REST_BYTES, Damage, cut, pieces
 from playback.audio.media.containers import FRAME_HEADER, Frame, Kind, adts_frame, mpeg_frame, tag_bytes
 from playback.audio.media.reader import Reader
 
@@ -77,6 +77,7 @@ def decode_frames(reader: Reader, kind: Kind, damage: Damage) -> Iterator[Block]
 
 def _frames(reader: Reader, read: Callable[[bytes], Frame | None], damage: Damage) -> Iterator[tuple[Frame, bytes]]:
     alike: tuple[int, ...] | None = None  # None: the next header has to be confirmed by another one
+    stop = reader.position  # of the last frame
     while head := reader.peek(max(FRAME_HEADER, _APE_HEADER)):
         if size := _foreign(head) or len(head) - len(head.lstrip(b"\0")):  # a tag, or padding
             reader.skip(size)
@@ -87,13 +88,15 @@ def _frames(reader: Reader, read: Callable[[bytes], Frame | None], damage: Damag
             if len(data) < frame.size:
                 damage.add(FormatError("the last frame is cut off"))
                 return
-            alike = frame.alike
+            alike, stop = frame.alike, reader.position
             yield frame, data
             continue
         if alike is not None:
             damage.add(FormatError("a frame does not begin where the one before ends"))
             alike = None
         reader.search(b"\xff")
+        if reader.position >= stop + REST_BYTES and not reader.peek(1):
+            damage.rest = FormatError("what follows has no frame that begins where the one before ends")
 
 
 def _is_confirmed(reader: Reader, frame: Frame, read: Callable[[bytes], Frame | None]) -> bool:

@@ -10,7 +10,7 @@ import zlib
 from typing import Final
 
 from playback.audio.formats import FormatError
-from playback.audio.media.blocks import Damage
+from playback.audio.media.blocks import REST_BYTES, Damage
 from playback.audio.media.reader import Reader
 
 _MAGIC: Final = b"OggS\0"
@@ -53,7 +53,7 @@ class OggFile:
             pass
 
     def _next(self) -> bytes:
-        is_lost = False
+        is_lost, start = False, self._reader.position
         while head := self._reader.peek(_HEADER):
             page = self._whole(head) if head.startswith(_MAGIC) else b""
             if not page:
@@ -72,6 +72,8 @@ class OggFile:
             else:
                 self._has_begun = True
             return page
+        if is_lost and self._reader.position >= start + REST_BYTES:
+            self._damage.rest = self._damage.last
         return b""
 
     def _whole(self, head: bytes) -> bytes:

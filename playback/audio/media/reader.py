@@ -20,6 +20,8 @@ class Reader:
         self._read: Final = read
         self._buffer = bytearray()
         self._at_end = False
+        self.position = 0
+        """How many bytes it has moved on by."""
 
     def peek(self, size: int) -> bytes:
         """The next bytes, without moving on; fewer only at the end."""
@@ -34,13 +36,13 @@ class Reader:
     def read(self, size: int) -> bytes:
         """The next bytes; fewer only at the end."""
         data = self.peek(size)
-        del self._buffer[:size]
+        self._pass(data)
         return data
 
     def read_some(self, size: int) -> bytes:
         """The next bytes that are there, at least one and at most ``size``; none at the end."""
         data = self.peek_some(size)
-        del self._buffer[:size]
+        self._pass(data)
         return data
 
     def skip(self, size: int) -> None:
@@ -53,6 +55,10 @@ class Reader:
         data = self.peek_some(_STEP)
         found = data.find(first, 1)
         self.skip(found if found > 0 else len(data))
+
+    def _pass(self, data: bytes) -> None:
+        del self._buffer[: len(data)]
+        self.position += len(data)
 
     def _fill(self, size: int) -> None:
         while len(self._buffer) < size and not self._at_end:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from threading import Condition, RLock, Thread
 from typing import Any, Final
@@ -19,6 +19,7 @@ from playback.audio.formats import Block, FormatError
 from playback.audio.media.blocks import Damage
 from playback.audio.media.decoding import decode_stream
 from playback.audio.media.reader import Reader
+from playback.audio.media.untrusted import UntrustedDecoder, check_system
 
 
 class StreamDecoder:
@@ -38,6 +39,10 @@ class StreamDecoder:
             has raised. It is not called after :meth:`close`.
         on_read: called on the decoder's thread when :attr:`waiting_bytes` has become less: a producer may go on.
         name: what to call the stream in errors.
+        untrusted: decode it in a process of its own, which is limited in memory and time, and ends with the decoder.
+
+    Raises:
+        RuntimeError: an untrusted one, where no process can be limited.
     """
 
     def __init__(
@@ -47,12 +52,16 @@ class StreamDecoder:
         *,
         on_read: Callable[[], object] = lambda: None,
         name: str = "the stream",
+        untrusted: bool = False,
     ) -> None:
+        if untrusted:
+            check_system()
         self.on_read: Final = on_read
         self.on_block: Final = on_block
         self.on_finish: Final = on_finish
         self._name: Final = name
         self._pipe: Final = _Pipe()
+        self._untrusted: Final = untrusted
         self._thread: Thread | None = None
         self._close: Final = weakref.finalize(self, self._pipe.close)
         self._close.atexit = False  # the thread is a daemon
@@ -105,7 +114,7 @@ class StreamDecoder:
 
     def _start(self) -> None:
         if self._thread is None:
-            arguments = self._pipe, weakref.ref(self), self._name
+            arguments = self._pipe, weakref.ref(self), self._name, self._untrusted
             self._thread = Thread(target=_decode, args=arguments, name=f"decoding {self._name}", daemon=True)
             self._thread.start()
 
@@ -123,6 +132,7 @@ class _Pipe:
         self._is_paused = False
         self._is_over = False
         """Closed or finished."""
+        self._process: UntrustedDecoder | None = None
 
     def feed(self, data: bytes) -> bool:
         """Add bytes; whether they were taken."""
@@ -156,12 +166,22 @@ class _Pipe:
         """
         with self._changed:
             before, self._is_over = self._is_over, True
+            if self._process is not None:
+                self._process.kill()
             self._pieces.clear()
             self.waiting = 0
             self._changed.notify()
             return not before
 
     # On the thread
+
+    def confine(self, process: UntrustedDecoder) -> UntrustedDecoder:
+        """End this process with the stream."""
+        with self._changed:
+            self._process = process
+            if self._is_over:
+                process.kill()
+        return process
 
     def read(self, size: int) -> bytes:
         """The next bytes, as soon as there are any; none at the end."""
@@ -188,7 +208,7 @@ class _Pipe:
             return not self._is_over
 
 
-def _decode(pipe: _Pipe, reference: weakref.ref[StreamDecoder], name: str) -> None:
+def _decode(pipe: _Pipe, reference: weakref.ref[StreamDecoder], name: str, untrusted: bool) -> None:
     """What the thread does."""
     failure: BaseException | None = None
 
@@ -199,7 +219,12 @@ def _decode(pipe: _Pipe, reference: weakref.ref[StreamDecoder], name: str) -> No
         return data
 
     try:
-        with closing(decode_stream(Reader(read), name, pipe.damage)) as blocks:
+        decoder_of_blocks: UntrustedDecoder | Generator[Block, None, None] = (
+            pipe.confine(UntrustedDecoder(read, name=name, damage=pipe.damage))
+            if untrusted
+            else decode_stream(Reader(read), name, pipe.damage)
+        )
+        with closing(decoder_of_blocks) as blocks:
             for block in blocks:
                 if not pipe.goes_on() or (decoder := reference()) is None:
                     return

@@ -121,7 +121,7 @@ async def theirs() -> AsyncIterator[Scene]:
 
 @contextlib.asynccontextmanager
 async def ours() -> AsyncIterator[Scene]:
-    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0.0, 0.0, 0.0))  # each sample as it is
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0.0, 0.0, 0.0, 0.0))  # each sample as it is
     source = rtc.AudioSource(RATE, 1)
     heard = Heard()
     listening = asyncio.create_task(heard.listen(rtc.LocalAudioTrack.create_audio_track("agent", source)))

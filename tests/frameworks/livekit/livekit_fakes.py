@@ -26,7 +26,7 @@ RATE = 24_000
 FRAME = RATE // 50
 WORD = RATE // 10
 WORD_SECONDS = 0.1
-CUT = Fades(0.0, 0.0, 0.0)
+CUT = Fades(0.0, 0.0, 0.0, 0.0)
 
 
 def level(number: int) -> int:

@@ -165,7 +165,7 @@ async def call(
     server = Server()
     async with websockets.serve(server.serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        controller = PlaybackController(AudioFormat(48_000), fades=fades or Fades(0, 0, 0))
+        controller = PlaybackController(AudioFormat(48_000), fades=fades or Fades(0, 0, 0, 0))
         playback = RealtimePlayback(controller)
         config: Any = {"url": f"ws://127.0.0.1:{port}", "headers": {}}
         if tracked:

@@ -35,7 +35,7 @@ from playback.integrations.pipecat import PlaybackOutput
 RATE = 24_000
 FRAME = 480  # 20 ms
 WORD_SECONDS = 0.2
-CUTS = Fades(0.0, 0.0, 0.0)
+CUTS = Fades(0.0, 0.0, 0.0, 0.0)
 
 SETTINGS = [field.name for field in fields(LLMSettings) if field.name != "extra"]
 

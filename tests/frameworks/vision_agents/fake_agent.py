@@ -192,7 +192,7 @@ async def talk(
     track: Any = None,
 ) -> AsyncIterator[Talk]:
     """An agent that has joined a call; with a track of the framework's own there is no controller."""
-    controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0))
+    controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0, 0))
     tts, stt = FakeTTS(streaming, rate), FakeSTT()
     processors = []
     if track is None and by_edge:

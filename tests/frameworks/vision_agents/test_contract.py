@@ -29,7 +29,7 @@ EMPTY = PcmData(sample_rate=48_000, format="s16")
 
 
 def make(**settings: Any) -> PlaybackAudioTrack:
-    controller = PlaybackController(AudioFormat(48_000), fades=Fades(0, 0, 0), **settings)
+    controller = PlaybackController(AudioFormat(48_000), fades=Fades(0, 0, 0, 0), **settings)
     return PlaybackAudioTrack(controller)
 
 
