@@ -5,19 +5,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from fractions import Fraction
 from typing import Final
 
 import av
 from aiortc import RTCPeerConnection, RTCRtpSender
 
-from playback._checks import check_type
+from playback._checks import check_seconds, check_type
 from playback.connections import CONNECT_SECONDS, close_with
 from playback.controller import PlaybackController
 from playback.controller_track import ControllerTrack, TrackInUseError
+from playback.lost_peer import LOST_SECONDS, hold_while_lost
 from playback.opus import OpusPlaybackTrack, prefer_opus
 
-__all__ = ["CONNECT_SECONDS", "ControllerTrack", "PlaybackTrack", "TrackInUseError", "close_with", "play"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "LOST_SECONDS",
+    "ControllerTrack",
+    "PlaybackTrack",
+    "TrackInUseError",
+    "close_with",
+    "hold_while_lost",
+    "play",
+]
 
 
 class PlaybackTrack(ControllerTrack):
@@ -77,12 +88,14 @@ def play(
     *,
     opus: bool = False,
     connect_seconds: float | None = CONNECT_SECONDS,
+    lost_seconds: float | None = LOST_SECONDS,
     close_controller: bool = True,
 ) -> RTCRtpSender:
     """Play a controller over a connection, and end with it.
 
     However the connection ends (closed, failed, never answered, closed while it connects), the track ends with it, and
-    so does the controller: whoever waits for an utterance gets its report.
+    so does the controller: whoever waits for an utterance gets its report. While the peer is lost (no packet and no
+    answer to a request for consent), the controller is paused; it goes on where the peer was lost when that is back.
 
     Example::
 
@@ -95,6 +108,8 @@ def play(
         opus: send an :class:`~playback.opus.OpusPlaybackTrack`, which costs less than half.
         connect_seconds: how long the connection may take from now on to come up, before it is closed; None waits for
             ever.
+        lost_seconds: how long the peer may send nothing, not even an answer to a request for consent, before it is
+            lost; None never pauses.
         close_controller: whether the controller is closed at the end; False keeps it for another connection.
 
     Returns:
@@ -112,10 +127,18 @@ def play(
         raise RuntimeError(
             "the connection has an offer already, expected play(opus=True) before setRemoteDescription()"
         )
+    for name, seconds in (("connect_seconds", connect_seconds), ("lost_seconds", lost_seconds)):
+        if seconds is not None:
+            check_seconds(name, seconds)
+    if lost_seconds == 0:
+        raise ValueError("lost_seconds is 0, expected more, or None")
+    asyncio.get_running_loop()  # nothing is half done without one
     make = OpusPlaybackTrack if opus else PlaybackTrack
     track = make(controller, close_controller=close_controller)
-    close_with(peer_connection, track, connect_seconds=connect_seconds)
     sender = peer_connection.addTrack(track)
     if opus:
         prefer_opus(peer_connection, sender)
+    close_with(peer_connection, track, connect_seconds=connect_seconds)
+    if lost_seconds is not None:
+        hold_while_lost(peer_connection, sender, controller, lost_seconds=lost_seconds)
     return sender

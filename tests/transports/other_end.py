@@ -1,4 +1,7 @@
-"""The other end of a connection, in a process of its own: it answers the offer of its first line, and listens."""
+"""The other end of a connection, in a process of its own: it answers the offer of its first line, and listens.
+
+With the argument "speaks" it sends audio, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from unittest.mock import patch
 
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole
+from aiortc.mediastreams import AudioStreamTrack
 
 
 async def main() -> None:
@@ -21,6 +25,8 @@ async def main() -> None:
 
     offer = ast.literal_eval(sys.stdin.readline())
     await peer_connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+    if "speaks" in sys.argv:
+        peer_connection.addTrack(AudioStreamTrack())
     await peer_connection.setLocalDescription(await peer_connection.createAnswer())
     print(repr(peer_connection.localDescription.sdp), flush=True)
     await asyncio.Event().wait()

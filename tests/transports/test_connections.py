@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import os
-import sys
 from asyncio import Task, create_task
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 from unittest.mock import patch
 
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import InvalidStateError, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole, MediaRelay
 
 from playback import AudioFormat, Outcome, PlaybackController, State
 from playback.opus import OpusPlaybackTrack
 from playback.track import PlaybackTrack, close_with, play
 from tests.fuzzing import VARIABLE
+from tests.transports.processes import another_end
 
 PATIENCE: Final = 30.0
 """Seconds after which somebody is taken to wait for ever, on a machine that is busy."""
@@ -29,8 +26,6 @@ LIMIT: Final = 0.5
 """What these connections may take to come up, in seconds, where they never do."""
 TIMES: Final = min(10, int(os.environ.get(VARIABLE) or 1))
 """Four connections for each phase in CI, forty at night."""
-
-OTHER_END: Final = Path(__file__).with_name("other_end.py")
 
 
 @pytest.fixture(autouse=True)
@@ -200,6 +195,7 @@ async def die(how: str, opus: bool, by_hand: bool) -> float:
 
 
 @pytest.mark.portable
+@pytest.mark.fuzz
 @pytest.mark.parametrize("how", DEATHS)
 async def test_when_a_connection_dies_nobody_waits_for_ever(how: str, capsys: pytest.CaptureFixture[str]) -> None:
     ways = [(opus, by_hand) for opus in (False, True) for by_hand in (False, True)] * TIMES
@@ -208,36 +204,13 @@ async def test_when_a_connection_dies_nobody_waits_for_ever(how: str, capsys: py
         print(f"\n{len(ways)} connections {how}: everybody went on within {max(late):.2f} s")
 
 
-@asynccontextmanager
-async def another_process() -> AsyncIterator[asyncio.subprocess.Process]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, str(OTHER_END), stdin=pipe, stdout=pipe)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def answered_by(process: asyncio.subprocess.Process, call: Call) -> None:
-    """Connect to another process, which gives its answer in one line."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    offer = await offered(call)
-    process.stdin.write(repr(offer.sdp).encode() + b"\n")
-    answer = (await process.stdout.readline()).decode()
-    await call.peer_connection.setRemoteDescription(RTCSessionDescription(ast.literal_eval(answer), "answer"))
-    await played(call.controller, 24_000 // 10)
-
-
 async def test_a_peer_that_is_killed_is_noticed_by_its_consent(capsys: pytest.CaptureFixture[str]) -> None:
     """aioice asks for consent every 5 s and gives up after six times (RFC 7675); here it asks more often."""
     with patch("aioice.ice.CONSENT_INTERVAL", 0.2):
-        async with another_process() as process:
-            call = Call()
-            play(call.peer_connection, call.controller)
-            await answered_by(process, call)
+        call = Call()
+        play(call.peer_connection, call.controller)
+        async with another_end(call.peer_connection) as process:
+            await played(call.controller, 24_000 // 10)
             process.kill()
             dead = asyncio.get_running_loop().time()
             await call.over()
@@ -333,6 +306,8 @@ async def test_mistakes_leave_the_connection_as_it_was() -> None:
         play(wrong, controller)
     with pytest.raises(ValueError, match="connect_seconds is -1"):
         play(peer_connection, controller, connect_seconds=-1)
+    with pytest.raises(ValueError, match="lost_seconds is 0, expected more, or None"):
+        play(peer_connection, controller, lost_seconds=0)
     with pytest.raises(TypeError, match="expected ControllerTrack"):
         close_with(peer_connection, MediaRelay().subscribe(PlaybackTrack(controller)))  # type: ignore[arg-type]
     other = connection()
@@ -343,6 +318,9 @@ async def test_mistakes_leave_the_connection_as_it_was() -> None:
     assert not [sender for sender in peer_connection.getSenders() if sender.track is not None]
     assert controller.state is State.IDLE
     await peer_connection.close()
+    with pytest.raises(InvalidStateError):
+        play(peer_connection, controller)
+    assert controller.leaf == "idle"
     await other.close()
 
 
