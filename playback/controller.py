@@ -153,6 +153,11 @@ class PlaybackController:
         return head if head is not None and (head.played or self.leaf in SOUNDS) else None
 
     @property
+    def head(self) -> Utterance | None:
+        """The utterance at the head of the queue: the one that plays, or the next one that will."""
+        return self._transitions.queue.head
+
+    @property
     def fades(self) -> Fades:
         """How long each change takes."""
         return self._transitions.playhead.fades

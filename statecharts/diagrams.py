@@ -24,6 +24,9 @@ PALETTE: Final = ("#9aa3b0", "#009e73", "#e69f00", "#d55e00", "#7b5ea7", "#4a506
 _FAINT: Final = "#c3c8d0"
 _INK: Final = "#1f2733"
 _FONT: Final = "DejaVu Sans,Verdana,sans-serif"  # both have the same widths, so that boxes fit wherever they are shown
+# With more arrows than this, labels of parallel arrows cover each other in rows; in columns there is room.
+_MANY_ARROWS: Final = 70
+
 # Where lines cross a label, the label stays legible; what is lit is lit by the page that shows the picture.
 _STYLE: Final = ".edge text { paint-order: stroke; stroke: white; stroke-width: 3px; stroke-linejoin: round }"
 _ROLE: Final = 'role="img"'
@@ -243,6 +246,8 @@ def dot(diagram: Diagram) -> str:
 
 
 def _dot(diagram: Diagram) -> Iterator[str]:
+    if len(diagram.arrows) > _MANY_ARROWS:
+        yield "rankdir=LR"
     yield 'newrank=true nodesep=0.4 ranksep=0.65 pad=0.2 bgcolor="white"'
     yield f'graph [fontname="{_FONT}" fontsize=14 labeljust=l]'
     yield f'node [fontname="{_FONT}" fontsize=12 fontcolor="{_INK}" shape=box style="rounded,filled" margin="0.1,0.06"]'

@@ -1,7 +1,8 @@
-"""Barge-in: a cough or an interruption? The agent holds while it is in doubt, then gives way or goes on.
+"""Barge-in: a cough or an interruption? The agent is lowered, then held, until that is clear.
 
-:class:`BargeIn` hears of the user's speech from any voice activity detector or speech recognition, and of the agent's
-from its controller. What follows from what is :data:`BARGE_IN`, a chart without guards.
+:class:`BargeIn` is called by any voice activity detector or speech recognition, and watches its controller. What
+follows from what is :data:`BARGE_IN`, a chart without guards. This module runs it: it fires its events, evaluates those
+of the clock, and does what a leaf says: lowered, paused, or neither.
 """
 
 from __future__ import annotations
@@ -10,41 +11,58 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 from weakref import ref
 
-from playback._checks import check_decibels, check_seconds, check_type
-from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
+from playback._checks import check_decibels, check_seconds, check_share, check_type
+from playback.bargein.agent import AgentWatch
+from playback.bargein.backchannels import BACKCHANNELS, Backchannels
 from playback.bargein.chart import (
     AGENT_SPEAKS,
     BARGE_IN,
     ENDS,
-    GUARDED,
-    HOLDS,
+    IN_DOUBT,
+    LOWERS,
     MACHINE,
-    SILENCE_LASTS,
-    SPEECH_LASTS,
+    PAUSES,
     STARTS,
+    TAKES,
+    TURNS,
+    WAITING,
 )
 from playback.bargein.events import (
     EVENTS,
+    AgentTurnEnded,
+    AgentTurnStarted,
     BargedIn,
     BargeInEventName,
-    BargeInSuspected,
-    FalseInterruption,
-    SubscribeBargeIn,
 )
+from playback.bargein.moments import Moments
+from playback.bargein.subscribing import SubscribeBargeIn
+from playback.bargein.transcripts import Transcripts
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.core.emitter import Emitter, Listener
-from playback.events import ErrorRaised, Event, EventName
+from playback.events import ErrorRaised, Event, EventName, TurnFinished, TurnStarted
 from statecharts import state_of
 
 HOLD: Final = "barge-in"
 """The name of the policy's own hold, in ``controller.holds``."""
 
+OVERLAP_SECONDS: Final = 0.5
+"""How long speech that began before the agent's audio arrived has to go on after it to be more than the end of the
+user's own turn: a detector reports the end about a quarter of a second late."""
+
 # What may change who has the floor.
 _WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished")
+_TIMED: Final = (
+    "guard_elapsed",
+    "pause_elapsed",
+    "min_speech_elapsed",
+    "max_backchannel_elapsed",
+    "silence_timeout",
+    "quiet_elapsed",
+)
 
 
 class Timer(Protocol):
@@ -58,7 +76,7 @@ class Timer(Protocol):
 
 
 class BargeIn:
-    """The policy of one controller.
+    """The policy of one controller, and the one object by which an application follows the conversation.
 
     Example::
 
@@ -75,21 +93,26 @@ class BargeIn:
 
     Args:
         controller: whose speech it decides about.
-        mode: what holding is: ``"pause"``, or ``"duck"``, by which the agent goes on 15 dB softer.
-        min_seconds: speech of this length is an interruption.
-        min_words: a transcript of so many words is one, whatever its length; unless they are backchannels.
+        duck_db: by how much the agent is lowered at the first sound of the user.
+        pause_after_seconds: speech of this length, or words, pause it; 0 pauses at once, infinity only lowers. Where
+            the user was first, nothing of the agent is heard, whatever this is.
+        min_seconds: speech of this length is an interruption, unless all of it so far was backchannels.
+        max_backchannel_seconds: speech of this length is one even then.
+        min_words: a transcript of so many words is one while it is not final; a final one is, however short. Neither if
+            it is nothing but backchannels.
         false_after_seconds: so long after the end of shorter speech, the agent goes on.
-        guard_seconds: speech in the first moments of the agent's counts only once they are over and if it still lasts:
-            until echo cancellation has found its way, the agent hears itself.
+        guard_seconds: speech that begins in the first moments of the agent's counts only once they are over and if it
+            still lasts: until echo cancellation has found its way, the agent hears itself.
+        silence_seconds: so long after the last speech of anybody, ``silence`` is emitted; infinity for never.
         lock: lock the input with the interrupt.
-        rewind: go on at the beginning of the word that was cut, with ``mode="pause"`` and words that are marked.
+        rewind: after a pause, go on at the beginning of the word that was cut, if words are marked.
         backchannels: what counts as listening, whatever its case and punctuation.
-        duck_db: by how much ``"duck"`` lowers the voice.
+        min_certainty: below it, a transcript says nothing; a final one counts as a backchannel.
         timer: the clock; the running event loop by default.
 
     Raises:
         TypeError: an argument of another type.
-        ValueError: no such mode, a time that is negative or not finite, fewer than one word.
+        ValueError: a time that is negative or not a number, fewer than one word, a certainty that is none.
         RuntimeError: no timer was given, and no event loop runs.
     """
 
@@ -97,23 +120,29 @@ class BargeIn:
         self,
         controller: PlaybackController,
         *,
-        mode: Literal["pause", "duck"] = "pause",
-        min_seconds: float = 0.7,
+        duck_db: float = 15.0,
+        pause_after_seconds: float = 0.35,
+        min_seconds: float = 1.2,
+        max_backchannel_seconds: float = 4.0,
         min_words: int = 2,
         false_after_seconds: float = 0.6,
         guard_seconds: float = 0.5,
+        silence_seconds: float = 8.0,
         lock: bool = False,
         rewind: bool = True,
         backchannels: Iterable[str] = BACKCHANNELS,
-        duck_db: float = 15.0,
+        min_certainty: float = 0.5,
         timer: Timer | None = None,
     ) -> None:
         check_type("controller", controller, PlaybackController)
-        if mode not in ("pause", "duck"):
-            raise ValueError(f"mode is {mode!r}, expected 'pause' or 'duck'")
+        for name, seconds in (("pause_after_seconds", pause_after_seconds), ("silence_seconds", silence_seconds)):
+            if seconds != math.inf:
+                check_seconds(name, seconds)
         check_seconds("min_seconds", min_seconds)
+        check_seconds("max_backchannel_seconds", max_backchannel_seconds)
         check_seconds("false_after_seconds", false_after_seconds)
         check_seconds("guard_seconds", guard_seconds)
+        check_share("min_certainty", min_certainty)
         check_decibels("duck_db", duck_db)
         if not 0 <= duck_db < math.inf:
             raise ValueError(f"duck_db is {duck_db!r}, expected a finite number of dB, 0 or more")
@@ -121,25 +150,35 @@ class BargeIn:
         if min_words < 1:
             raise ValueError(f"min_words is {min_words!r}, expected 1 or more")
         self.controller: Final = controller
-        self.mode: Final = mode
+        self.duck_db: Final = duck_db
+        self.pause_after_seconds = pause_after_seconds
         self.min_seconds = min_seconds
+        self.max_backchannel_seconds = max_backchannel_seconds
         self.min_words = min_words
         self.false_after_seconds = false_after_seconds
         self.guard_seconds = guard_seconds
+        self.silence_seconds = silence_seconds
         self.lock = lock
         self.rewind = rewind
-        self.duck_db: Final = duck_db
-        self._backchannels: Final = Backchannels(backchannels)
+        self.min_certainty = min_certainty
+        self._transcripts: Final = Transcripts(Backchannels(backchannels))
         self._timer: Final[Timer] = timer or asyncio.get_running_loop()
         self._session: Final = MACHINE.session()
         self._emitter: Final = Emitter(EVENTS)
         self._emitter.tap = self._pass_on
         self._emitter.raise_later = lambda error: controller.report_error(error, "a listener of the policy")
+        self._moments: Final = Moments(self._timer.time())
+        self._agent: Final = AgentWatch(controller, HOLD, self._moments)
         self._lowered_db = 0.0
+        self._paused = self._lowered = False
         self._due: Any = None
-        self._onset = self._began = self._ended = self._held = -math.inf
-        for event in _WATCHED:
-            controller.on(event, self._look)
+        self._listeners: Final[tuple[tuple[EventName, Listener], ...]] = (
+            *((event, self._look) for event in _WATCHED),
+            ("turn_started", self._agent_turn_started),
+            ("turn_finished", self._agent_turn_ended),
+        )
+        for event, listener in self._listeners:
+            controller.on(event, listener)
         self._look()
 
     # What there is to see
@@ -151,12 +190,12 @@ class BargeIn:
 
     @property
     def state(self) -> str:
-        """Who has the floor: idle, agent, user, both or suspected; or stopped."""
+        """Who has the floor, or what is done while that is in doubt: what stands before the dot in :attr:`leaf`."""
         return state_of(self._session.leaf)
 
     @property
     def lowered_db(self) -> float:
-        """By how much ``"duck"`` has lowered the controller's gain, which is raised by as much when the hold is over.
+        """By how much the policy has lowered the controller's gain, which is raised by as much when it is over.
 
         Whoever sets the gain meanwhile, rather than changes it by a difference, has to lower it by this.
         """
@@ -166,8 +205,8 @@ class BargeIn:
     def on(self) -> SubscribeBargeIn:
         """``on(event, listener)`` has a listener called with each event of a name; ``@on(event)`` is the decorator.
 
-        The names are those of :data:`playback.bargein.EVENTS`; another one is a ValueError. What a listener raises
-        becomes an ``error`` event of the controller.
+        The names are those of :data:`playback.bargein.EVENTS`; another one is a ValueError. Any number of listeners may
+        subscribe. What one raises becomes an ``error`` event of the controller.
         """
         return self._emitter.on
 
@@ -181,63 +220,94 @@ class BargeIn:
 
     # What the user does
 
-    def speech_started(self) -> None:
-        """The user has begun to speak."""
+    def speech_started(self, seconds_ago: float = 0.0) -> None:
+        """The user has begun to speak.
+
+        Args:
+            seconds_ago: how long before now that was: a detector needs some speech to be sure of it.
+
+        Raises:
+            ValueError: a time that is negative or not finite.
+        """
+        check_seconds("seconds_ago", seconds_ago)
         if self._session.leaf in STARTS:
-            self._began = self._timer.time()
+            self._moments.began = self._timer.time() - seconds_ago
+            self._transcripts.speech_began()
         self._take("speech_started")
 
-    def speech_ended(self) -> None:
-        """The user has fallen silent."""
+    def speech_ended(self, seconds_ago: float = 0.0) -> None:
+        """The user has fallen silent.
+
+        Args:
+            seconds_ago: how long before now that was: a detector needs some silence to be sure of it.
+
+        Raises:
+            ValueError: a time that is negative or not finite.
+        """
+        check_seconds("seconds_ago", seconds_ago)
         if self._session.leaf in ENDS:
-            self._ended = self._timer.time()
+            moments, now = self._moments, self._timer.time()
+            moments.quiet_since, moments.ended = now, max(moments.began, now - seconds_ago)
+            moments.end_reported = now
+            self._transcripts.speech_ended(now)
         self._take("speech_ended")
 
-    def transcript(self, text: str, final: bool = True) -> None:
+    def transcript(self, text: str, final: bool = True, certainty: float = 1.0) -> None:
         """What the user has said so far.
 
         Args:
             text: the words since the user began to speak.
             final: whether no word of it will change. Only a final backchannel lets the agent go on at once: what looks
                 like one so far may be the beginning of more.
+            certainty: how sure the recognizer is, 0 to 1.
 
         Raises:
             TypeError: the text is no string.
+            ValueError: no such certainty.
         """
         check_type("text", text, str)
-        words = words_of(text)
-        if self._backchannels.cover(words, final=final):
-            if final:
-                self._take("backchannel")
-        elif len(words) >= self.min_words:
-            self._take("words", text)
+        check_share("certainty", certainty)
+        now = self._moments.quiet_since = self._timer.time()
+        command = self._transcripts.command(
+            text,
+            leaf=self._session.leaf,
+            at=now,
+            final=final,
+            certain=certainty >= self.min_certainty,
+            min_words=self.min_words,
+            pauses=self.pause_after_seconds < math.inf,
+        )
+        if command is not None:
+            self._take(command, text)
 
     def stop(self) -> None:
         """Leave the controller alone from now on; what is held goes on."""
-        for event in _WATCHED:
+        for event, listener in self._listeners:
             with suppress(ValueError):  # stopped already
-                self.controller.remove_listener(event, self._look)
+                self.controller.remove_listener(event, listener)
         self._take("stop")
 
     # What follows
 
     def _look(self, _: object = None) -> None:
         """See what has become of the agent's speech, and fire what the chart does not know of yet."""
-        playing, state, leaf = self.controller.playing, self.controller.state, self._session.leaf
-        held = self.mode == "pause" and leaf in HOLDS  # by the policy; others may hold it, too
-        # A turn begins with its first sample, and goes on over utterances that follow each other without a gap.
-        sounds = (
-            playing is not None
-            and playing.interruptible
-            and (playing.played > 0 or leaf in AGENT_SPEAKS)
-            and (state is State.SPEAKING or held)
-        )
-        if sounds and held and HOLD not in self.controller.holds:
-            self._take("hold_released")
-        elif sounds != (leaf in AGENT_SPEAKS):
-            if sounds:
-                self._onset = self._timer.time()
-            self._take("agent_started" if sounds else "agent_stopped")
+        self._agent.listen(self._timer.time())
+        while (event := self._agent.event(self._session.leaf)) is not None:
+            if self._session.leaf not in AGENT_SPEAKS:
+                self._moments.arrived = self._timer.time()
+                self._transcripts.agent_began(user_speaks=self._session.leaf in ENDS)
+            self._take(event)
+        if self._session.leaf in TAKES["quiet_elapsed"]:
+            self._wait()
+
+    def _agent_turn_started(self, event: TurnStarted) -> None:
+        now = self._timer.time()
+        self._emitter.emit(AgentTurnStarted(event.position, now, event.turn, self._moments.latency(now)))
+        self._emitter.flush()
+
+    def _agent_turn_ended(self, event: TurnFinished) -> None:
+        self._emitter.emit(AgentTurnEnded(event.position, self._timer.time(), event.turn, event.report))
+        self._emitter.flush()
 
     def _take(self, event: str, words: str | None = None) -> None:
         """Give the chart an event, do what follows, and wait for what the clock will bring."""
@@ -245,27 +315,16 @@ class BargeIn:
         if not MACHINE.fire(self._session, event):
             return
         now, position = self._timer.time(), self.controller.position
-        # The event goes into the outbox first: what is done may have others call the policy back, and emit more.
-        match BARGE_IN.outputs.get((before, event)):
-            case (BargeInSuspected.name,):
-                self._held = now
-                self._emitter.emit(BargeInSuspected(position, now - self._began))
-                if self.mode == "pause":
-                    self.controller.pause(by=HOLD)
-                else:
-                    self._lower(self.duck_db)
-            case (BargedIn.name,):
-                # Only a transcript has shown it, where no speech was noticed.
-                spoken = 0.0 if before == "agent.settled" else now - self._began
-                self._emitter.emit(BargedIn(position, spoken, words))
-                if before in HOLDS and self.mode == "duck":
-                    self._raise_after_fade()
-                self.controller.interrupt(lock=self.lock, by=HOLD)
-            case (FalseInterruption.name,):
-                self._emitter.emit(FalseInterruption(position, now - self._held))
-                self._release(to_word=self.rewind)
-            case _ if before in HOLDS and self._session.leaf not in HOLDS:
-                self._release()
+        if before not in IN_DOUBT and self._session.leaf in IN_DOUBT:
+            self._moments.doubted = now
+        outputs = (*BARGE_IN.outputs.get((before, event), ()), *TURNS.get((before, event), ()))
+        # The events go into the outbox first: what is done may have others call the policy back, and emit more.
+        for name in outputs:
+            self._emitter.emit(self._moments.event(name, (before, event), position, now, words))
+        if BargedIn.name in outputs:
+            self.controller.interrupt(lock=self.lock, by=HOLD)
+        self._hold(to_word=self.rewind and event != "stop")
+        self._lower()
         self._wait()
         self._emitter.flush()
 
@@ -274,50 +333,70 @@ class BargeIn:
         if isinstance(event, ErrorRaised):
             self.controller.report_error(event.exception, event.source)
 
-    def _release(self, *, to_word: bool = False) -> None:
-        """End the hold; somebody else may have done so already, where it is a pause, or hold the agent, too."""
-        if self.mode == "pause":
-            self.controller.resume(to_word=to_word, by=HOLD)
-            self._look()
-        elif self.controller.state is State.INTERRUPTED:
-            self._raise_after_fade()
+    def _hold(self, *, to_word: bool) -> None:
+        """Pause or resume, as the leaf says."""
+        paused = self._session.leaf in PAUSES
+        if paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
+            self.controller.pause(by=HOLD)
         else:
-            self._lower(-self.duck_db)
+            self.controller.resume(to_word=to_word, by=HOLD)
+            self._look()  # others may hold it still
 
-    def _raise_after_fade(self) -> None:
-        """Leave a voice that is interrupted as soft as it was: its fade-out must not swell."""
-        self.controller.once("silenced", lambda _: self._lower(-self.duck_db))
+    def _lower(self) -> None:
+        """Lower or raise the voice, as the leaf says; a fade-out must not swell."""
+        lowered = self._session.leaf in LOWERS
+        if lowered == self._lowered:
+            return
+        self._lowered = lowered
+        if lowered:
+            self._change(-self.duck_db)
+        elif self.controller.state is State.INTERRUPTED:
+            self.controller.once("silenced", lambda _: self._change(self.duck_db))
+        else:
+            self._change(self.duck_db)
 
-    def _lower(self, by_db: float) -> None:
-        self._lowered_db += by_db
-        self.controller.gain_db -= by_db
+    def _change(self, by_db: float) -> None:
+        self._lowered_db -= by_db
+        self.controller.gain_db += by_db
 
     def _wait(self) -> None:
         """Have the clock bring what this leaf waits for, and nothing else; at once, if it is due."""
-        self._cancel()
-        leaf = self._session.leaf
-        if leaf in GUARDED:
-            when, event = self._onset + self.guard_seconds, "guard_elapsed"
-        elif leaf in SPEECH_LASTS:
-            when, event = max(self._began, self._onset) + self.min_seconds, "min_speech_elapsed"
-        elif leaf in SILENCE_LASTS:
-            when, event = self._ended + self.false_after_seconds, "silence_timeout"
-        else:
-            return
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        waits = [(self._due_at(event), event) for event in _TIMED if self._session.leaf in TAKES[event]]
+        when, event = min(waits, default=(math.inf, ""))
         if when <= self._timer.time():
             self._take(event)
-        else:
+        elif when < math.inf:
             policy = ref(self)  # a timer keeps nothing that was dropped
 
             def take() -> None:
-                this = policy()
-                if this is not None:
+                if (this := policy()) is not None:
                     this._take(event)  # noqa: SLF001 - its own
 
             self._due = self._timer.call_at(when, take)
 
-    def _cancel(self) -> None:
-        """Wait for nothing."""
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _due_at(self, event: str) -> float:
+        """When an internal event of the clock becomes true."""
+        moments, leaf = self._moments, self._session.leaf
+        match event:
+            case "guard_elapsed" if leaf in ENDS and moments.began < moments.arrived:
+                return moments.began  # speech that began before the agent's is not its echo
+            case "guard_elapsed":
+                return moments.onset + self.guard_seconds
+            case "pause_elapsed":
+                return moments.began + self.pause_after_seconds
+            case "min_speech_elapsed" if leaf in WAITING:
+                return max(moments.began + self.min_seconds, moments.arrived + OVERLAP_SECONDS)
+            case "min_speech_elapsed":
+                return max(moments.began, moments.onset) + self.min_seconds
+            case "max_backchannel_elapsed":
+                return moments.began + self.max_backchannel_seconds
+            case "silence_timeout":
+                return moments.end_reported + self.false_after_seconds
+            case _:  # quiet_elapsed
+                return moments.quiet_since + self.silence_seconds if self._agent.is_quiet else math.inf

@@ -201,7 +201,9 @@ class CommandHandler:
 
     def _tell_policy(self, event: Event, leaf: str) -> None:
         values = {
-            name: plain(getattr(event, name)) for name in ("position", "seconds", "words") if hasattr(event, name)
+            name: plain(getattr(event, name))
+            for name in ("position", "seconds", "words", "latency")
+            if hasattr(event, name)
         }
         self._messages.put("policy", name=event.name, leaf=leaf, **values)
 

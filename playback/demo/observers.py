@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any, Final
@@ -63,7 +64,7 @@ class PolicyObserver:
         self._leaf = ""
         self.policy: Final = BargeIn(
             controller,
-            mode=options.mode,
+            pause_after_seconds=options.pause_after_seconds if options.mode == "pause" else math.inf,
             min_seconds=options.min_seconds,
             false_after_seconds=options.false_after_seconds,
             lock=options.lock,

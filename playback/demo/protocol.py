@@ -128,7 +128,8 @@ class Listen:
     do: ClassVar[str] = "barge_in"
     on: bool
     mode: Mode = "pause"
-    min_seconds: float = 0.9  # a quarter of a second of it is what the detector takes to be sure of the end
+    pause_after_seconds: float = 0.35
+    min_seconds: float = 1.2
     false_after_seconds: float = 0.6
     lock: bool = False
 

@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ import pytest
 from playback import AudioFormat, Fades, PlaybackController, State, Utterance
 from playback.bargein import BARGE_IN, BargedIn, BargeIn, BargeInSuspected, FalseInterruption
 from playback.bargein.backchannels import words_of
-from playback.bargein.chart import MACHINE
+from playback.bargein.chart import MACHINE, TURNS, USER_TURN
 from playback.bargein.policy import HOLD
 from playback.events import Event, EventName, Resumed
-from statecharts import IGNORED, IMPOSSIBLE, STAYS
+from statecharts import IGNORED, IMPOSSIBLE, STAYS, state_of
 
 pytestmark = pytest.mark.portable
 
@@ -25,18 +26,32 @@ RATE = 8_000
 FRAME = 160
 
 GOLDEN = """
-| leaf | speech_started | speech_ended | words | backchannel | stop | agent_started | agent_stopped | hold_released | guard_elapsed | min_speech_elapsed | silence_timeout |
-|---|---|---|---|---|---|---|---|---|---|---|---|
-| idle | user | . | . | . | stopped | agent.early | x | x | x | x | x |
-| agent.early | both.early | . | . | . | stopped | x | idle | x | agent.settled | x | x |
-| agent.settled | suspected.speaking | . | idle | . | stopped | x | idle | x | x | x | x |
-| user | . | idle | . | . | stopped | both.early | x | x | x | x | x |
-| both.early | . | agent.early | . | . | stopped | x | user | x | suspected.speaking | x | x |
-| both.released | . | agent.settled | user | . | stopped | x | user | x | x | x | x |
-| suspected.speaking | . | suspected.silent | user | . | stopped | x | user | both.released | x | user | x |
-| suspected.silent | suspected.speaking | . | idle | agent.settled | stopped | x | idle | agent.settled | x | x | agent.settled |
-| stopped | . | . | . | . | . | . | . | . | . | . | . |
+| leaf | speech_started | speech_ended | words | few_words | backchannel_so_far | backchannel | stop | agent_ready | agent_started | agent_stopped | gap_began | hold_released | guard_elapsed | pause_elapsed | min_speech_elapsed | max_backchannel_elapsed | silence_timeout | quiet_elapsed | quiet_ended |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| idle | user | . | . | . | . | . | stopped | agent.ready | agent.early | x | x | x | x | x | x | x | x | quiet | x |
+| quiet | user | . | idle | idle | idle | idle | stopped | agent.ready | agent.early | x | x | x | x | x | x | x | x | x | idle |
+| user | . | idle | . | . | . | . | stopped | waiting.speaking | waiting.speaking | x | x | x | x | x | x | x | x | x | x |
+| agent.ready | waiting.speaking | . | idle | . | . | . | stopped | x | agent.early | idle | agent.gap | x | x | x | x | x | x | x | x |
+| agent.early | both.early | . | idle | . | . | . | stopped | x | x | idle | agent.gap | x | agent.settled | x | x | x | x | x | x |
+| agent.settled | lowered.speaking | . | idle | . | . | . | stopped | x | x | idle | agent.gap | x | x | x | x | x | x | x | x |
+| agent.gap | waiting.speaking | . | idle | . | . | . | stopped | agent.ready | agent.early | idle | x | x | x | x | x | x | x | x | x |
+| both.early | . | agent.early | x | x | x | x | stopped | x | x | user | waiting.speaking | x | lowered.speaking | x | x | x | x | x | x |
+| both.released | . | agent.ready | user | . | . | . | stopped | x | x | user | x | x | x | x | x | x | x | x | x |
+| lowered.speaking | . | lowered.silent | user | held.speaking | lowered.listening | lowered.listening | stopped | x | x | user | held.speaking | x | x | held.speaking | user | x | x | x | x |
+| lowered.listening | . | lowered.silent | user | held.speaking | . | . | stopped | x | x | user | x | x | x | x | x | user | x | x | x |
+| lowered.silent | lowered.speaking | . | idle | held.silent | . | agent.settled | stopped | x | x | idle | x | x | x | x | x | x | agent.settled | x | x |
+| held.speaking | . | held.silent | user | . | lowered.listening | lowered.listening | stopped | x | x | user | x | both.released | x | x | user | x | x | x | x |
+| held.silent | held.speaking | . | idle | . | lowered.silent | agent.settled | stopped | x | x | idle | x | agent.settled | x | x | x | x | agent.settled | x | x |
+| waiting.speaking | . | waiting.silent | user | . | waiting.listening | waiting.listening | stopped | x | x | user | x | both.released | x | x | user | x | x | x | x |
+| waiting.listening | . | waiting.silent | user | waiting.speaking | . | . | stopped | x | x | user | x | both.released | x | x | x | user | x | x | x |
+| waiting.silent | waiting.speaking | . | idle | . | . | agent.ready | stopped | x | x | idle | x | agent.ready | x | x | x | x | agent.ready | x | x |
+| stopped | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . |
 """  # noqa: E501
+
+
+def rounded(event: Any) -> Any:
+    """An event, with its times to the microsecond."""
+    return replace(event, time=round(event.time, 6), seconds=round(event.seconds, 6))
 
 
 class Clock:
@@ -80,13 +95,16 @@ class Talk:
     def __init__(self, *, seconds: float = 4.0, fades: Fades | None = None, **options: Any) -> None:
         self.clock = Clock()
         self.controller = PlaybackController(AudioFormat(RATE), fades=fades or Fades(0, 0, 0, 0))
+        options = {"pause_after_seconds": 0.0, "min_seconds": 0.7} | options
+        if options["pause_after_seconds"] == 0.0:
+            options = {"duck_db": 0.0} | options
         self.policy = BargeIn(self.controller, timer=self.clock, **options)
         self.told: list[Event] = []
         for name in ("barge_in_suspected", "barge_in", "false_interruption"):
-            self.policy.on(name, lambda event: self.told.append(replace(event, seconds=round(event.seconds, 6))))
+            self.policy.on(name, lambda event: self.told.append(rounded(event)))
         self.resumed: list[Resumed] = []
         self.controller.on("resumed", self.resumed.append)
-        self.utterance = self.say(seconds)
+        self.said = self.utterance = self.say(seconds)
 
     def say(self, seconds: float, **options: Any) -> Utterance:
         utterance = self.controller.utterance(**options)
@@ -121,7 +139,15 @@ def golden() -> dict[str, dict[str, str]]:
 def test_the_table_is_the_golden_matrix() -> None:
     assert {leaf: dict(row) for leaf, row in BARGE_IN.cells.items()} == golden()
     assert BARGE_IN.initial == "idle"
-    assert BARGE_IN.commands == ("speech_started", "speech_ended", "words", "backchannel", "stop")
+    assert BARGE_IN.commands == (
+        "speech_started",
+        "speech_ended",
+        "words",
+        "few_words",
+        "backchannel_so_far",
+        "backchannel",
+        "stop",
+    )
 
 
 def test_the_built_machine_is_the_table() -> None:
@@ -134,18 +160,27 @@ def test_the_built_machine_is_the_table() -> None:
                 assert session.leaf == (leaf if cell in (STAYS, IGNORED) else cell)
 
 
-def test_every_suspicion_is_told_and_every_way_out_of_it() -> None:
-    assert dict(BARGE_IN.outputs) == {
-        ("agent.settled", "speech_started"): ("barge_in_suspected",),
-        ("both.early", "guard_elapsed"): ("barge_in_suspected",),
-        ("agent.settled", "words"): ("barge_in",),
-        ("both.released", "words"): ("barge_in",),
-        ("suspected.speaking", "words"): ("barge_in",),
-        ("suspected.silent", "words"): ("barge_in",),
-        ("suspected.speaking", "min_speech_elapsed"): ("barge_in",),
-        ("suspected.silent", "backchannel"): ("false_interruption",),
-        ("suspected.silent", "silence_timeout"): ("false_interruption",),
-    }
+def test_every_suspicion_is_emitted_and_every_way_out_of_it() -> None:
+    doubts = ("lowered", "held", "waiting")
+    for edge in BARGE_IN.edges():
+        into, out_of = (state_of(leaf) in doubts for leaf in (edge.target, edge.source))
+        decided = edge.event in ("words", "min_speech_elapsed", "max_backchannel_elapsed")
+        decided = decided and not edge.source.startswith("quiet")
+        goes_on = out_of and not into and edge.event in ("backchannel", "silence_timeout")
+        assert ("barge_in_suspected" in edge.outputs) == (into and not out_of), edge
+        assert ("barge_in" in edge.outputs) == decided, edge
+        assert ("false_interruption" in edge.outputs) == goes_on, edge
+
+
+def test_each_turn_of_the_user_has_a_beginning_and_an_end() -> None:
+    """Whatever way is taken through the table, the two events take turns."""
+    for edge in BARGE_IN.edges():
+        if edge.event == "stop":
+            continue
+        names = [*TURNS.get((edge.source, edge.event), ())]
+        had, has = (leaf in USER_TURN for leaf in (edge.source, edge.target))
+        expected = {(False, True): ["user_turn_started"], (True, False): ["user_turn_ended"]}.get((had, has), [])
+        assert names == expected or (names == ["user_turn_started", "user_turn_ended"] and not had and not has), edge
 
 
 def test_a_cough_pauses_and_the_agent_goes_on() -> None:
@@ -155,12 +190,12 @@ def test_a_cough_pauses_and_the_agent_goes_on() -> None:
     assert talk.state == "paused"
     assert not any(talk.until(1.2))
     talk.policy.speech_ended()
-    assert talk.policy.leaf == "suspected.silent"
+    assert talk.policy.leaf == "held.silent"
     assert talk.clock.waiting == [1.2 + 0.6]
     talk.until(1.8)
     assert talk.state == "speaking"
     assert talk.until(1.82)[0] == RATE + 1  # the very next sample
-    assert talk.told == [BargeInSuspected(RATE, 0.0), FalseInterruption(round(1.8 * RATE), 0.8)]
+    assert talk.told == [BargeInSuspected(RATE, 1.0, 0.0), FalseInterruption(round(1.8 * RATE), 1.8, 0.8)]
     assert talk.policy.leaf == "agent.settled"
     assert not talk.clock.waiting
 
@@ -172,7 +207,7 @@ def test_speech_that_lasts_interrupts() -> None:
     talk.until(1.68)
     assert talk.state == "paused"
     talk.until(1.7)
-    assert talk.told[-1] == BargedIn(round(1.7 * RATE), 0.7, None)
+    assert talk.told[-1] == BargedIn(round(1.7 * RATE), 1.7, 0.7, None)
     assert talk.state == "interrupted"
     assert talk.utterance.report is not None
     assert talk.utterance.report.played == RATE
@@ -195,16 +230,32 @@ def test_each_stretch_of_speech_counts_by_itself() -> None:
     assert talk.names() == ["false_interruption"]
 
 
-@pytest.mark.parametrize("final", [False, True])
-def test_enough_words_interrupt_at_once(final: bool) -> None:
+def test_enough_words_interrupt_at_once() -> None:
     talk = Talk()
     talk.until(1.0)
     talk.policy.speech_started()
     talk.until(1.2)
-    talk.policy.transcript("Wait", final=final)
+    talk.policy.transcript("Wait", final=False)
     assert talk.state == "paused"
-    talk.policy.transcript("Wait a", final=final)
-    assert talk.told[-1] == BargedIn(round(1.2 * RATE), 0.2, "Wait a")
+    talk.policy.transcript("Wait a", final=False)
+    assert talk.told[-1] == BargedIn(round(1.2 * RATE), 1.2, 0.2, "Wait a")
+    assert talk.state == "interrupted"
+
+
+@pytest.mark.parametrize("text", ["Stop.", "No", "Wait", "Halt.", "да"])
+@pytest.mark.parametrize("heard", ["speaking", "silent", "by recognition alone"])
+def test_a_final_word_interrupts_whoever_hears_it(text: str, heard: str) -> None:
+    talk = Talk()
+    talk.until(1.0)
+    if heard != "by recognition alone":
+        talk.policy.speech_started()
+    talk.until(1.3)
+    if heard == "silent":
+        talk.policy.speech_ended()
+    talk.policy.transcript(text, final=False)
+    assert "barge_in" not in talk.names()
+    talk.policy.transcript(text, final=True)
+    assert talk.names() == ["barge_in"]
     assert talk.state == "interrupted"
 
 
@@ -227,7 +278,7 @@ def test_words_alone_will_do_where_nothing_else_hears_the_user() -> None:
     assert talk.names() == []
     talk.until(1.0)
     talk.policy.transcript("stop that")
-    assert talk.told == [BargedIn(RATE, 0.0, "stop that")]
+    assert talk.told == [BargedIn(RATE, 1.0, 0.0, "stop that")]
 
 
 @pytest.mark.parametrize("text", ["Mm-hm.", "Yes", "uh huh, right", "OK! I see", "MMHM yeah yeah"])
@@ -350,7 +401,7 @@ def test_the_first_moments_are_ignored_unless_the_speech_lasts() -> None:
     talk.until(0.48)
     assert talk.names() == []
     talk.until(0.52)  # its first sample was read at 0 s, so that is when it began
-    assert talk.told == [BargeInSuspected(round(0.5 * RATE), 0.1)]
+    assert talk.told == [BargeInSuspected(round(0.5 * RATE), 0.5, 0.1)]
 
 
 def test_the_guard_begins_anew_with_each_turn() -> None:
@@ -370,26 +421,274 @@ def test_a_following_utterance_is_the_same_turn() -> None:
     talk.until(1.02)
     assert talk.policy.leaf == "agent.settled"
     talk.policy.speech_started()
-    assert talk.policy.leaf == "suspected.speaking"
+    assert talk.policy.leaf == "held.speaking"
 
 
-def test_who_speaks_already_is_not_interrupted_by_the_agent_for_long() -> None:
+def waiting(began: float, says: float, **options: Any) -> Talk:
+    """A user who speaks from one time on, and an agent whose audio arrives at another one."""
+    talk = Talk(seconds=0.01, **options)
+    talk.until(began)
+    talk.policy.speech_started()
+    talk.until(says)
+    talk.said = talk.say(4.0)
+    return talk
+
+
+@pytest.mark.parametrize("pause_after_seconds", [0.0, 0.35, inf])
+def test_the_agent_does_not_begin_over_a_user_who_speaks(pause_after_seconds: float) -> None:
+    talk = waiting(2.0, 2.4, pause_after_seconds=pause_after_seconds, min_seconds=1.2)
+    assert (talk.policy.leaf, talk.state, talk.names()) == ("waiting.speaking", "paused", ["barge_in_suspected"])
+    assert not any(talk.until(3.18))
+    assert talk.state == "paused"
+    talk.until(3.2)  # the user has spoken for 1.2 s
+    assert talk.names() == ["barge_in"]
+    assert talk.said.report is not None
+    assert (talk.said.report.outcome, talk.said.played, talk.policy.leaf) == ("interrupted", 0, "user")
+
+
+def test_after_a_cough_the_agent_begins_with_its_first_sample() -> None:
+    talk = waiting(2.0, 2.2)
+    talk.until(2.4)
+    talk.policy.speech_ended()
+    assert not any(talk.until(3.0))
+    assert talk.names() == ["barge_in_suspected", "false_interruption"]
+    assert talk.until(3.02)[0] == 1
+    assert talk.policy.leaf == "agent.early"
+
+
+def test_the_end_of_the_user_s_own_turn_does_not_drop_the_answer() -> None:
+    """A detector reports the end late: an answer that is quicker than that was not talked over."""
+    talk = waiting(2.0, 5.0)
+    talk.until(5.3)
+    talk.policy.speech_ended()
+    talk.until(5.9)
+    assert talk.names() == ["barge_in_suspected", "false_interruption"]
+    talk.until(6.0)
+    assert talk.said.played
+
+
+def test_words_drop_an_answer_that_waits_but_not_those_that_it_answers() -> None:
     talk = Talk(seconds=0.01)
+    talk.until(2.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("What time is it?", final=False)
+    talk.until(2.4)
+    talk.say(4.0)
+    talk.policy.transcript("What time is it?", final=True)
+    assert talk.policy.leaf == "waiting.speaking"
+    talk.policy.transcript("What time is it in Rome?", final=False)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+@pytest.mark.parametrize("late", [0.2, 0.6, 1.5])
+def test_the_transcript_of_the_user_s_own_turn_does_not_interrupt_the_answer(late: float) -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(2.0)
+    talk.policy.speech_started()
+    talk.until(3.0)
+    talk.policy.speech_ended()
+    talk.until(3.1)
+    talk.say(4.0)
+    talk.until(3.0 + late)
+    for final in (False, True):
+        talk.policy.transcript("What time is it?", final=final)
+    talk.until(3.0 + late + 0.6)
+    assert (talk.names(), talk.state) == ([], "speaking")
+    talk.policy.transcript("No, stop.", final=True)  # nothing is owed any more
+    assert talk.names() == ["barge_in"]
+
+
+def test_speech_that_began_before_the_agent_s_is_not_its_echo() -> None:
+    talk = waiting(2.0, 2.1)
+    talk.until(2.2)
+    talk.policy.speech_ended()
+    talk.until(3.0)
+    assert talk.policy.leaf == "agent.early"
+    talk.policy.transcript("Stop.")  # 0.8 s late
+    assert talk.names() == ["barge_in_suspected", "false_interruption", "barge_in"]
+
+
+def test_a_detector_that_is_late_can_say_that_the_user_was_first() -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(2.0)
+    talk.say(4.0)
+    talk.until(2.06)
+    assert talk.policy.leaf == "agent.early"
+    talk.policy.speech_started(seconds_ago=0.1)
+    assert (talk.policy.leaf, talk.names()) == ("held.speaking", ["barge_in_suspected"])
+    talk.policy.transcript("Stop.")
+    assert talk.names() == ["barge_in"]
+
+
+def test_an_answer_at_the_very_end_of_the_question_is_not_interrupted_by_its_transcript() -> None:
+    talk = Talk(seconds=0.01)
+    talk.policy.on("user_turn_ended", lambda _: talk.say(4.0))
+    talk.until(2.0)
+    talk.policy.speech_started()
+    talk.until(3.0)
+    talk.policy.speech_ended()
+    for late in (0.2, 0.6, 1.2):
+        talk.until(3.0 + late)
+        talk.policy.transcript("What time is it?", final=late > 1)
+    assert (talk.names(), talk.state) == ([], "speaking")
+
+
+@pytest.mark.parametrize(("rests", "leaf"), [(0.5, "agent.settled"), (0.96, "agent.settled"), (1.04, "agent.early")])
+def test_the_guard_does_not_begin_anew_within_a_second(rests: float, leaf: str) -> None:
+    talk = Talk(seconds=1.0)
+    talk.until(1.0 + rests)
+    talk.say(1.0)
+    talk.until(talk.clock.now + 0.04)
+    assert talk.policy.leaf == leaf
+
+
+def test_the_guard_does_not_begin_anew_between_the_utterances_of_a_turn() -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(2.0)
+    turn = talk.controller.turn()
+    talk.say(1.0, turn=turn)
+    talk.until(6.0)
+    assert talk.policy.leaf == "agent.gap"
+    talk.say(1.0, turn=turn)
+    talk.until(6.04)
+    assert talk.policy.leaf == "agent.settled"
+
+
+@pytest.mark.parametrize("gap", ["between utterances", "within an utterance"])
+def test_who_speaks_in_a_gap_of_the_agent_s_turn_is_not_talked_over(gap: str) -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(2.0)
+    turn = talk.controller.turn()
+    utterance = turn.utterance()
+    utterance.push(np.ones(RATE, np.int16))
+    if gap == "between utterances":
+        utterance.end()
+    talk.until(4.0)
+    assert talk.policy.leaf == "agent.gap"
+    talk.policy.speech_started()
+    assert talk.policy.leaf == "waiting.speaking"
+    following = utterance if gap == "within an utterance" else turn.utterance()
+    following.push(np.ones(RATE, np.int16))
+    assert not any(talk.until(4.6))
+    talk.policy.transcript("Are you there?")
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+    assert turn.report is not None
+
+
+def test_a_barge_in_ends_the_whole_turn() -> None:
+    talk = Talk(seconds=0.01)
+    talk.until(2.0)
+    turn = talk.controller.turn()
+    said, waits, unused = (turn.utterance() for _ in range(3))
+    said.push(np.ones(2 * RATE, np.int16))
+    waits.push(np.ones(2 * RATE, np.int16))
+    talk.until(3.0)
+    talk.policy.transcript("Stop.")
+    assert turn.report is not None
+    assert turn.report.outcome == "interrupted"
+    later = turn.utterance()
+    for utterance in (said, waits, unused, later):
+        assert utterance.push(np.ones(RATE, np.int16)) == 0
+    assert not any(talk.until(4.0)[RATE // 2 :])
+
+
+@pytest.mark.parametrize("pause_after_seconds", [0.0, 0.35, inf])
+def test_backchannels_do_not_interrupt_by_their_length(pause_after_seconds: float) -> None:
+    talk = Talk(seconds=9.0, pause_after_seconds=pause_after_seconds, min_seconds=1.2, guard_seconds=0.0)
     talk.until(1.0)
     talk.policy.speech_started()
-    assert talk.policy.leaf == "user"
-    talk.until(3.0)
-    talk.say(4.0)
-    talk.until(3.48)
-    assert talk.policy.leaf == "both.early"
-    talk.until(3.5)
+    talk.until(1.2)
+    talk.policy.transcript("mm", final=False)
+    assert (talk.policy.leaf, talk.state) == ("lowered.listening", "speaking")
+    talk.until(4.96)
+    talk.policy.transcript("mm-hm, yeah, right", final=False)
     assert talk.names() == ["barge_in_suspected"]
-    talk.until(3.7)  # the two spoke at once for 0.7 s
+    talk.until(5.0)
+    assert talk.names() == ["barge_in"]
+
+
+def test_three_backchannels_in_a_row_change_nothing() -> None:
+    talk = Talk(seconds=9.0, pause_after_seconds=0.35, duck_db=15.0, min_seconds=1.2)
+    talk.until(1.0)
+    for start in (1.0, 2.0, 3.0):
+        talk.policy.speech_started()
+        talk.until(start + 0.3)
+        talk.policy.transcript("mm", final=False)
+        talk.until(start + 0.7)
+        assert talk.state == "speaking"
+        talk.policy.speech_ended()
+        talk.policy.transcript("Mm-hm.", final=True)
+        talk.until(start + 1.0)
+    assert talk.names() == ["barge_in_suspected", "false_interruption"] * 3
+    talk.until(9.1)
+    assert talk.utterance.report is not None
+    assert (talk.utterance.report.outcome, talk.resumed, talk.controller.gain_db) == ("completed", [], 0.0)
+
+
+def test_a_backchannel_that_goes_on_as_something_else_interrupts() -> None:
+    talk = Talk(pause_after_seconds=0.35)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("okay", final=False)
+    talk.policy.transcript("okay stop", final=False)
+    assert talk.names() == ["barge_in_suspected", "barge_in"]
+
+
+def test_the_agent_is_lowered_at_once_and_paused_when_the_speech_lasts() -> None:
+    talk = Talk(pause_after_seconds=0.35, duck_db=12.0)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    assert (talk.state, talk.controller.gain_db) == ("speaking", -12.0)
+    talk.until(1.34)
+    assert talk.state == "speaking"
+    talk.until(1.36)
+    assert (talk.state, talk.policy.leaf) == ("paused", "held.speaking")
+    talk.policy.speech_ended()
+    talk.until(2.0)
+    assert (talk.state, talk.controller.gain_db) == ("speaking", 0.0)
+
+
+@pytest.mark.parametrize("pause_after_seconds", [0.35, inf])
+def test_a_first_word_pauses_the_agent_where_anything_does(pause_after_seconds: float) -> None:
+    talk = Talk(pause_after_seconds=pause_after_seconds)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("Wait", final=False)
+    assert talk.state == ("paused" if pause_after_seconds < inf else "speaking")
+    talk.policy.speech_ended()
+    talk.until(1.6)
+    assert (talk.state, talk.names()) == ("speaking", ["barge_in_suspected", "false_interruption"])
+
+
+def test_a_first_word_after_the_speech_pauses_the_agent_too() -> None:
+    talk = Talk(pause_after_seconds=0.35)
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("okay", final=False)
+    talk.policy.speech_ended()
+    assert talk.policy.leaf == "lowered.silent"
+    talk.policy.transcript("Halt", final=False)
+    assert (talk.policy.leaf, talk.state) == ("held.silent", "paused")
+    talk.policy.transcript("hm", final=False)
+    assert (talk.policy.leaf, talk.state) == ("lowered.silent", "speaking")
+
+
+def test_what_nobody_is_sure_of_is_a_backchannel() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.policy.transcript("stop it now", final=False, certainty=0.3)
+    talk.until(1.3)
+    talk.policy.speech_ended()
+    assert talk.names() == ["barge_in_suspected"]
+    talk.policy.transcript("stop", final=True, certainty=0.3)
+    assert talk.names() == ["false_interruption"]
+    talk.policy.transcript("stop", final=True, certainty=0.5)
     assert talk.names() == ["barge_in"]
 
 
 def test_ducking_goes_on_softer() -> None:
-    talk = Talk(mode="duck", fades=Fades(0.06, 0, 0))
+    talk = Talk(pause_after_seconds=inf, fades=Fades(0.06, 0, 0, 0))
     talk.controller.gain_db = -3.0
     talk.until(1.0)
     talk.policy.speech_started()
@@ -410,7 +709,7 @@ def test_ducking_goes_on_softer() -> None:
 
 
 def test_a_fade_out_of_the_ducked_agent_does_not_swell() -> None:
-    talk = Talk(mode="duck", fades=Fades(0.06, 0, 0))
+    talk = Talk(pause_after_seconds=inf, fades=Fades(0.06, 0, 0, 0))
     talk.until(1.0)
     talk.policy.speech_started()
     loudest = max(talk.until(1.5)[RATE // 4 :])
@@ -421,7 +720,7 @@ def test_a_fade_out_of_the_ducked_agent_does_not_swell() -> None:
 
 
 def test_a_ducked_agent_that_comes_to_its_end_is_loud_again() -> None:
-    talk = Talk(seconds=1.1, mode="duck", min_seconds=3.0)
+    talk = Talk(seconds=1.1, pause_after_seconds=inf, min_seconds=3.0)
     talk.until(1.0)
     talk.policy.speech_started()
     talk.until(1.2)
@@ -439,8 +738,11 @@ def test_what_may_not_be_interrupted_is_left_alone() -> None:
     talk.policy.transcript("stop it now")
     talk.until(2.9)
     assert (talk.policy.leaf, talk.state, talk.names()) == ("user", "speaking", [])
-    talk.until(3.1)  # the next one may be
-    assert talk.policy.leaf == "both.early"
+    assert talk.names() == []
+    heard = talk.until(3.1)  # the next one may be, and the user has spoken for long
+    assert sum(1 for sample in heard if sample) <= FRAME * 6
+    assert talk.names() == ["barge_in_suspected"]
+    assert talk.policy.leaf == "waiting.speaking"
 
 
 def test_a_pause_of_somebody_else_s_is_not_resumed() -> None:
@@ -452,7 +754,7 @@ def test_a_pause_of_somebody_else_s_is_not_resumed() -> None:
     talk.until(3.0)
     assert (talk.state, talk.names()) == ("paused", [])
     talk.controller.resume()
-    assert talk.policy.leaf == "agent.early"
+    assert talk.policy.leaf == "agent.settled"
 
 
 def test_a_pause_of_the_application_outlasts_the_policy_s() -> None:
@@ -467,7 +769,7 @@ def test_a_pause_of_the_application_outlasts_the_policy_s() -> None:
     assert talk.names() == ["barge_in_suspected", "false_interruption"]
     assert (talk.state, [*talk.controller.holds], talk.policy.leaf) == ("paused", ["application"], "idle")
     talk.controller.resume()
-    assert (talk.state, talk.policy.leaf) == ("speaking", "agent.early")
+    assert (talk.state, talk.policy.leaf) == ("speaking", "agent.settled")
 
 
 def test_a_barge_in_ends_no_pause_of_the_application() -> None:
@@ -485,7 +787,7 @@ def test_the_application_does_not_resume_what_the_policy_holds() -> None:
     talk.until(1.0)
     talk.policy.speech_started()
     assert not talk.controller.resume()
-    assert (talk.state, talk.policy.leaf) == ("paused", "suspected.speaking")
+    assert (talk.state, talk.policy.leaf) == ("paused", "held.speaking")
 
 
 def test_who_releases_the_policy_s_hold_has_the_last_word() -> None:
@@ -517,10 +819,20 @@ def test_a_cancelled_utterance_leaves_no_pause_behind() -> None:
     following = talk.say(1.0)
     talk.policy.speech_started()
     talk.utterance.cancel()
-    assert talk.policy.leaf == "user"
-    talk.until(1.1)
+    assert talk.policy.leaf == "held.speaking"  # what follows is held, too
+    talk.policy.speech_ended()
+    talk.until(1.7)
     assert following.played
-    assert talk.policy.leaf == "both.early"
+    following.cancel()
+    assert (talk.policy.leaf, talk.state) == ("idle", "idle")
+
+
+def test_what_is_cancelled_while_it_is_held_leaves_no_pause_behind() -> None:
+    talk = Talk()
+    talk.until(1.0)
+    talk.policy.speech_started()
+    talk.utterance.cancel()
+    assert (talk.policy.leaf, talk.state) == ("user", "idle")
 
 
 def test_a_lock_comes_with_the_interrupt_if_it_is_asked_for() -> None:
@@ -547,7 +859,7 @@ def test_a_listener_may_call_the_policy_back() -> None:
     talk.until(1.0)
     talk.controller.once("paused", lambda _: talk.policy.speech_ended())
     talk.policy.speech_started()
-    assert (talk.policy.leaf, talk.clock.waiting) == ("suspected.silent", [1.6])
+    assert (talk.policy.leaf, talk.clock.waiting) == ("held.silent", [1.6])
     talk.until(1.2)
     talk.policy.speech_started()
     assert talk.clock.waiting == [1.9]  # what was waited for before does not come any more
@@ -595,6 +907,59 @@ def test_a_policy_may_be_stopped_by_who_hears_an_event_first(event: EventName) -
     assert controller.state is State.SPEAKING
 
 
+def test_speech_that_sounds_before_the_policy_can_look_is_speech() -> None:
+    """Another listener may read before the policy is notified that the agent has begun."""
+    clock = Clock()
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
+    controller.on("state_changed", lambda event: controller.read(FRAME) if event.old is State.IDLE else None)
+    policy = BargeIn(controller, silence_seconds=1.0, timer=clock)
+    clock.advance_to(1.0)
+    assert policy.leaf == "quiet"
+    controller.push(np.ones(4 * RATE, np.int16))
+    assert policy.leaf == "agent.early"
+
+
+def test_a_silence_is_emitted_once() -> None:
+    talk = Talk(seconds=1.0, silence_seconds=2.0)
+    silences: list[Any] = []
+    talk.policy.on("silence", silences.append)
+    talk.until(2.96)
+    assert not silences
+    talk.until(9.0)  # it began with the agent's last frame
+    assert [rounded(event).seconds for event in silences] == [2.0]
+    talk.policy.transcript("hello")  # by recognition alone
+    talk.until(10.98)
+    assert len(silences) == 1
+    talk.until(11.02)
+    assert len(silences) == 2
+    talk.say(1.0, interruptible=False)
+    talk.until(13.9)
+    assert (len(silences), talk.policy.leaf) == (2, "idle")
+    talk.until(14.1)
+    assert len(silences) == 3
+
+
+def test_latencies_are_those_of_what_was_heard() -> None:
+    talk = Talk(seconds=0.01)
+    events: list[Any] = []
+    talk.until(1.0)
+    for name in ("user_turn_started", "user_turn_ended", "agent_turn_started", "agent_turn_ended"):
+        talk.policy.on(name, events.append)
+    talk.policy.speech_started(seconds_ago=0.1)
+    talk.until(2.0)
+    talk.policy.speech_ended(seconds_ago=0.25)
+    talk.until(2.5)
+    turn = talk.controller.turn()
+    talk.say(1.0, turn=turn)
+    turn.end()
+    talk.until(4.0)
+    started, ended, began, over = events
+    assert (started.name, round(started.time, 6), round(started.seconds, 6)) == ("user_turn_started", 1.0, 0.1)
+    assert (ended.name, round(ended.time, 6), round(ended.seconds, 6)) == ("user_turn_ended", 2.0, 0.85)
+    assert (began.turn, round(began.latency, 6)) == (turn, 0.75)
+    assert (over.name, over.report) == ("agent_turn_ended", turn.report)
+
+
 def test_a_policy_that_is_stopped_leaves_the_controller_alone() -> None:
     talk = Talk()
     talk.until(1.0)
@@ -621,7 +986,11 @@ async def test_the_running_loop_is_its_clock() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mode": "shout"}, ValueError, "mode is 'shout', expected 'pause' or 'duck'"),
+        ({"pause_after_seconds": -1}, ValueError, "pause_after_seconds is -1"),
+        ({"pause_after_seconds": "0"}, TypeError, "pause_after_seconds is '0'"),
+        ({"silence_seconds": float("nan")}, ValueError, "silence_seconds is nan"),
+        ({"max_backchannel_seconds": inf}, ValueError, "max_backchannel_seconds is inf"),
+        ({"min_certainty": 1.5}, ValueError, r"min_certainty is 1\.5"),
         ({"min_seconds": -1}, ValueError, "min_seconds is -1"),
         ({"false_after_seconds": float("nan")}, ValueError, "false_after_seconds is nan"),
         ({"guard_seconds": "1"}, TypeError, "guard_seconds is '1'"),
@@ -645,5 +1014,5 @@ def test_no_loop_and_no_timer_is_an_error() -> None:
     policy = BargeIn(PlaybackController(), timer=Clock())
     with pytest.raises(TypeError, match="text is None"):
         policy.transcript(None)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no event 'paused', expected one of barge_in"):
+    with pytest.raises(ValueError, match="no event 'paused', expected one of agent_turn_ended"):
         policy.on("paused", print)  # type: ignore[call-overload]

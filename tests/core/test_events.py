@@ -16,7 +16,7 @@ import pytest
 
 from playback import AudioFormat, PlaybackController, State, Utterance
 from playback import bargein as policy
-from playback.bargein.events import BargeInEventName
+from playback.bargein.events import BargeInEventName, PolicyEvent
 from playback.core.playout import Playout
 from playback.events import (
     EVENTS,
@@ -108,9 +108,17 @@ ALL: list[tuple[Event, dict[str, Any]]] = [
     (ErrorRaised(1, KeyError("x"), "read"), {"exception": {"type": "KeyError", "message": "'x'"}, "source": "read"}),
     (EventsLost(1, 3), {"count": 3}),
     (InputEnded(1, UTTERANCE), {"utterance": "greeting"}),
-    (policy.BargeInSuspected(1, 0.5), {"seconds": 0.5}),
-    (policy.BargedIn(1, 0.7, "no, wait"), {"seconds": 0.7, "words": "no, wait"}),
-    (policy.FalseInterruption(1, 0.8), {"seconds": 0.8}),
+    (policy.BargeInSuspected(1, 7.0, 0.5), {"time": 7.0, "seconds": 0.5}),
+    (policy.BargedIn(1, 7.0, 0.7, "no, wait"), {"time": 7.0, "seconds": 0.7, "words": "no, wait"}),
+    (policy.FalseInterruption(1, 7.0, 0.8), {"time": 7.0, "seconds": 0.8}),
+    (policy.UserTurnStarted(1, 7.0, 0.1), {"time": 7.0, "seconds": 0.1}),
+    (policy.UserTurnEnded(1, 7.0, 2.5), {"time": 7.0, "seconds": 2.5}),
+    (policy.AgentTurnStarted(1, 7.0, TURN, 0.9), {"time": 7.0, "turn": "answer", "latency": 0.9}),
+    (
+        policy.AgentTurnEnded(1, 7.0, TURN, TURN_REPORT),
+        {"time": 7.0, "turn": "answer", "report": TURN_REPORT.as_dict()},
+    ),
+    (policy.Silence(1, 7.0, 8.0), {"time": 7.0, "seconds": 8.0}),
 ]
 each_event = pytest.mark.parametrize(("event", "fields"), ALL, ids=[event.name for event, _ in ALL])
 
@@ -138,7 +146,7 @@ def objects(*kinds: type) -> int:
 
 
 def test_every_event_is_tried_here() -> None:
-    assert {type(event) for event, _ in ALL} | {Chunk} == all_events()
+    assert {type(event) for event, _ in ALL} | {Chunk, PolicyEvent} == all_events()
 
 
 @pytest.mark.parametrize(

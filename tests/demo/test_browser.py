@@ -313,17 +313,18 @@ def test_the_user_talks_over_the_agent(
         visit.await_leaf(*SPEAKING)
         visit.press("Microphone")
         visit.rest(4.5)
-        assert not visit.received("policy")
+        assert not [event for event in visit.received("policy") if event["name"] == "barge_in_suspected"]
         assert visit.leaf("chart-barge-in").startswith("agent")
         visit.wait("received.some((message) => message.name === 'barge_in')", 30)
         visit.await_leaf("idle")
-        told = visit.received("policy")
+        decisions = ("barge_in_suspected", "false_interruption", "barge_in")
+        told = [event for event in visit.received("policy") if event["name"] in decisions]
         names = [event["name"] for event in told]
         coughs = len(names) // 2 - 1
         assert coughs in (1, 2), names
         assert names == ["barge_in_suspected", "false_interruption"] * coughs + ["barge_in_suspected", "barge_in"]
         changes = [event["new"] for event in visit.received("event") if event["name"] == "state_changed"]
-        assert changes.count("paused") == coughs + 1
+        assert 1 <= changes.count("paused") <= coughs + 1  # a short sound only lowers the agent
         visit.wait("document.querySelector('.spoken del')")
         with capsys.disabled():
             print(

@@ -325,7 +325,7 @@ async def test_a_user_who_speaks_interrupts_the_agent() -> None:
     async with served() as client:
         one = Page(client)
         await one.connect(microphone=PlaybackTrack(user))
-        one.send("barge_in", on=True, mode="pause", min_seconds=0.4, false_after_seconds=0.3)
+        one.send("barge_in", on=True, mode="pause", pause_after_seconds=0.2, min_seconds=0.4, false_after_seconds=0.3)
         assert (await one.told("policy_leaf"))["leaf"] == "idle"
         await one.told("done", do="barge_in", changed=True)
         one.send("say", text=LONG)
@@ -335,13 +335,14 @@ async def test_a_user_who_speaks_interrupts_the_agent() -> None:
         said.end()
         await one.told("speech", speaking=True)
         suspected = await one.told("policy", name="barge_in_suspected")
-        assert suspected["leaf"] == "suspected.speaking"
+        assert suspected["leaf"] == "lowered.speaking"
         await one.event("paused")
         assert (await one.told("policy", name="barge_in"))["seconds"] >= 0.39
         assert (await one.event("utterance_finished"))["report"]["outcome"] == "interrupted"
         await one.told("speech", speaking=False)
         leaves = [message["leaf"] for message in one.of("policy_leaf")]
-        assert leaves[:5] == ["idle", "agent.early", "agent.settled", "suspected.speaking", "user"]
+        told = ["idle", "agent.ready", "agent.early", "agent.settled", "lowered.speaking", "held.speaking", "user"]
+        assert leaves[:7] == told
         one.send("barge_in", on=False)
         await one.told("done", lambda message: one.messages.count(message) == 2, do="barge_in", changed=True)
         await one.close()

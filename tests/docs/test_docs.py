@@ -51,8 +51,23 @@ def test_the_guide_has_a_complete_turn_of_an_agent_in_few_lines() -> None:
     assert len(first.splitlines()) <= 12
 
 
+def test_barge_in_takes_one_short_program_from_the_microphone_to_the_interruption() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "bargein.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert "VoiceActivity(" in blocks[0]
+    assert "policy.transcript(" in blocks[0]
+    assert len(blocks[0].splitlines()) <= 40
+
+
 def test_what_is_generated_from_the_chart_is_fresh() -> None:
-    command = [sys.executable, "-m", "cogapp", "--check", "README.md"]
+    command = [
+        sys.executable,
+        "-m",
+        "cogapp",
+        "--check",
+        "README.md",
+        "playback/subscribing.py",
+        "playback/bargein/subscribing.py",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\nrenew it with: make charts"
 
