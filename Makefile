@@ -60,6 +60,7 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 	$(BIN)/python -m benchmarks.micro.codecs --json $(FIGURES)/codecs.json
 	$(BIN)/python -m benchmarks.calls --json $(FIGURES)/calls.json
 	$(BIN)/python -m benchmarks.soak --json $(FIGURES)/soak.json
+	$(BIN)/python -m benchmarks.short_words
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json $(FIGURES)/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi
 	$(BIN)/python -m benchmarks.report
