@@ -67,6 +67,7 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 nightly: $(READY)  ## what is too slow for each change: every test on every Python, long fuzzing, lowest versions, soaks, figures
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
 	$(BIN)/nox -t nightly
+	$(BIN)/python -m benchmarks.soak.churn
 	$(MAKE) bench-full FIGURES=build/nightly
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz

@@ -7,6 +7,7 @@ step: where a peak takes over, the gain is the one before.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -39,6 +40,13 @@ _LIMITED_AT_ONCE: Final = 1024  # samples; at 4 kHz the scale of the running max
 _ROUNDED: Final = 0.49  # what exceeds a bound by less is rounded to it
 
 
+@lru_cache(maxsize=16)
+def _decay(sample_rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By how much an envelope falls within the next samples; the inverse of it comes first. All limiters share it."""
+    decay = np.arange(1, _LIMITED_AT_ONCE + 1) / (RELEASE_SECONDS * sample_rate)
+    return np.exp(decay), np.exp(-decay)
+
+
 class Limiter:
     """Keeps audio below a ceiling, without delay.
 
@@ -53,10 +61,7 @@ class Limiter:
 
     def __init__(self, format: AudioFormat) -> None:
         self._format: Final = format
-        decay = np.arange(1, _LIMITED_AT_ONCE + 1) / (RELEASE_SECONDS * format.sample_rate)
-        self._rise: Final = np.exp(decay)
-        self._fall: Final = np.exp(-decay)
-        self._recent: NDArray[np.float64] = np.zeros(format.samples(HOLD_SECONDS) - 1)  # peaks, 1 being full scale
+        self._recent: NDArray[np.float64] | None = None  # peaks within the hold time, 1 is full scale; None for none
         self._envelope = 0.0
         self._ceiling: Final = Ramp()
         self.is_active = False
@@ -104,15 +109,16 @@ class Limiter:
 
     def _forget(self) -> None:
         self._envelope = 0.0
-        self._recent[:] = 0.0
+        self._recent = None
 
     def _follow(self, peaks: NDArray[np.float64]) -> NDArray[np.float64]:
         """The envelope of these peaks, behind those before."""
+        rise, fall = _decay(self._format.sample_rate)
         size = len(peaks)
         # Scaled by the inverse of the decay, the decaying maximum is a plain one.
-        envelope = np.maximum.accumulate(self._hold(peaks) * self._rise[:size])
+        envelope = np.maximum.accumulate(self._hold(peaks) * rise[:size])
         np.maximum(envelope, self._envelope, out=envelope)
-        envelope *= self._fall[:size]
+        envelope *= fall[:size]
         self._envelope = float(envelope[-1])
         return envelope
 
@@ -122,8 +128,9 @@ class Limiter:
         A window that slides over blocks of its own length is the end of one and the beginning of the next, so two
         running maxima are enough (van Herk, 1992; Gil and Werman, 1993).
         """
-        width = len(self._recent) + 1
-        row = np.concatenate([self._recent, peaks, np.zeros(-(len(self._recent) + len(peaks)) % width)])
+        width = self._format.samples(HOLD_SECONDS)
+        recent = np.zeros(width - 1) if self._recent is None else self._recent
+        row = np.concatenate([recent, peaks, np.zeros(-(width - 1 + len(peaks)) % width)])
         self._recent = row[len(peaks) : len(peaks) + width - 1].copy()
         blocks = row.reshape(-1, width)
         ends = np.maximum.accumulate(blocks[:, ::-1], axis=1)[:, ::-1].reshape(-1)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from playback._checks import check_decibels, check_seconds
 from playback.audio.formats import AudioFormat
-from playback.audio.ramps import GAIN_RAMP_SECONDS, Ramp, factor
+from playback.audio.ramps import GAIN_RAMP_SECONDS, Ramp, Tail, factor
 from playback.background.sources import LiveSource, Source
+
+GAP_RAMP_SECONDS: Final = 0.005
+"""How long a live sound takes to fall silent where its audio is late, and to come back: as short as a pause's ramp."""
 
 
 class Level(Ramp):
@@ -129,7 +133,7 @@ class BackgroundSound:
         return True
 
     @property
-    def error(self) -> Exception | None:
+    def error(self) -> BaseException | None:
         """What ended it, if that was not its end."""
         return self._source.error
 
@@ -139,7 +143,7 @@ class BackgroundSound:
         self._steady = None
         self._source.close()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Finish, because of what was raised."""
         self._source.error = error
         self.finish()
@@ -182,27 +186,81 @@ class BackgroundSound:
         out = scratch.addend if aside else scratch.sum
         limit = self._hold.limit(self._fade.limit(samples))
         taken = self._source.take(scratch.bytes[: limit * self._format.frame_bytes])
+        sounding = taken > 0
         if taken or self._source.buffer.played:  # a fade-in waits for the first sample
             out[:taken] = scratch.taken[:taken]
             out[taken:] = 0.0
+            sounding = self._bridge(out[:limit], taken)
             for ramp in (self._gain, self._fade, self._hold):
                 ramp.apply(out[:limit])
             out *= level
         stopped = not self._fade.target and not (samples and self._fade.left and self._hold.limit(1))
         if self._source.is_over or stopped:
             self.finish()
-        elif not (self._gain.left or self._fade.left or self._hold.left) and self._hold.target:
+        elif not (self._gain.left or self._fade.left or self._hold.left) and self._hold.target and self._is_steady():
             self._steady = self._gain.level * self._fade.level
             self._scaled_by = -1.0
+        return sounding
+
+    def _bridge(self, audio: NDArray[np.float64], taken: int) -> bool:  # noqa: ARG002 - for live ones
+        """See to what is missing.
+
+        Args:
+            audio: of shape (samples, channels), silent from where it is missing.
+            taken: how many samples there are.
+
+        Returns:
+            Whether any of it is to be heard.
+        """
         return taken > 0
+
+    def _is_steady(self) -> bool:
+        """Whether nothing but the level is to be seen to."""
+        return True
 
 
 class LiveSound(BackgroundSound):
-    """A sound whose audio comes while it sounds. Made by :meth:`Background.stream`."""
+    """A sound whose audio comes while it sounds. Made by :meth:`Background.stream`.
+
+    Where none has come in time, it falls silent within 5 ms, and comes back within as many.
+    """
 
     def __init__(self, format: AudioFormat, source: LiveSource, gain_db: float, fade_seconds: float) -> None:
         super().__init__(format, source, gain_db, fade_seconds)
         self._live: Final = source
+        # Where it starves, its last sample fades out, and what comes next fades in.
+        self._gap_samples: Final = format.samples(GAP_RAMP_SECONDS)
+        self._presence: Final = Level()
+        self._tail: Final = Tail()
+        self._last: Final = np.zeros(format.channels)
+        self._is_starved = False
+
+    def render_steady(self, scratch: Scratch, level: float, aside: bool = False) -> bool:
+        """As for any sound; its last sample is kept, for a gap may follow."""
+        if not super().render_steady(scratch, level, aside):
+            return False
+        self._last[...] = scratch.taken[-1]
+        return True
+
+    def _bridge(self, audio: NDArray[np.float64], taken: int) -> bool:
+        if taken:
+            if self._is_starved:
+                self._is_starved = False
+                self._presence.level = 0.0
+                self._presence.move(1.0, self._gap_samples)
+            self._last[...] = audio[taken - 1]
+            self._presence.apply(audio[:taken])
+        heard = self._tail.mix_into(audio)
+        if taken < len(audio) and not self._is_starved and not self._source.is_over:
+            self._is_starved = True
+            self._steady = None
+            self._tail.clear()
+            self._tail.add(np.tile(self._last * self._presence.level, (self._gap_samples, 1)))
+            heard += self._tail.mix_into(audio[taken:])
+        return taken > 0 or heard > 0
+
+    def _is_steady(self) -> bool:
+        return not (self._presence.left or self._is_starved or len(self._tail))
 
     def push(self, audio: Any) -> int:
         """Add audio; what is beyond 10 s in the buffer is refused, the newest first.

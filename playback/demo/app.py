@@ -23,11 +23,15 @@ from playback.demo.assets import load
 from playback.demo.middleware import Guard, failure
 from playback.demo.registry import Sessions
 from playback.demo.sdp import disclose
-from playback.demo.settings import DemoSettings, SessionOptions
+from playback.demo.session import Session
+from playback.demo.settings import DemoSettings, SessionOptions, parse_heard
 
 __all__ = ["DemoSettings", "create_app"]
 
 SDP: Final = "application/sdp"
+
+SECRET: Final = "playback-secret"
+"""The header in which a page shows that a session is its own."""
 
 CLOSE: Final = {"connection": "close"}
 """What is still on its way after a refusal is not waited for."""
@@ -90,6 +94,37 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
         location = f"{request.scope.get('root_path', '')}/whep/{session.id}"
         return Response(answer, 201, {"location": location, "cache-control": "no-store"}, SDP)
 
+    def own_session(request: Request) -> Session:
+        """The session of a request that has its secret."""
+        authorize(request)
+        session = sessions.get(request.path_params["id"])
+        # Whether there is such a session is nobody's business but its page's.
+        if session is None or not session.is_whose(request.headers.get(SECRET, "")):
+            raise HTTPException(404, f"there is no session {request.path_params['id'][:40]!r} with this secret", CLOSE)
+        return session
+
+    async def resume(request: Request) -> Response:
+        session = own_session(request)
+        try:
+            heard, rewind_seconds = parse_heard(request.query_params)
+            offer = (await _body(request, settings.sdp_bytes)).decode()
+            host = request.client.host if request.client else None
+            answer = await sessions.resume(session, disclose(offer, host), heard, rewind_seconds)
+        except UnicodeDecodeError as error:
+            raise HTTPException(400, f"the offer is no UTF-8: {error.reason} at byte {error.start}") from None
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return Response(answer, 200, {"cache-control": "no-store"}, SDP)
+
+    async def leave(request: Request) -> Response:
+        session = own_session(request)
+        try:
+            heard, _ = parse_heard(request.query_params)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        session.leave(heard)
+        return JSONResponse({})
+
     async def end(request: Request) -> Response:
         authorize(request)
         session = sessions.get(request.path_params["id"])
@@ -110,6 +145,8 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
             *map(show, pages),
             Route("/whep", begin, methods=["POST"]),
             Route("/whep/{id}", end, methods=["DELETE"]),
+            Route("/whep/{id}", resume, methods=["POST"]),
+            Route("/whep/{id}/away", leave, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={HTTPException: _refused, Exception: _failed},

@@ -53,6 +53,7 @@ class CommandHandler:
         outbox: where the answers go.
         settings: how much is taken.
         close: closes the session, and says why.
+        on_heard: called with the position up to which the page has heard the speech, each time that it says so.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class CommandHandler:
         outbox: Channel,
         settings: DemoSettings,
         close: Callable[[str], object],
+        on_heard: Callable[[int], object],
     ) -> None:
         self.active_at = asyncio.get_running_loop().time()
         """When something was asked for last; a ping is nothing."""
@@ -70,6 +72,7 @@ class CommandHandler:
         self._messages: Final = outbox
         self._settings: Final = settings
         self._close: Final = close
+        self._on_heard: Final = on_heard
         self._loop: Final = asyncio.get_running_loop()
         rate = settings.messages_per_second
         self._rate: Final = TokenBucket(rate, max(1.0, 2 * rate), self._loop.time)
@@ -107,6 +110,12 @@ class CommandHandler:
         self._messages.put("speech", speaking=speaking)
         if self._listening is not None:
             self._listening.heard(speaking)
+
+    def lose(self) -> None:
+        """The page is gone, or has another connection: what it was sending does not come any more."""
+        self._upload = None
+        if self._user_speaks:
+            self.hear(False)
 
     def stop(self) -> None:
         """Let go of the controller."""
@@ -158,6 +167,8 @@ class CommandHandler:
             case File():
                 self._announce(command)
             case Ping():
+                if command.heard >= 0:
+                    self._on_heard(command.heard)
                 self._messages.put("pong", n=command.n)
         return None
 

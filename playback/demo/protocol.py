@@ -144,10 +144,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Answer."""
+    """Answer; and note up to which position the page has heard the speech, if it is 0 or more."""
 
     do: ClassVar[str] = "ping"
     n: int = 0
+    heard: int = -1
 
 
 Command = Say | Pause | Resume | Interrupt | Lock | Unlock | Gain | Music | Listen | File | Ping

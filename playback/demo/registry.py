@@ -78,12 +78,7 @@ class Sessions:
             most, seconds = self._settings.connecting_per_address, self._settings.connect_seconds
             detail = f"{most} sessions of your address have not connected, expected to be asked again in {seconds:g} s"
             raise HTTPException(429, detail, {"retry-after": str(ceil(seconds))})
-        if self._begun is None:
-            clock = asyncio.get_running_loop().time
-            self._begun = TokenBucket(self._settings.sessions_per_second, max(1, self._settings.max_sessions), clock)
-        if not self._begun.take():
-            rate = f"{self._settings.sessions_per_second:g}"
-            raise HTTPException(429, f"sessions are begun too fast, expected {rate} a second", {"retry-after": "1"})
+        self._check_rate()
         session = Session(secrets.token_urlsafe(12), self._settings, options, speech_format, connected, self._over)
         self._sessions[session.id] = session
         try:
@@ -91,6 +86,18 @@ class Sessions:
         except BaseException:
             await asyncio.shield(session.close())
             raise
+
+    async def resume(self, session: Session, offer: str, heard: int | None, rewind_seconds: float) -> str:
+        """Let a page take its session up again, as :meth:`Session.resume`.
+
+        Raises:
+            ValueError: the offer can't be answered.
+            HTTPException: the server is being shut down, or connections come too fast.
+        """
+        if self._closed:
+            raise HTTPException(503, "this server is being shut down, expected another one")
+        self._check_rate()
+        return await session.resume(offer, heard, rewind_seconds)
 
     async def shutdown(self) -> None:
         """Take no more, let them finish what they say and say goodbye, and close them all."""
@@ -110,6 +117,14 @@ class Sessions:
         self._closed = True
         if closing := [session.close("closed: the server is being shut down") for session in self._sessions.values()]:
             await asyncio.wait(closing)
+
+    def _check_rate(self) -> None:
+        if self._begun is None:
+            clock = asyncio.get_running_loop().time
+            self._begun = TokenBucket(self._settings.sessions_per_second, max(1, self._settings.max_sessions), clock)
+        if not self._begun.take():
+            rate = f"{self._settings.sessions_per_second:g}"
+            raise HTTPException(429, f"sessions are begun too fast, expected {rate} a second", {"retry-after": "1"})
 
     def _over(self, session: Session) -> None:
         del self._sessions[session.id]

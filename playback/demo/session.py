@@ -1,15 +1,20 @@
-"""Session: one page, with a peer connection, a controller and all that belongs to them, until it goes away."""
+"""Session: one page, with a controller and all that belongs to it, until it goes away and does not come back.
+
+Its peer connection is a :class:`Link`. When that is lost, all is held, and the page may come back with another one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
-from collections.abc import Callable, Coroutine
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCDataChannel
 from aiortc.mediastreams import MediaStreamError
 
 from playback.audio.formats import AudioFormat
@@ -17,21 +22,15 @@ from playback.chart import State
 from playback.controller import PlaybackController
 from playback.demo.channel import Channel
 from playback.demo.commands import CommandHandler
+from playback.demo.link import Link
 from playback.demo.observers import EdgeObserver
 from playback.demo.protocol import Say, event_line, line
-from playback.demo.sdp import check_offer, takes_opus
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.demo.speech_queue import Speaker
-from playback.events import EVENTS, Event
-from playback.lost_peer import hold_while_lost
-from playback.opus import OpusPlaybackTrack, prefer_opus
-from playback.track import PlaybackTrack
+from playback.events import EVENTS, Event, Paused
 from playback.utterance import Utterance
 
 LOGGER: Final = logging.getLogger("playback")
-
-LABEL: Final = "playback"
-"""What the data channel is called."""
 
 LEVEL_SECONDS: Final = 0.25
 """How often the page gets where playback stands."""
@@ -45,8 +44,14 @@ HIGH_WATER_SECONDS: Final = 10.0
 GOODBYE: Final = "This server is being shut down. Goodbye."
 """What is said then."""
 
-_GONE: Final = frozenset({"failed", "closed", "disconnected"})
-"""The states of a connection that will not come back."""
+HOLD: Final = "lost page"
+"""Whose hold it is while a page is gone that may come back; the connection's own is another one."""
+
+SILENT_SECONDS: Final = 5.0
+"""After how long without a message of the page, which sends one each second, nobody is taken to be there."""
+
+HISTORY_SECONDS: Final = 12.0
+"""How much of the playing utterance is kept: what plays until a page is missed, and what it asks for beyond that."""
 
 
 class Session:
@@ -71,10 +76,13 @@ class Session:
         on_closed: Callable[[Session], object],
     ) -> None:
         self.id: Final = id
+        self.secret: Final = secrets.token_urlsafe(16)
+        """What the page has to know to take the session up again."""
         self.controller: Final = PlaybackController(
             fades=options.fades,
             prebuffer_seconds=options.prebuffer,
             high_water_seconds=HIGH_WATER_SECONDS,
+            history_seconds=HISTORY_SECONDS,
             # A text may have to wait for those of other sessions, however long; and a source that breaks says so.
             input_timeout_seconds=None,
         )
@@ -85,17 +93,26 @@ class Session:
         self._loop: Final = asyncio.get_running_loop()
         self._messages: Final = Channel(settings.backlog_bytes, self._overflowed)
         self._speaker: Final = Speaker(self.controller, settings, speech_format, self._messages.put)
-        self._commands: Final = CommandHandler(self.controller, self._speaker, self._messages, settings, self.close)
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
-        self._answering: Final = asyncio.Lock()
+        self._commands: Final = CommandHandler(
+            self.controller, self._speaker, self._messages, settings, self.close, self._note
+        )
         self._closing: asyncio.Task[None] | None = None
-        self._channel: RTCDataChannel | None = None
-        self._heard: MediaStreamTrack | None = None
-        # Without servers: all there is to know of addresses is in offer and answer.
-        self._peer: Final = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._peer.on("datachannel", self._channel_opened)
-        self._peer.on("track", self._track_came)
-        self._peer.on("connectionstatechange", self._connection_changed)
+        self._watching: asyncio.Task[None] | None = None
+        self._answering: Final = asyncio.Lock()
+        self._has_connected = False
+        self._begun: Final = self._loop.time()
+        self._heard_of_at = 0.0
+        """When the page has sent something last."""
+        self._lost_at: float | None = None
+        """When the page was lost, if it is."""
+        self._held_position = 0
+        """Where the speech was then."""
+        self._paused_position = 0
+        """Where the last pause began: from there on, silence was read."""
+        self._heard: int | None = None
+        """Up to where the page has heard, as far as it has said so."""
+        self._rewind_seconds = 0.0
+        self._link = self._make_link()
         for name in EVENTS:
             self.controller.on(name, self._tell_event)
         self.controller.observe(EdgeObserver(self._tell_edge))
@@ -112,32 +129,60 @@ class Session:
         Raises:
             ValueError: the offer can't be answered; the session has to be closed then.
         """
-        check_offer(offer)
-        if takes_opus(offer):
-            # Sooner to be heard than frames; and whoever shows a waveform wants silence, too.
-            track = OpusPlaybackTrack(self.controller, application="lowdelay", idle="silence")
-            sender = self._peer.addTrack(track)
-            prefer_opus(self._peer, sender)
-        else:
-            sender = self._peer.addTrack(PlaybackTrack(self.controller))
-        hold_while_lost(self._peer, sender, self.controller, lost_seconds=self._settings.lost_seconds)
-        try:
-            async with self._answering:
-                await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-                await self._peer.setLocalDescription(await self._peer.createAnswer())
-        # It is checked, but a stranger's: what aiortc makes of it may still be any error.
-        except Exception as error:
-            LOGGER.info("an offer could not be answered", exc_info=error)
-            raise ValueError(f"the offer can't be answered: {str(error)[:200] or type(error).__name__}") from error
+        answer = await self._link.answer(offer)
         if self._closing is not None:  # meanwhile
             raise ValueError("the session was closed before it could begin")
-        self._start(self._watch())
-        return str(self._peer.localDescription.sdp)
+        self._watching = self._loop.create_task(self._watch())
+        self._watching.add_done_callback(self._ended)
+        return answer
+
+    def is_whose(self, secret: str) -> bool:
+        """Whether this is the page's secret."""
+        return hmac.compare_digest(secret.encode(), self.secret.encode())
+
+    def leave(self, heard: int | None) -> None:
+        """The page goes, and may come back.
+
+        Args:
+            heard: up to where it has heard, as a position of the controller.
+        """
+        self._note(heard)
+        self._link.close()
+        self._lose()
+
+    async def resume(self, offer: str, heard: int | None, rewind_seconds: float) -> str:
+        """Take the page's next connection in place of the one that it has lost, and go on where it was lost.
+
+        Args:
+            offer: its SDP.
+            heard: up to where the page has heard, as a position of the controller; None if it doesn't know.
+            rewind_seconds: how much earlier to go on.
+
+        Returns:
+            The answer's SDP.
+
+        Raises:
+            ValueError: the offer can't be answered; another one may be.
+        """
+        async with self._answering:
+            if self._closing is not None:
+                raise ValueError("the session is over, expected another one to be begun")
+            self._note(heard)
+            self._rewind_seconds = rewind_seconds
+            # The controller has one reader: the old one ends before the new one begins.
+            self._link.close()
+            self._lose()
+            self._link = link = self._make_link()
+            try:
+                return await link.answer(offer)
+            except BaseException:
+                await asyncio.shield(link.close())
+                raise
 
     @property
     def is_connected(self) -> bool:
         """Whether a page is there to hear what is said."""
-        return self._channel is not None and self._closing is None
+        return self._link.is_open and self._closing is None
 
     def say_goodbye(self) -> Utterance:
         """Say that this is the end, whatever the page wants.
@@ -158,6 +203,7 @@ class Session:
         """
         if self._closing is None:
             if reason is not None:
+                self._messages.put("over")
                 self._messages.put("refused", error=reason, do=None)
             self._closing = self._loop.create_task(self._close(FAREWELL_SECONDS if reason is not None else 0.0))
         return self._closing
@@ -165,61 +211,64 @@ class Session:
     async def _close(self, farewell_seconds: float) -> None:
         try:
             await self._messages.drain(farewell_seconds)
-            # A connection that is closed while it gathers addresses does not close the sockets that it then opens.
-            async with self._answering:
-                pass
             self._commands.stop()
             self.controller.close()
             self.controller.background.close()
-            for task in self._tasks:
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-            if self._heard is not None:
-                self._heard.stop()
-            await self._peer.close()
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.wait([self._watching])
+            await self._link.close()
         finally:
             self._on_closed(self)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            LOGGER.error("a session has failed", exc_info=error)
-            self.close("closed: something went wrong in the server, see its log")
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        LOGGER.error("a session has failed", exc_info=error)
+        self.close("closed: something went wrong in the server, see its log")
 
     async def _watch(self) -> None:
         """Send where playback stands, and see whether anybody is still there."""
-        begun = self._loop.time()
+        settings, controller = self._settings, self.controller
         while True:
             await asyncio.sleep(LEVEL_SECONDS)
             now = self._loop.time()
-            controller = self.controller
-            if self._channel is None:
-                if now - begun > self._settings.connect_seconds:
-                    self.close()
+            if self._lost_at is not None and now - self._lost_at > settings.resume_seconds:
+                self.close()
+            if not self._has_connected and now - self._begun > settings.connect_seconds:
+                self.close()
+            if not self._link.is_open:
                 continue
+            if self._lost_at is None and now - self._heard_of_at > SILENT_SECONDS:
+                self._hold()
             if controller.state is State.SPEAKING or self._commands.user_speaks:
                 self._commands.active_at = now
-            elif now - self._commands.active_at > self._settings.idle_seconds:
-                self.close(f"closed after {self._settings.idle_seconds:g} s in which nothing happened")
+            elif now - self._commands.active_at > settings.idle_seconds:
+                self.close(f"closed after {settings.idle_seconds:g} s in which nothing happened")
             level = {"position": controller.position, "buffered": controller.buffered, "leaf": controller.leaf}
             self._messages.put_line(line("level", level), passing=True)
 
-    # The peer connection's events
+    # The page comes, is lost, and comes back
 
-    def _channel_opened(self, channel: RTCDataChannel) -> None:
-        if channel.label != LABEL or self._channel is not None or self._closing is not None:
-            channel.close()
+    def _make_link(self) -> Link:
+        return Link(
+            self.controller,
+            on_message=self._take,
+            on_open=self._opened,
+            on_lost=self._link_lost,
+            listen=self._listen,
+            on_failed=self._failed,
+            lost_seconds=self._settings.lost_seconds,
+        )
+
+    def _opened(self, link: Link, channel: RTCDataChannel) -> None:
+        if link is not self._link or self._closing is not None:
             return
-        self._channel = channel
+        resumed, self._has_connected = self._has_connected, True
         self._on_connected()
-        channel.on("message", self._commands.take)
-        channel.on("close", self.close)
+        self._heard_of_at = self._loop.time()
         self._messages.open(channel)
         options, settings = self._options, self._settings
         self._messages.put(
@@ -229,15 +278,51 @@ class Session:
             position=self.controller.position,
             limits={"text": settings.text_characters, "file": settings.file_bytes},
             session=self.id,
+            secret=self.secret,
+            resumed=resumed,
+            resume_seconds=settings.resume_seconds,
             settings={"prebuffer": options.prebuffer, "fade": options.fade, "pause_fade": options.pause_fade},
         )
+        self._speaker.show_all()
+        self._release()
 
-    def _track_came(self, track: MediaStreamTrack) -> None:
-        if track.kind != "audio" or self._heard is not None:
+    def _take(self, message: str | bytes) -> None:
+        self._heard_of_at = self._loop.time()
+        self._commands.take(message)
+        if self._lost_at is not None and self._link.is_open:
+            self._release()
+
+    def _note(self, heard: int | None) -> None:
+        """The page has heard the speech up to a position."""
+        if heard is not None:
+            self._heard = heard
+
+    def _link_lost(self, link: Link) -> None:
+        if link is self._link:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Nobody is there: hold everything until somebody is, or end where nobody may come back."""
+        self._commands.lose()
+        if not self._has_connected or not self._settings.resume_seconds:
+            self.close()
+        elif self._lost_at is None:
+            self._hold()
+
+    def _hold(self) -> None:
+        self._lost_at = self._loop.time()
+        paused = self.controller.state is State.PAUSED
+        self._held_position = self._paused_position if paused else self.controller.position
+        self.controller.pause(by=HOLD)
+
+    def _release(self) -> None:
+        """Go on where the listener lost it."""
+        if self._lost_at is None:
             return
-        self._heard = track
-        if self._closing is None:
-            self._start(self._listen(track))
+        self._lost_at = None
+        missed = max(0, self._held_position - self._heard) if self._heard is not None else 0
+        self.controller.resume(self.controller.format.seconds(missed) + self._rewind_seconds, by=HOLD)
+        self._heard, self._rewind_seconds = None, 0.0
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         """Hear when the user speaks."""
@@ -260,13 +345,11 @@ class Session:
         """The user has fallen silent."""
         self._commands.hear(False)
 
-    def _connection_changed(self) -> None:
-        if self._peer.connectionState in _GONE:
-            self.close()
-
     # What is sent to the page
 
     def _tell_event(self, event: Event) -> None:
+        if isinstance(event, Paused):
+            self._paused_position = event.position
         self._messages.put_line(event_line(event))
 
     def _tell_edge(self, position: int, source: str, event: str, target: str) -> None:

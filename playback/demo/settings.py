@@ -57,6 +57,8 @@ class DemoSettings:
     """How long it may take until the data channel is open."""
     lost_seconds: float = 2.0
     """How long a page may send nothing before the agent is held; see :func:`playback.lost_peer.hold_while_lost`."""
+    resume_seconds: float = 10.0
+    """How long a session whose page is lost waits for it to come back; 0 ends it at once."""
     shutdown_seconds: float = 8.0
     """How long sessions may take to finish what they say and to say goodbye, when the server is shut down."""
     connecting_per_address: int = 4
@@ -72,7 +74,7 @@ class DemoSettings:
         for limit in fields(self)[2:]:
             value = getattr(self, limit.name)
             check_seconds(limit.name, value)
-            if not value and limit.name != "waiting":
+            if not value and limit.name not in ("waiting", "resume_seconds"):
                 raise ValueError(f"{limit.name} is {value!r}, expected more than 0")
 
 
@@ -103,6 +105,20 @@ class SessionOptions:
     def fades(self) -> Fades:
         """The controller's fades."""
         return Fades(self.fade, self.pause_fade, self.pause_fade)
+
+
+def parse_heard(query: Mapping[str, str]) -> tuple[int | None, float]:
+    """Read how far a page has heard the speech, a position in samples, and how many seconds earlier it wants to go on.
+
+    Raises:
+        ValueError: says what is wrong, and what was expected.
+    """
+    if unknown := [name for name in query if name not in ("heard", "rewind")]:
+        raise ValueError(f"there is no setting {unknown[0][:40]!r}, expected heard, rewind")
+    heard = query.get("heard")
+    if heard is not None and not (heard.isascii() and heard.isdecimal() and len(heard) <= 15):
+        raise ValueError(f"heard is {heard[:40]!r}, expected a whole number of samples")
+    return (None if heard is None else int(heard)), _seconds("rewind", query.get("rewind", "0"))
 
 
 def _seconds(name: str, text: str) -> float:

@@ -43,6 +43,8 @@ class _Job:
     size: int = 0
     """How many bytes it holds, if it is a file."""
     has_begun: bool = False
+    words: list[dict[str, Any]] = field(default_factory=list)
+    """Those that are known, as the page takes them."""
     handle: Utterance = field(init=False)
 
 
@@ -69,6 +71,7 @@ class Speaker:
         self._put: Final = put
         self._loop: Final = asyncio.get_running_loop()
         self._jobs: list[_Job] = []
+        self._open: list[_Job] = []  # what has not finished
         self._making: Final = asyncio.Lock()
 
     def say(self, command: Say) -> Utterance:
@@ -108,6 +111,12 @@ class Speaker:
         job = _Job(File.do, name, len(data))
         self._speak(job, self._decoded(job, data), self._controller.format)
 
+    def show_all(self) -> None:
+        """Send what has not finished, for a page that knows nothing of it."""
+        for job in self._open:
+            if job.handle.report is None:
+                self._show(job, job.words)
+
     def _check_waiting(self) -> None:
         self._jobs = [job for job in self._jobs if not job.handle.ended]
         waiting = sum(not job.has_begun for job in self._jobs)
@@ -129,6 +138,7 @@ class Speaker:
         if job.handle.report is not None:
             raise ProtocolError("the input is locked, expected it to be unlocked before", job.do)
         self._jobs.append(job)
+        self._open = [each for each in self._open if each.handle.report is None] + [job]
         self._show(job, [])
 
     @asynccontextmanager
@@ -182,7 +192,16 @@ class Speaker:
 
     def _show(self, job: _Job, words: list[dict[str, Any]]) -> None:
         handle = job.handle
-        self._put("utterance", utterance=handle.id, text=job.text, words=words, interruptible=handle.interruptible)
+        job.words = words
+        played = self._controller.format.seconds(handle.played)
+        self._put(
+            "utterance",
+            utterance=handle.id,
+            text=job.text,
+            words=words,
+            reached=sum(word["at"] < played for word in words),
+            interruptible=handle.interruptible,
+        )
 
 
 def _spans(words: list[Word], end: float) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakSet
 
 import av
 import numpy as np
@@ -39,6 +40,16 @@ class _Piece(NamedTuple):
     gap_caller: bytes
     """What the caller said in that time."""
     caller: bytes | None
+
+
+_UNFINISHED: Final[WeakSet[RecorderSink]] = WeakSet()
+"""Those whose file may still be open. Each is held by its thread for as long as that runs, and by nothing here."""
+
+
+@atexit.register
+def _finish_all() -> None:
+    for recorder in list(_UNFINISHED):
+        recorder._finish()  # noqa: SLF001 - its own
 
 
 class RecorderSink:
@@ -89,12 +100,12 @@ class RecorderSink:
         self._gap = 0.0
         self._queue: Final[SimpleQueue[_Piece | None]] = SimpleQueue()
         self._finished = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._was_raised = False
         # A daemon, so that a recorder that nobody closes does not keep the interpreter; it is finished at exit.
         self._thread: Final = Thread(target=self._run, name=f"record {self.path.name}", daemon=True)
         self._thread.start()
-        atexit.register(self._finish)
+        _UNFINISHED.add(self)
 
     def audio(self, chunk: Chunk) -> None:
         """Record a frame.
@@ -157,7 +168,6 @@ class RecorderSink:
     def _finish(self) -> None:
         self._end()
         self._thread.join()
-        atexit.unregister(self._finish)
 
     def _run(self) -> None:
         """What the thread does."""
@@ -166,7 +176,7 @@ class RecorderSink:
                 self._write()
             finally:
                 self._file.close()
-        except Exception as error:
+        except BaseException as error:
             self._error = error
             while not self._queue.empty():  # nobody will write what is left
                 self._queue.get()

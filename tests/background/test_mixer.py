@@ -320,14 +320,15 @@ def test_live_audio() -> None:
     assert voice.push(ramp(700).tobytes() + b"\x01") == 700
     first = mixed(background, 2)
     assert np.array_equal(first[:700], ramp(700))
-    assert not first[700:].any(), "it ran dry"
-    assert voice.push(b"\x02" + bytes(2)) == 2, "the odd byte is completed"
-    assert mixed(background, 1)[:2].tolist() == [0x201, 0]
+    assert not first[820:].any(), "it ran dry, and has faded out"
+    assert voice.push(b"\x02" + bytes(2 * FRAME)) == FRAME + 1, "the odd byte is completed"
     assert voice.push(ramp(10)) == 10
     assert voice.end()
     assert not voice.end()
     assert voice.push(ramp(10)) == 0
-    assert mixed(background, 1)[:10].tolist() == ramp(10).tolist()
+    rest = mixed(background, 2)
+    assert rest[0] == round(0x201 / 120), "it fades in"
+    assert rest[FRAME + 1 : FRAME + 11].tolist() == ramp(10).tolist()
     assert voice.is_finished
     assert voice.push(ramp(10)) == 0
 

@@ -42,7 +42,8 @@ _FLAGS: Final = (
     "--use-fake-device-for-media-stream",
 )
 _SERVE: Final = (
-    "import sys; from playback.demo.server import run; run('127.0.0.1', int(sys.argv[1]), open_browser=False)"
+    "import sys; from playback.demo.server import run; "
+    "run('127.0.0.1', int(sys.argv[1]), open_browser=False, token=(sys.argv[2:] or [None])[0])"
 )
 
 # Notes what the page sends, and what it is sent, each with when.
@@ -161,11 +162,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """The demo's server as a process of its own; gives its address."""
+def serving(token: str | None = None) -> Iterator[str]:
+    """The demo's server as a process of its own, with a token or without; gives its address."""
     port = free_port()
     address = f"http://127.0.0.1:{port}/"
-    server = subprocess.Popen([sys.executable, "-c", _SERVE, str(port)])
+    server = subprocess.Popen([sys.executable, "-c", _SERVE, str(port), *([token] if token else [])])
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

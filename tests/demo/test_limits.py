@@ -42,7 +42,7 @@ from tests.demo.test_commands import LONG, TEXT, send_file, wav
 
 pytestmark = pytest.mark.portable
 
-MANY = DemoSettings(sessions_per_second=1_000, connecting_per_address=1_000)
+MANY = DemoSettings(sessions_per_second=1_000, connecting_per_address=1_000, resume_seconds=0)
 
 
 def left(controllers: weakref.WeakSet[PlaybackController]) -> int:
@@ -297,7 +297,7 @@ async def test_fifty_sessions_come_and_go() -> None:
 
 
 async def test_a_page_that_vanishes_is_noticed() -> None:
-    app = create_app()
+    app = create_app(DemoSettings(resume_seconds=0))
     with patch("aioice.ice.CONSENT_INTERVAL", 0.1), patch("aioice.ice.CONSENT_FAILURES", 1):
         async with nothing_left(), served(app=app) as client:
             one = Page(client)
@@ -312,7 +312,7 @@ async def test_a_page_that_vanishes_is_noticed() -> None:
 
 
 async def test_a_page_that_closes_its_data_channel_is_gone() -> None:
-    app = create_app()
+    app = create_app(DemoSettings(resume_seconds=0))
     async with nothing_left(), served(app=app) as client:
         one = Page(client)
         await one.connect()

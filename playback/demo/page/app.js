@@ -47,7 +47,7 @@ const receive = {
     stand(message.leaf);
     wave.enter(stateOf(message.leaf));
     announce(stateOf(message.leaf));
-    log.add(message.position / rate, "connected", `session ${message.session}`, "note");
+    log.add(message.position / rate, message.resumed ? "resumed" : "connected", `session ${message.session}`, "note");
   },
   utterance: (message) => words.know(message),
   event(event) {
@@ -104,7 +104,7 @@ connection.addEventListener("status", ({ detail: { status, text } }) => {
   controls.live(isOpen);
   if (isOpen) return;
   session += 1;
-  words.abandon();
+  if (status !== "resuming") words.abandon();
   byId("buffered").textContent = byId("delay").textContent = "";
 });
 
@@ -181,7 +181,7 @@ byId("view").addEventListener("click", ({ currentTarget: button }) => {
   byId("chart-detail").hidden = !isDetailed;
 });
 addEventListener("hashchange", () => location.hash.startsWith("#token=") && connect());
-addEventListener("pagehide", () => connection.close());
-addEventListener("pageshow", ({ persisted }) => persisted && connect());
+addEventListener("pagehide", () => connection.leave());
+addEventListener("pageshow", ({ persisted }) => persisted && connection.start(controls.settings));
 
-connect();
+connection.start(controls.settings);

@@ -1,11 +1,15 @@
-// One session with the server: WebRTC for the sound of both sides, a data channel for commands and events.
+// One session with the server: WebRTC for the sound of both sides, a data channel for commands and events. When its peer
+// connection is lost, or the page is loaded again, another one takes the session up where the listener lost it.
 
 const CHUNK_BYTES = 16 * 1024;
 const HIGH_WATER = 256 * 1024; // of a file, not more than this waits in the data channel
 const GATHERING_MS = 3000;
 const STATS_MS = 500;
-const PING_MS = 2000;
+const PING_MS = 1000;
 const PATIENCE_MS = 7000;
+const RETRY_MS = 1000;
+const LEVEL_SECONDS = 0.25; // how often the server says where it stands
+const SESSION = "playback.session";
 const TOKEN = "playback.token";
 
 // Dispatches "status" {status, text}, "message" (what the server says), "stream" (its sound), "delay" (in seconds)
@@ -15,6 +19,10 @@ export class Connection extends EventTarget {
   #channel = null;
   #sender = null;
   #resource = null;
+  #secret = null; // of the session
+  #resumeSeconds = 0; // how long the server keeps a session whose page is lost
+  #level = null; // where the server stood, and when that came
+  #rate = 48000;
   #timers = [];
   #emitted = { delay: 0, count: 0 };
   #answeredAt = 0;
@@ -30,9 +38,84 @@ export class Connection extends EventTarget {
     return this.#channel?.readyState === "open";
   }
 
+  // Up to where the speech was heard, as a position of the server's; null if that is not known.
+  get heard() {
+    if (!this.#level) return null;
+    const since = Math.min((performance.now() - this.#level.when) / 1000, LEVEL_SECONDS);
+    return Math.max(0, Math.round(this.#level.position + this.#rate * (since - this.delay)));
+  }
+
+  // Take up the session that this tab had before it was loaded again, or begin one.
+  async start(settings) {
+    const kept = JSON.parse(sessionStorage.getItem(SESSION) ?? "null");
+    sessionStorage.removeItem(SESSION); // a copy of this tab must not take it up, too
+    if (kept && Date.now() < kept.until) {
+      this.#take(kept);
+      if (await this.#resume()) return;
+      this.#resource = this.#secret = null;
+      this.#tell("problem", "The session before was over: this is a new one.");
+    }
+    await this.open(settings);
+  }
+
   async open(settings) {
     this.close();
-    this.#tell("status", { status: "connecting", text: "Connecting …" });
+    await this.#connect((peer) => this.#offer(peer, settings), { status: "connecting", text: "Connecting …" });
+  }
+
+  // The page goes away, and may come back: the server holds everything until then.
+  leave() {
+    if (this.#resource && this.#secret) {
+      const kept = { resource: this.#resource, secret: this.#secret, heard: this.heard, resumeSeconds: this.#resumeSeconds };
+      sessionStorage.setItem(SESSION, JSON.stringify({ ...kept, until: Date.now() + 1000 * this.#resumeSeconds }));
+      const headers = { ...authorization(), "Playback-Secret": this.#secret };
+      fetch(this.#own("/away"), { method: "POST", headers, keepalive: true }).catch(() => {});
+      this.#resource = this.#secret = null;
+    }
+    this.close();
+  }
+
+  #take({ resource, secret, heard, resumeSeconds }) {
+    this.#resource = new URL(resource);
+    [this.#secret, this.#resumeSeconds] = [secret, resumeSeconds];
+    this.#level = heard === null ? null : { position: heard, when: -Infinity };
+    if (this.#level) this.#level.position -= LEVEL_SECONDS * this.#rate; // which `heard` adds
+  }
+
+  // A place beneath the session's, with how far it was heard.
+  #own(path) {
+    const heard = this.heard;
+    return `${this.#resource}${path}${heard === null ? "" : `?heard=${heard}`}`;
+  }
+
+  // Take the session up with another peer connection; returns whether that was possible.
+  async #resume() {
+    const resource = this.#resource;
+    const until = performance.now() + 1000 * this.#resumeSeconds + PATIENCE_MS;
+    let over = false;
+    const ask = async (peer) => {
+      const headers = { "Content-Type": "application/sdp", ...authorization(), "Playback-Secret": this.#secret };
+      const answer = await fetch(this.#own(""), { method: "POST", headers, body: peer.localDescription.sdp });
+      const body = await answer.text();
+      over = answer.status === 404 || answer.status === 503;
+      if (!answer.ok) throw new Error(reasonOf(body) ?? `the server answered ${answer.status}`);
+      return body;
+    };
+    while (resource === this.#resource && !over && performance.now() < until) {
+      const begun = performance.now();
+      const isAnswered = await this.#connect(ask, { status: "resuming", text: "Connection lost: resuming …" });
+      if (isAnswered) return true;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS - (performance.now() - begun)));
+    }
+    return resource !== this.#resource; // somebody has begun another session meanwhile
+  }
+
+  // Make a peer connection, with an offer that `ask` gets answered. Returns whether it was; a session that can't be
+  // taken up may be asked for again, so only one that can't be begun is a problem.
+  async #connect(ask, status) {
+    this.#peer?.close();
+    this.#forget();
+    this.#tell("status", status);
     const peer = new RTCPeerConnection();
     this.#peer = peer;
     this.#emitted = { delay: 0, count: 0 };
@@ -40,15 +123,17 @@ export class Connection extends EventTarget {
       this.#listen(peer);
       await peer.setLocalDescription();
       await gathered(peer);
-      if (peer !== this.#peer) return;
-      const answer = await this.#offer(peer, settings);
-      if (peer !== this.#peer) return;
+      if (peer !== this.#peer) return false;
+      const answer = await ask(peer);
+      if (peer !== this.#peer) return false;
       await peer.setRemoteDescription({ type: "answer", sdp: answer });
       await this.#sender.replaceTrack(this.#microphone);
+      return true;
     } catch (error) {
-      if (peer !== this.#peer) return;
+      if (peer !== this.#peer || status.status === "resuming") return false;
       this.#lost(`not connected: ${error.message}`);
       this.#tell("problem", error.message);
+      return false;
     }
   }
 
@@ -61,7 +146,7 @@ export class Connection extends EventTarget {
     }
     // In this order: the server also ends a session whose connection was closed, and knows nothing of it afterwards.
     // When the page goes away, the request outlives it.
-    this.#resource = null;
+    this.#resource = this.#secret = this.#level = null;
     fetch(resource, { method: "DELETE", headers: authorization(), keepalive: true })
       .catch(() => {})
       .finally(() => peer?.close());
@@ -94,7 +179,7 @@ export class Connection extends EventTarget {
     });
     peer.addEventListener("connectionstatechange", () => {
       if (peer !== this.#peer) return;
-      if (peer.connectionState === "failed") this.#lost("the server is gone");
+      if (peer.connectionState === "failed") this.#dropped("the server is gone");
       if (peer.connectionState === "disconnected") {
         this.#tell("status", { status: "waiting", text: "The connection is interrupted …" });
       }
@@ -106,13 +191,13 @@ export class Connection extends EventTarget {
     channel.addEventListener("open", () => this.#opened(peer));
     channel.addEventListener("close", () => {
       if (peer !== this.#peer) return;
-      this.#resource = null; // the session is over
-      this.#lost("the server has closed the connection");
+      this.#dropped("the server has closed the connection");
     });
     channel.addEventListener("message", ({ data }) => {
       if (peer !== this.#peer) return;
       this.#answeredAt = performance.now();
       const message = JSON.parse(data);
+      this.#note(message);
       if (message.is !== "pong") this.#tell("message", message);
     });
   }
@@ -147,10 +232,20 @@ export class Connection extends EventTarget {
     this.#tell("status", { status: "connected", text: "Connected" });
   }
 
+  #note(message) {
+    if (message.is === "level") this.#level = { position: message.position, when: performance.now() };
+    if (message.is === "over") this.#resource = this.#secret = null; // the session can't be taken up any more
+    if (message.is === "hello") {
+      [this.#secret, this.#resumeSeconds, this.#rate] = [message.secret, message.resume_seconds, message.sample_rate];
+      if (message.resumed) this.#tell("status", { status: "connected", text: "Connected again: resumed" });
+    }
+  }
+
   #ping() {
     this.#pings += 1;
-    this.send({ do: "ping", n: this.#pings });
-    if (performance.now() - this.#answeredAt > PATIENCE_MS) this.#lost("the server does not answer");
+    const heard = this.heard;
+    this.send({ do: "ping", n: this.#pings, ...(heard === null ? {} : { heard }) });
+    if (performance.now() - this.#answeredAt > PATIENCE_MS) this.#dropped("the server does not answer");
   }
 
   async #measure(peer) {
@@ -178,8 +273,19 @@ export class Connection extends EventTarget {
     }
   }
 
+  // The peer connection is lost; the session may not be.
+  async #dropped(text) {
+    if (!this.#resource || !this.#secret || !this.#resumeSeconds) {
+      this.#resource = this.#secret = null;
+      this.#lost(text);
+    } else if (!(await this.#resume())) {
+      this.#resource = this.#secret = null;
+      this.#lost(`${text}, and the session is over`);
+    }
+  }
+
   #lost(text) {
-    this.#peer.close();
+    this.#peer?.close();
     this.#forget();
     this.#tell("status", { status: "lost", text: text[0].toUpperCase() + text.slice(1) });
   }

@@ -13,8 +13,10 @@ export class Words {
   }
 
   // An utterance, or what has become known of it since.
-  know({ utterance: id, text, words = [], interruptible = true }) {
+  know({ utterance: id, text, words = [], reached = 0, interruptible = true }) {
+    const isNew = !this.#utterances.has(id);
     const known = this.#utterances.get(id) ?? this.#add(id);
+    if (isNew) known.reached = reached; // of one that this page has not seen before
     known.text = text || words.map(({ word }) => word).join(" ") || "a sound";
     known.pieces = piecesOf(known.text, words);
     known.card.classList.toggle("firm", !interruptible);
