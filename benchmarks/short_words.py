@@ -96,12 +96,12 @@ def table(figures: list[dict[str, Any]]) -> str:
         rows += [("all voices", noise, [each for each in figures if each["noise"] == noise])]
     rows += [(each["voice"], None, [each]) for each in figures if each["noise"] is None]
     lines = [
-        "| voice | noise | right | stop, wait, no taken for a backchannel | other sounds taken for either |",
+        "| voice | noise | right | stop, wait, no taken for a backchannel | other speech taken for a backchannel |",
         "|---|---|---|---|---|",
     ]
     for voice, noise, some in rows:
         total = {key: sum(each[key] for each in some) for key in ("sounds", "right", "vital", "vital_lost", "others")}
-        taken = sum(each["others_command"] + each["others_backchannel"] for each in some)
+        taken = sum(each["others_backchannel"] for each in some)
         lines.append(
             f"| {voice} | {'none' if noise is None else f'{noise:.0f} dB below'}"
             f" | {total['right']} of {total['sounds']} ({total['right'] / total['sounds']:.0%})"

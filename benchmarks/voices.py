@@ -45,15 +45,17 @@ TUNED: Final = (
     Voice("espeak", "en-us"),
     Voice("espeak", "en+f2"),
     Voice("espeak", "en-gb-scotland+m3"),
+    Voice("espeak", "en-gb-x-rp+f4"),
 )
 """The voices that the grammar of short words was tuned with."""
 
 JUDGED: Final = (
     Voice("flite", "slt"),
     Voice("flite", "awb"),
-    Voice("espeak", "en-gb-x-rp+f4"),
+    Voice("espeak", "en-gb-x-rp+m1"),
     Voice("espeak", "en-us+m7"),
     Voice("espeak", "en-us-nyc+f5"),
+    Voice("espeak", "en-029+f3"),
 )
 """The voices that it is judged by."""
 

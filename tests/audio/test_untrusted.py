@@ -32,8 +32,8 @@ LONG = encode(sound(24_000, samples=40 * 24_000), CASES["flac"])
 
 
 def until(condition: Callable[[], bool], what: Callable[[], object] = lambda: "it takes too long") -> None:
-    """Wait for another thread or process, for 10 s at most."""
-    for _ in range(2_000):
+    """Wait for another thread or process, for 30 s at most."""
+    for _ in range(6_000):
         if condition():
             return
         time.sleep(0.005)
@@ -307,6 +307,20 @@ async def test_an_interrupt_ends_it() -> None:
             await asyncio.sleep(0.005)
         assert not children()
         controller.close()
+
+
+def test_closing_a_paused_stream_decoder_wakes_both_of_its_threads() -> None:
+    blocks: list[Block] = []
+
+    def pause(block: Block) -> None:
+        blocks.append(block)
+        decoder.pause()
+
+    decoder = StreamDecoder(pause, lambda _: None, untrusted=True)
+    decoder.feed(made("wav"))  # one thread waits for more of it, the other for the end of the pause
+    until(lambda: bool(blocks))
+    time.sleep(0.1)
+    decoder.close()
 
 
 def test_a_stream_decoder_that_is_closed_ends_it() -> None:

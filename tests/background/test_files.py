@@ -156,6 +156,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(
     "name", ["wav", "flac", "mp3", "ogg vorbis", "ogg opus", "webm opus", "m4a index first", "adts"]
 )

@@ -59,6 +59,7 @@ class SampleClock:
 
 def converse(heard: Audio) -> tuple[list[str], PlaybackController]:
     """The user makes this sound while the agent speaks; what follows, and the controller at the end."""
+    assert SpeechDetector().feed(heard), "the detector does not notice it"
     controller, clock, detector = PlaybackController(AudioFormat(RATE)), SampleClock(), SpeechDetector()
     policy = BargeIn(controller, timer=clock)
     emitted: list[str] = []

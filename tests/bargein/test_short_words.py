@@ -246,6 +246,12 @@ def test_a_sound_that_is_too_long_is_refused() -> None:
         english().recognize(np.ones(11 * RATE, np.int16))
 
 
+def test_a_sentence_is_no_short_word_however_it_fits() -> None:
+    sentence = say(Voice("espeak", "en-us"), Saying("Sorry, I would rather have a table for two, outside, at eight."))
+    assert len(sentence) > 2.1 * RATE
+    assert english().recognize(sentence) is None
+
+
 @pytest.mark.parametrize("phrase", ["halt", "pause please"])
 def test_the_word_lists_are_the_applications(phrase: str) -> None:
     sound = say(Voice("espeak", "en-us"), Saying(f"{phrase}."))

@@ -127,7 +127,7 @@ class _Pipe:
         self.waiting = 0
         """Bytes."""
         self._pieces: Final[deque[memoryview]] = deque()
-        self._changed: Final = Condition(RLock())
+        self._changed: Final = Condition(RLock())  # two threads may wait: one for bytes, one for the end of a pause
         self._is_ended = False
         self._is_paused = False
         self._is_over = False
@@ -142,21 +142,21 @@ class _Pipe:
             if data:
                 self._pieces.append(memoryview(data))  # its slices are no copies
                 self.waiting += len(data)
-                self._changed.notify()
+                self._changed.notify_all()
             return True
 
     def end(self) -> bool:
         """Take no more bytes; whether it did before."""
         with self._changed:
             before, self._is_ended = self._is_ended or self._is_over, True
-            self._changed.notify()
+            self._changed.notify_all()
             return not before
 
     def pause(self, paused: bool) -> None:
         """Hold blocks back, or no longer."""
         with self._changed:
             self._is_paused = paused
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self) -> bool:
         """Let go of the bytes and of the thread.
@@ -170,7 +170,7 @@ class _Pipe:
                 self._process.kill()
             self._pieces.clear()
             self.waiting = 0
-            self._changed.notify()
+            self._changed.notify_all()
             return not before
 
     # On the thread
