@@ -380,14 +380,18 @@ class TestStarvation:
         assert isinstance(utterance.report.error, InputTimeout)
         assert "0.1 s" in str(utterance.report.error)
 
-    def test_a_push_starts_the_count_anew(self) -> None:
+    def test_what_is_played_makes_up_for_its_own_length(self) -> None:
         case = heard(input_timeout_seconds=0.1)
         utterance = case.controller.utterance()
         for _ in range(10):
-            utterance.push(ramp(1))
-            for _ in range(4):
+            utterance.push(ramp(3 * FRAME))
+            for _ in range(6):
                 case.read()
         assert not utterance.ended
+        utterance.push(ramp(1))
+        for _ in range(2):
+            case.read()
+        assert utterance.ended
 
     def test_a_pause_does_not_count(self) -> None:
         case = heard(input_timeout_seconds=0.1)

@@ -191,9 +191,9 @@ async def test_it_is_told_once_and_on_time_of_a_marked_utterance(track_class: ty
 async def test_it_is_told_once_of_an_utterance_that_starved() -> None:
     track = CustomAudioStreamTrack()
     turns = Turns(track)
-    for _ in range(3):  # the gaps are shorter than timing out takes
+    for _ in range(3):  # the gaps, less what is played between them, are shorter than timing out takes
         await track.add_new_bytes(ramp(FRAME).tobytes())
-        read(track, 5 * FRAME)
+        read(track, 3 * FRAME)
     assert turns.count == 0
     read(track, STARVING_FRAMES * FRAME)
     assert turns.count == 1
