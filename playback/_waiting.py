@@ -1,8 +1,9 @@
-"""Gate: coroutines that wait for something which the core, without a loop of its own, makes happen."""
+"""Gate: coroutines that wait for something which the core, without a loop of its own, makes happen; and who runs."""
 
 from __future__ import annotations
 
-from asyncio import Future
+from asyncio import Future, Task, current_task
+from typing import Any
 
 
 class Gate:
@@ -33,3 +34,11 @@ class Gate:
             # Who waits in a loop that was closed will never wake, and must not keep the others from it.
             if not waiter.done() and not waiter.get_loop().is_closed():
                 waiter.set_result(None)
+
+
+def running_task() -> Task[Any] | None:
+    """The task that runs here, if one does."""
+    try:
+        return current_task()
+    except RuntimeError:
+        return None

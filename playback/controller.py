@@ -29,7 +29,7 @@ from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
 from playback.sinks.sinks import Sinks
-from playback.sources import check_source_format
+from playback.sources import abandon, check_source_format
 from playback.speaking import Feed
 from playback.subscribing import Subscribe
 from playback.threads import ThreadsafeProducer
@@ -63,7 +63,7 @@ class PlaybackController:
         history_seconds: how much of the playing utterance is kept for a rewind.
         input_timeout_seconds: an open utterance that has nothing to play for so long, in samples read and outside of
             pauses, is ended with :class:`InputTimeout`, and so is an open turn that has nothing enqueued; None waits
-            for ever.
+            for ever. What it plays makes up for as much silence as it is long, and no more.
         on_input_timeout: whether such an utterance fails, or completes: then ``last_audio_byte`` is emitted, too.
 
     Raises:
@@ -258,7 +258,8 @@ class PlaybackController:
         """Play a source of audio as one utterance, which is enqueued at once.
 
         A task feeds it with back-pressure, and ends it with the source. A source that raises fails it. An interrupt, a
-        lock, a cancel or a close stops the task at once and closes the source.
+        lock, a cancel or a close stops the task at once and closes the source. A refused argument closes it, too. What
+        closing raises becomes an ``error`` event.
 
         Example::
 
@@ -288,28 +289,32 @@ class PlaybackController:
             FormatError: another word than ``"encoded"``.
             RuntimeError: no event loop runs, or no process can be limited for an untrusted source, as on Windows.
         """
-        check_source_format(format)
-        check_type("untrusted", untrusted, bool)
-        encoded = isinstance(format, str)
-        utterance = self._make(
-            text=text,
-            id=id,
-            format=None if isinstance(format, str) else format,
-            interruptible=interruptible,
-            first=first,
-            turn=turn,
-        )
-        feed = Feed(
-            self._playout.input,
-            utterance,
-            source,
-            emitter=self._emitter,
-            recognizes=format is None or encoded,
-            needs_media=encoded,
-            untrusted=untrusted,
-            timeout_seconds=timeout_seconds,
-            first_audio_timeout_seconds=first_audio_timeout_seconds,
-        )
+        try:
+            check_source_format(format)
+            check_type("untrusted", untrusted, bool)
+            encoded = isinstance(format, str)
+            utterance = self._make(
+                text=text,
+                id=id,
+                format=None if isinstance(format, str) else format,
+                interruptible=interruptible,
+                first=first,
+                turn=turn,
+            )
+            feed = Feed(
+                self._playout.input,
+                utterance,
+                source,
+                emitter=self._emitter,
+                recognizes=format is None or encoded,
+                needs_media=encoded,
+                untrusted=untrusted,
+                timeout_seconds=timeout_seconds,
+                first_audio_timeout_seconds=first_audio_timeout_seconds,
+            )
+        except BaseException:
+            abandon(source)
+            raise
         feed.start()
         return utterance
 
@@ -487,7 +492,9 @@ class PlaybackController:
     def read(self, samples: int) -> NDArray[np.int16]:
         """Hand out what is to be heard next; silence where there is nothing.
 
-        It never raises for what a listener raised, and always returns a full frame.
+        It never raises for what a listener raised, and always returns a full frame. Only KeyboardInterrupt and
+        SystemExit of a listener go on: to the loop, after the frame, or where none runs, out of the next read, which
+        then has read nothing.
 
         Args:
             samples: how many, at the output rate.

@@ -219,6 +219,10 @@ class ErrorRaised(Event):
     """What raised it, in words."""
 
 
+INTERRUPTIONS: Final = (KeyboardInterrupt, SystemExit)
+"""What ends a program, and is no error: no ``error`` event is made of it, it goes on to the loop."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventsLost(Event):
     """Only in ``controller.events()``: its reader was so slow that older events were dropped."""

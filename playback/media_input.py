@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from playback._waiting import Gate
+from playback._waiting import Gate, running_task
 from playback.audio.formats import Block
 from playback.audio.media.streams import StreamDecoder
 from playback.core.input import Input
@@ -184,14 +184,6 @@ class StreamInput:
             self._input.fail(self._utterance, error)
         elif self._is_over:
             self._input.end(self._utterance)
-
-
-def running_task() -> asyncio.Task[Any] | None:
-    """The task that runs here, if one does."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
 
 
 def attach_decoder(input: Input, utterance: Utterance, *, untrusted: bool) -> None:

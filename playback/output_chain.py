@@ -57,7 +57,7 @@ class OutputChain:
             try:
                 for chunk in self.sinks.pushed_chunks(utterance, block, at):
                     self._emitter.emit(chunk)
-            except Exception as error:  # the audio was accepted: the push has to go on
+            except BaseException as error:  # the audio was accepted: the push has to go on
                 self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
     def process(
@@ -68,7 +68,7 @@ class OutputChain:
         if self.background.is_active:
             try:
                 self.background.mix(out, speaking=speaking, paused=paused)
-            except Exception as error:
+            except BaseException as error:
                 self._background_failed(error)
         if self.sinks.replaces_output:
             out[:] = bytes(len(out))
@@ -82,7 +82,7 @@ class OutputChain:
         try:
             for number, item in enumerate(self.sinks.late_items(size // self._frame_bytes, voice)):
                 self._emitter.insert(pending + number, item)
-        except Exception as error:
+        except BaseException as error:
             self._emitter.emit(ErrorRaised(self._position(), error, "sinks"))
 
     def deliver(self, event: Event) -> None:
@@ -91,7 +91,7 @@ class OutputChain:
             self.background.close()
         self.sinks.deliver(event)
 
-    def _background_failed(self, error: Exception) -> None:
+    def _background_failed(self, error: BaseException) -> None:
         self._emitter.emit(ErrorRaised(self._position(), error, "background"))
 
     def _emit_now(self, event: Event) -> None:

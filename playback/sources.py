@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from os import PathLike, fspath
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import finalize
 
 import av
@@ -18,6 +18,9 @@ import numpy as np
 from playback.audio.formats import AudioFormat, FormatError
 from playback.audio.media.decoding import decode
 from playback.audio.media.untrusted import UntrustedDecoder, check_system
+
+Report = Callable[[BaseException], object]
+"""Called with what is raised where nobody waits for it."""
 
 
 class Source(Protocol):
@@ -30,8 +33,8 @@ class Source(Protocol):
     def __aiter__(self) -> AsyncIterator[Any]:
         """Its pieces."""
 
-    async def aclose(self) -> None:
-        """Let go of it, so that it makes no more."""
+    async def aclose(self, report: Report | None = None) -> None:
+        """Let go of it, so that it makes no more; what a thread raises at that, for which nobody waits, is reported."""
 
 
 def open_source(source: Any, *, samples: bool = False, untrusted: bool = False) -> Source:
@@ -105,7 +108,7 @@ class _Whole:
             return piece
         raise StopAsyncIteration
 
-    async def aclose(self) -> None:
+    async def aclose(self, report: Report | None = None) -> None:
         """There is nothing to let go of."""
 
 
@@ -130,8 +133,9 @@ class _Asynchronous:
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._iterator
 
-    async def aclose(self) -> None:
+    async def aclose(self, report: Report | None = None) -> None:
         """Close the iterator, and what it iterates over, each if it can be closed."""
+        del report  # what it raises, it raises here
         try:
             await _close_asynchronous(self._iterator)
         finally:
@@ -169,7 +173,7 @@ class _Awaited:
                 raise asyncio.CancelledError
         return await anext(self._iterator)
 
-    async def aclose(self) -> None:
+    async def aclose(self, report: Report | None = None) -> None:
         """Close the source, or cancel what was to give it."""
         if self._source is None:
             if self._awaitable.cancel():
@@ -179,13 +183,20 @@ class _Awaited:
             with suppress(TypeError):  # it was no source
                 self._source = open_source(self._awaitable.result())
         if self._source is not None:
-            await self._source.aclose()
+            await self._source.aclose(report)
 
 
 _OVER: Final = object()
 """What the thread gives when the iterator has ended."""
 
 _Request = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class _Closing(NamedTuple):
+    """The last request: nothing more is asked for, and what closing raises is to be reported."""
+
+    loop: asyncio.AbstractEventLoop
+    report: Report | None
 
 
 class _Threaded:
@@ -201,7 +212,7 @@ class _Threaded:
         self.name: Final = name
         self._iterator: Final = iterator
         self._source: Final = source
-        self._requests: Final[SimpleQueue[_Request | None]] = SimpleQueue()
+        self._requests: Final[SimpleQueue[_Request | _Closing | None]] = SimpleQueue()
         self._thread: Thread | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -222,18 +233,18 @@ class _Threaded:
             raise StopAsyncIteration
         return item
 
-    async def aclose(self) -> None:
+    async def aclose(self, report: Report | None = None) -> None:
         """Have the iterator closed. Nobody waits for that: it may be in the middle of a piece that never comes."""
         if isinstance(self._iterator, UntrustedDecoder):
             self._iterator.kill()
-        self._requests.put(None)
+        self._requests.put(_Closing(asyncio.get_running_loop(), report))
         if self._thread is None:
             _close(self._iterator, self._source)
 
 
-def _serve(requests: SimpleQueue[_Request | None], iterator: Iterator[Any], source: Any) -> None:
+def _serve(requests: SimpleQueue[_Request | _Closing | None], iterator: Iterator[Any], source: Any) -> None:
     """What the thread does: a piece for each request, until there is none."""
-    while (request := requests.get()) is not None:
+    while isinstance(request := requests.get(), tuple) and not isinstance(request, _Closing):
         loop, piece = request
         result, error = None, None
         try:
@@ -247,8 +258,12 @@ def _serve(requests: SimpleQueue[_Request | None], iterator: Iterator[Any], sour
         if loop.is_closed():  # it was closed at this moment, and has dropped the call: nobody asks for more
             break
         del request, loop, piece, result, error  # while it waits, it holds nothing
-    with suppress(Exception):
+    try:
         _close(iterator, source)
+    except BaseException as raised:
+        if isinstance(request, _Closing) and request.report is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                request.loop.call_soon_threadsafe(request.report, raised)
 
 
 def _close(*closables: Any) -> None:
@@ -272,6 +287,39 @@ def _resolve(piece: asyncio.Future[Any], result: Any, error: BaseException | Non
         piece.set_exception(error)
     except TypeError as refusal:  # a future can't hold a StopIteration
         piece.set_exception(RuntimeError(f"the source raised {error!r}: {refusal}"))
+
+
+def abandon(source: Any) -> None:
+    """Let go of a source that is not spoken, because an argument was wrong: nobody else will.
+
+    What can only be closed on a loop is closed if one runs.
+    """
+    if isinstance(source, asyncio.Future):
+        source.cancel()
+        return
+    with suppress(Exception):  # the reason for which it is not spoken is raised
+        close = getattr(source, "aclose", None) or getattr(source, "close", None)
+        closing = close() if callable(close) else None
+        if not isawaitable(closing):
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if iscoroutine(closing):
+                closing.close()
+            return
+        _ABANDONED.add(task := asyncio.ensure_future(closing))
+        task.add_done_callback(_abandoned)
+
+
+_ABANDONED: Final[set[asyncio.Future[Any]]] = set()
+"""What is being closed: a loop holds its tasks only weakly."""
+
+
+def _abandoned(task: asyncio.Future[Any]) -> None:
+    _ABANDONED.discard(task)
+    if not task.cancelled():
+        task.exception()  # it is not of interest, and must not be logged as one that nobody has seen
 
 
 def check_source_format(format: object) -> None:

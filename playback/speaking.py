@@ -17,13 +17,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from playback._checks import check_seconds
+from playback._waiting import running_task
 from playback.audio.formats import Block, FormatError
 from playback.audio.media.containers import recognize_audio
 from playback.audio.media.streams import is_bytes
 from playback.core.emitter import Emitter
 from playback.core.input import Input
 from playback.events import Event
-from playback.media_input import StreamInput, running_task
+from playback.media_input import StreamInput
 from playback.report import InputTimeout
 from playback.sources import Source, open_source
 from playback.utterance import Utterance
@@ -141,11 +142,11 @@ class Feed:
         self._has_begun = True
         try:
             await self._speak()
-        except GeneratorExit:  # its loop is dead: nothing can be awaited any more
-            self._stop()
-            raise
-        except BaseException:
-            await self._close()
+        except BaseException as error:
+            if self._is_dead(error):
+                self._stop()
+            else:
+                await self._close()
             raise
         await self._close()
 
@@ -157,9 +158,9 @@ class Feed:
                 await self._write_all()
             if not utterance.ended:
                 await self._finish()
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if self._is_dead(error):
+                raise
             if self._has_expired and not utterance.ended:
                 assert self._task is not None
                 self._task.uncancel()
@@ -269,6 +270,13 @@ class Feed:
             self._decoder.end(error)
             await self._decoder.wait()
 
+    def _is_dead(self, error: BaseException) -> bool:
+        """Whether this coroutine is closed, by a loop that is dead: nothing can be awaited any more.
+
+        A source may raise GeneratorExit, too, as it may anything else.
+        """
+        return isinstance(error, GeneratorExit) and running_task() is not self._task
+
     def _stop(self) -> None:
         """Let go of all but the source."""
         self._since = None
@@ -284,9 +292,16 @@ class Feed:
         """Close the source, whatever it does."""
         self._stop()
         try:
-            await self._source.aclose()
-        except Exception as error:
-            self._input.report_error(error, f"closing {self._source.name}")
+            await self._source.aclose(self._report)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if isinstance(error, GeneratorExit) and running_task() is None:
+                raise  # as above
+            self._report(error)
+
+    def _report(self, error: BaseException) -> None:
+        self._input.report_error(error, f"closing {self._source.name}")
 
     # Timeouts
 

@@ -27,6 +27,7 @@ _AUDIO_OUTPUT_SYNCHRONOUS: Final = 2
 _INITIALIZE_DONT_EXIT: Final = 0x8000
 _POS_CHARACTER: Final = 1
 _CHARS_UTF8: Final = 1
+_PHONEMES: Final = 0x100
 _EVENT_LIST_TERMINATED: Final = 0
 _EVENT_WORD: Final = 1
 
@@ -78,6 +79,7 @@ def synthesize(
     on_word: Callable[[str, float], object],
     *,
     voice: str = VOICE,
+    phonemes: bool = False,
 ) -> None:
     """Speak a text, many times faster than real time; one call at a time, others wait for it.
 
@@ -93,6 +95,7 @@ def synthesize(
         on_word: called for each word, before the chunk in which it starts, with the word as it stands in the text and
             its start in seconds.
         voice: a language or voice of eSpeak's, such as ``en-us`` or ``de``.
+        phonemes: whether ``[[`` and ``]]`` enclose eSpeak's names of phonemes, for what has no spelling.
 
     Raises:
         SpeechError: eSpeak NG is missing or broken, or has no such voice.
@@ -116,8 +119,8 @@ def synthesize(
     with _LOCK:
         _set_voice(voice)
         library.espeak_SetSynthCallback(callback)
-        size = ctypes.c_size_t(len(data) + 1)
-        status = library.espeak_Synth(data, size, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+        size, flags = ctypes.c_size_t(len(data) + 1), _CHARS_UTF8 | (_PHONEMES if phonemes else 0)
+        status = library.espeak_Synth(data, size, 0, _POS_CHARACTER, 0, flags, None, None)
     if raised:
         raise raised[0]
     if status:

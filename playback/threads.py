@@ -143,7 +143,7 @@ class ThreadsafeUtterance:
     def _carry_out(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         try:
             function(*arguments)
-        except Exception as error:
+        except BaseException as error:
             self._input.report_error(error, f"a call from another thread, {function.__name__}")
 
 

@@ -53,6 +53,7 @@ ROWS: Final = (
     Row("read speech in odd chunks", "× floor"),
     Row("read while an interrupt's audio is freed", "× floor"),
     Row("push and read speech at 48 kHz", "× floor"),
+    Row("push and read speech at 8 kHz", "× floor"),
     Row(BACKGROUND, "× read", 3.0),
     Row("read speech with three sinks", "× floor"),
     Row("one push of 300 s", "ms", 1.0),
@@ -78,8 +79,9 @@ ROWS: Final = (
 NOTES: Final = (
     "Speeds are CPU time of the thread, garbage collector off. A ratio compares 50 frames, one second of 24 kHz mono,"
     " with 50 frames of the floor; a push is that of one second. Chunks hold 20 ms, the odd ones 1,024 bytes. At 48 kHz"
-    " means 24 kHz pushed and 48 kHz read. Each long push and each command has a new controller; the command comes 10"
-    " frames into the speech. A piece of 20 ms is awaited each: Utterance.write, and PlaybackController.speak with the"
+    " means 24 kHz pushed and 48 kHz read, at 8 kHz the same with the filter for telephones. Each long push and each"
+    " command has a new controller; the command comes 10 frames into the speech. A piece of 20 ms is awaited each:"
+    " Utterance.write, and PlaybackController.speak with the"
     " same generator, which is to cost at most 5 µs more. Memory is what tracemalloc counts: what Python asked for,"
     " before the allocator rounds. A long push is compared with one copy of its bytes; `python -m"
     " benchmarks.micro.pushes` does that for every kind of input, and every way to give it."
@@ -131,6 +133,7 @@ def measure(effort: Effort) -> Results:
             scenes.Idle(),
             scenes.Speaking("speech in odd chunks", 1_024),
             scenes.Speaking("speech at 48 kHz", FRAME_BYTES, 48_000),
+            scenes.Speaking("speech at 8 kHz", FRAME_BYTES, 8_000),
             scenes.Speaking("speech with background", FRAME_BYTES, equip=scenes.with_background, mixed=True),
             scenes.Speaking("speech with three sinks", FRAME_BYTES, equip=scenes.with_sinks),
         ],

@@ -146,7 +146,7 @@ class SampleBuffer:
         self._run_out += added
         self.accepted += added
         self.largest = max(self.largest, added)
-        if block.is_plain and block.layout == self._native and not self._raw and self._converter is None:
+        if block.layout == self._native and block.is_plain and not self._raw and self._converter is None:
             self._chunks.append(block.read())
             self._made += added
         elif block.samples:
@@ -332,10 +332,18 @@ class SampleBuffer:
         if layout == self._native and self._raw[0].is_plain:
             return self._raw.popleft().read()
         room = max(1, int(BLOCK_SECONDS * layout.sample_rate))
+        is_s16, width = layout.sample_type == "s16", layout.frame_bytes
         pieces: list[bytes | memoryview] = []
         while room and self._raw and self._raw[0].layout == layout:
             block, start = self._raw[0], self._raw_at
-            stop = min(block.samples, start + room)
+            _, data, samples, _, _, encoding = block
+            # Most are short, and samples already: what block.read() would find out takes longer than all the rest.
+            if type(data) is bytes and is_s16 and not start and encoding is None and samples <= room:
+                pieces.append(data if len(data) == samples * width else data[: samples * width])
+                room -= samples
+                self._raw.popleft()
+                continue
+            stop = min(samples, start + room)
             try:
                 pieces.append(block.read(start, stop))
             except FormatError:

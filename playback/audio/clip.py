@@ -41,7 +41,8 @@ class Clip:
         self.waited = 0
         """Samples of silence that were read while it was the head, open, and had too little to go on."""
         self.waited_at = 0
-        """What the buffer had accepted when that began: a push begins the count anew."""
+        """How much was played when that was last counted. What is played since makes up for as much of the silence, and
+        no more: a producer that sends next to nothing now and then is not waited for without end."""
 
         self._due = 0  # index of the first mark that was not reached yet
 

@@ -9,10 +9,11 @@ import av
 import numpy as np
 
 from playback.audio.formats import LAYOUTS, SAMPLE_BYTES, AudioFormat, FormatError, Layout
+from playback.audio.resampler import open_resampler
 
 _TAIL_SAMPLES: Final = 256
 """Silence fed to a resampler at a time to push its last samples out. Its own flush ends a run of less than its filter's
-length (32 taps) up to 100 samples short."""
+length (32 or 64 taps) up to 100 samples short."""
 
 _TAIL_FEEDS: Final = 1024
 """How often at the most: enough for 384 kHz down to 4 kHz; a resampler that gives nothing back must not be asked for
@@ -41,7 +42,9 @@ class Converter:
         # swresample spreads mono over stereo at -3 dB each; a copy is what listeners expect. So mono stays mono here.
         self._spread: Final = layout.channels == "mono" and target.channels == 2
         channels = "mono" if self._spread else LAYOUTS[target.channels]
-        self._resampler: Final = av.AudioResampler(format="s16", layout=channels, rate=target.sample_rate)
+        self._resample: Final = open_resampler(
+            layout.sample_rate, layout.sample_type, layout.channels, target.sample_rate, channels
+        )
         self._taken = 0
         self._given = 0
 
@@ -76,7 +79,7 @@ class Converter:
         frame.planes[0].update(data)  # type: ignore[arg-type]
         # A plane may be padded beyond its samples.
         width = SAMPLE_BYTES if self._spread else self._target.frame_bytes
-        pieces = self._resampler.resample(frame)
+        pieces = self._resample(frame)
         out = b"".join(memoryview(piece.planes[0])[: piece.samples * width] for piece in pieces)
         if self._spread:
             out = np.repeat(np.frombuffer(out, np.int16), 2).tobytes()

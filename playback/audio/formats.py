@@ -230,6 +230,8 @@ def _parse_bytes(data: bytes | memoryview, format: AudioFormat, partial: bytes, 
     """Bytes that are contiguous; a view is copied."""
     encoding, layout = format.encoding, bare_layout(format)
     samples, extra = divmod(len(partial) + len(data), layout.frame_bytes)
+    if encoding == "s16le" and keep and not partial and not extra and isinstance(data, bytes):
+        return Block(layout, data, samples)  # mostly there is nothing to do
     if encoding == "f32le":
         checked = layout.frame_bytes * int(CHECKED_SECONDS * layout.sample_rate)
         start = partial + data[:checked]

@@ -30,7 +30,7 @@ _KEPT_SECONDS: Final = 30.0
 class End(NamedTuple):
     """Nothing more comes."""
 
-    error: Exception | None
+    error: BaseException | None
     """Why, if that is not its end."""
 
 
@@ -83,14 +83,14 @@ class Decoding:
     # On the thread
 
     def _run(self) -> None:
-        error = None
+        error: BaseException | None = None
         with closing(self._pieces()) as pieces:  # type: ignore[type-var]
             try:
                 while self._room.get() is None and not self._is_stopped:
                     self.ready.append(next(pieces))
             except StopIteration:
                 pass
-            except Exception as raised:
+            except BaseException as raised:  # whatever it is, the sound has to finish
                 error = raised
         self.ready.append(End(error))
 

@@ -53,7 +53,7 @@ class Background:
     def __init__(
         self,
         format: AudioFormat,
-        on_error: Callable[[Exception], object] | None = None,
+        on_error: Callable[[BaseException], object] | None = None,
         on_damage: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.follow_pause = False
@@ -306,7 +306,7 @@ class Background:
             try:
                 if self._sounds[0].render_steady(scratch, steady):
                     return True
-            except Exception as error:
+            except BaseException as error:
                 self._sounds[0].fail(error)
         limit = len(scratch.sum) if steady else self._hold.limit(len(scratch.sum))
         level = 1.0 if steady is None else steady
@@ -315,7 +315,7 @@ class Background:
             try:
                 sounding = sound.render(scratch, any_sounding, limit, level)
             # One sound that fails must not silence the others.
-            except Exception as error:
+            except BaseException as error:
                 sounding = False
                 sound.fail(error)
             if sounding and any_sounding:
@@ -342,7 +342,7 @@ class Background:
                 self._on_error(sound.error)
 
 
-def _log(error: Exception) -> None:
+def _log(error: BaseException) -> None:
     LOGGER.error("a background sound has failed", exc_info=error)
 
 

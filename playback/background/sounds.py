@@ -133,7 +133,7 @@ class BackgroundSound:
         return True
 
     @property
-    def error(self) -> Exception | None:
+    def error(self) -> BaseException | None:
         """What ended it, if that was not its end."""
         return self._source.error
 
@@ -143,7 +143,7 @@ class BackgroundSound:
         self._steady = None
         self._source.close()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Finish, because of what was raised."""
         self._source.error = error
         self.finish()

@@ -33,7 +33,7 @@ class Source:
 
     def __init__(self, format: AudioFormat) -> None:
         self.buffer: Final = SampleBuffer(format, history=0)
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         """What ended it, if that was not its end."""
         self._format: Final = format
         self._closed = False

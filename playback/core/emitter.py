@@ -5,7 +5,8 @@ controller back adds to the outbox, and its events are delivered later, so every
 order. What a listener raises becomes an ``error`` event and stops nobody.
 
 Listeners are registered with pyee behind a wrapper that catches what they raise, so nothing of pyee's own handling of
-errors is ever reached.
+errors is ever reached. ``KeyboardInterrupt`` and ``SystemExit`` are not for listeners: whoever catches them emits an
+``error`` all the same, and when its turn to be delivered comes, what it holds goes on to the loop, or to the next read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 from weakref import WeakSet
 
 from pyee import EventEmitter
@@ -22,7 +23,7 @@ from pyee import EventEmitter
 from playback._checks import check_event, check_listener
 from playback._waiting import Gate
 from playback.chart import State
-from playback.events import EVENTS, ErrorRaised, Event, EventsLost, StateChanged
+from playback.events import EVENTS, INTERRUPTIONS, ErrorRaised, Event, EventsLost, StateChanged
 
 LOGGER: Final = logging.getLogger("playback")
 STREAM_EVENTS: Final = 1000
@@ -51,6 +52,8 @@ class Emitter:
         """Called with each event before any listener, audio for sinks included."""
         self.watch: Callable[[Event], None] | None = None
         """Called with each event before the tap: what observers are notified by."""
+        self.raise_later: Callable[[BaseException], object] = _raise
+        """Called with an interruption of the program, where no loop runs to which it could go on."""
         self.outbox: Final[deque[Event]] = deque()
         """What waits to be delivered."""
         self._known: Final = events
@@ -76,10 +79,13 @@ class Emitter:
         try:
             while self.outbox:
                 event = self.outbox.popleft()
+                if isinstance(event, ErrorRaised) and isinstance(event.exception, INTERRUPTIONS):
+                    self._pass_on(event.exception)
+                    continue
                 if self.watch is not None:
                     self.watch(event)
                 if self.tap is not None:
-                    self.tap(event)
+                    self._call_tap(self.tap, event)
                 if event.name not in self._known:
                     continue  # for the tap alone
                 for stream in list(self._streams or ()):
@@ -90,6 +96,19 @@ class Emitter:
                     self._pyee.emit(event.name, event)
         finally:
             self._delivering = False
+
+    def _call_tap(self, tap: Callable[[Event], None], event: Event) -> None:
+        try:
+            tap(event)
+        except BaseException as error:
+            self._failed("sinks", event, error)
+
+    def _pass_on(self, interruption: BaseException) -> None:
+        """Let an interruption of the program go on once the step is complete, and the frame delivered."""
+        try:
+            asyncio.get_running_loop().call_soon(_raise, interruption)
+        except RuntimeError:  # no loop runs
+            self.raise_later(interruption)
 
     @property
     def is_idle(self) -> bool:
@@ -166,8 +185,8 @@ class Emitter:
             LOGGER.error("%s raised", event.source, exc_info=event.exception)
 
     def _call(self, listener: Listener, event: Event) -> None:
-        # A listener that asks a cancelled future for its result raises CancelledError, which is no Exception; let out,
-        # it would look as if the reader itself had been cancelled.
+        # Whatever it is: CancelledError, of a cancelled future that is asked for its result, would look as if the
+        # reader itself had been cancelled; and a panic of a library in Rust is no Exception either.
         try:
             result = listener(event)
             if not asyncio.iscoroutine(result):
@@ -177,24 +196,32 @@ class Emitter:
             except RuntimeError:  # no loop runs
                 result.close()
                 raise
-        except (Exception, asyncio.CancelledError) as error:
-            self._failed(listener, event, error)
+        except BaseException as error:
+            self._failed(_source_of(listener, event), event, error)
             return
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._task_done(listener, event, task))
 
     def _task_done(self, listener: Listener, event: Event, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(listener, event, error)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, INTERRUPTIONS):  # those the task has passed on itself
+            self._failed(_source_of(listener, event), event, error)
             self.flush()
 
-    def _failed(self, listener: Listener, event: Event, error: BaseException) -> None:
-        source = f"listener {getattr(listener, '__qualname__', repr(listener))} of {event.name!r}"
-        if event.name == ErrorRaised.name:  # it must not be notified of its own failure
-            LOGGER.error("%s raised", source, exc_info=error)
+    def _failed(self, source: str, event: Event, error: BaseException) -> None:
+        if event.name == ErrorRaised.name and not isinstance(error, INTERRUPTIONS):
+            LOGGER.error("%s raised", source, exc_info=error)  # it must not be notified of its own failure
         else:
             self.emit(ErrorRaised(event.position, error, source))
+
+
+def _source_of(listener: Listener, event: Event) -> str:
+    return f"listener {getattr(listener, '__qualname__', repr(listener))} of {event.name!r}"
+
+
+def _raise(interruption: BaseException) -> NoReturn:
+    raise interruption
 
 
 class EventStream:

@@ -7,6 +7,7 @@ has to be invalidated by whoever changes the state.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from playback.audio.buffer import SampleBuffer
@@ -17,6 +18,25 @@ from playback.core.playhead import Playhead, Silence
 from playback.core.queue import PlayoutQueue
 from playback.utterance import Utterance
 from statecharts.machine import Session
+
+
+class Interruption:
+    """What a read meets in place of audio, where what a listener has raised has to go on: it raises it, once.
+
+    Args:
+        error: what to raise.
+        over: called before.
+    """
+
+    def __init__(self, error: BaseException, over: Callable[[], object]) -> None:
+        self._error: Final = error
+        self._over: Final = over
+
+    def fill(self, out: memoryview) -> bool:
+        """Raise it; nothing is filled, and nothing has been read."""
+        del out
+        self._over()
+        raise self._error
 
 
 class FastPaths:
@@ -32,6 +52,7 @@ class FastPaths:
 
     __slots__ = (
         "_drain",
+        "_interruption",
         "_observers",
         "_playhead",
         "_pushed",
@@ -49,7 +70,7 @@ class FastPaths:
     ) -> None:
         self.push: Utterance | None = None
         """Whose plain bytes may be appended, and nothing else changes."""
-        self.read: SampleBuffer | Silence | None = None
+        self.read: SampleBuffer | Silence | Interruption | None = None
         """What the next frame may be copied from, and nothing else changes."""
         self.reads: Utterance | None = None
         """Whose samples these are, if they are anybody's."""
@@ -62,6 +83,7 @@ class FastPaths:
         self._drain: Final = drain
         self._pushed: Utterance | None = None
         self._pushed_in = ""
+        self._interruption: Interruption | None = None
 
     def set_taps_input(self, taps_input: bool) -> None:
         """Say whether a sink has to see each push."""
@@ -96,6 +118,17 @@ class FastPaths:
             self.read = self._playhead.source(sounds=sounds, paused=leaf in PAUSED)
             if sounds and self.read is not None:
                 self.reads = self._queue.head
+        if self._interruption is not None:
+            self.read, self.reads = self._interruption, None
+
+    def raise_at_read(self, error: BaseException) -> None:
+        """Have the next read raise this, before it does anything: no loop runs to which it could go on."""
+        self._interruption = Interruption(error, self._is_raised)
+        self.refresh()
+
+    def _is_raised(self) -> None:
+        self._interruption = None
+        self.refresh()
 
     def _refresh_push(self) -> None:
         leaf, utterance = self._session.leaf, self._pushed

@@ -6,20 +6,26 @@ fast paths stay open. While there is one, the fast paths are closed, so that eve
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from weakref import ref
 
-from playback.events import Event
+from playback.events import INTERRUPTIONS, ErrorRaised, Event
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+LOGGER: Final = logging.getLogger("playback")
+
 
 class Observer(Protocol):
-    """What watches a playout. Its methods are called in the middle of a step, so they must not call the controller."""
+    """What watches a playout. Its methods are called in the middle of a step, so they must not call the controller.
+
+    What they raise becomes an ``error`` event; of an observer that raises at one, it is logged.
+    """
 
     def called(self, position: int, name: str, arguments: dict[str, Any]) -> None:
         """A call came from outside: from the application, a reader or a listener.
@@ -55,17 +61,19 @@ class Observers:
     Args:
         clock: what has the position, in samples read.
         changed: called when somebody begins or ceases to watch.
+        emit: where the events go of what they raise.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_clock", "all", "inside")
+    __slots__ = ("__weakref__", "_changed", "_clock", "_emit", "all", "inside")
 
-    def __init__(self, clock: _Clock, changed: Callable[[], None]) -> None:
+    def __init__(self, clock: _Clock, changed: Callable[[], None], emit: Callable[[Event], None]) -> None:
         self.all: tuple[Observer, ...] = ()
         """Who watches."""
         self.inside = False
         """Whether a call is under way that has emitted nothing yet: what is called now, the playout calls itself."""
         self._clock: Final = clock
         self._changed: Final = changed
+        self._emit: Final = emit
 
     def add(self, observer: Observer) -> Callable[[], None]:
         """Let an observer watch from now on.
@@ -88,18 +96,33 @@ class Observers:
     def called(self, name: str, arguments: dict[str, Any]) -> None:
         """Report a call from outside."""
         for observer in self.all:
-            observer.called(self._clock.position, name, arguments)
+            try:
+                observer.called(self._clock.position, name, arguments)
+            except BaseException as error:
+                self._failed(observer, error)
 
     def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
         """Report an edge."""
         for observer in self.all:
-            observer.edge(position, source, event, target, outputs)
+            try:
+                observer.edge(position, source, event, target, outputs)
+            except BaseException as error:
+                self._failed(observer, error)
 
     def event(self, event: Event) -> None:
         """Report an event that is about to be delivered: from here on, whatever is called, listeners call."""
         self.inside = False
         for observer in self.all:
-            observer.event(event)
+            try:
+                observer.event(event)
+            except BaseException as error:
+                if isinstance(event, ErrorRaised) and not isinstance(error, INTERRUPTIONS):
+                    LOGGER.error("observer %r raised", observer, exc_info=error)
+                else:
+                    self._failed(observer, error)
+
+    def _failed(self, observer: Observer, error: BaseException) -> None:
+        self._emit(ErrorRaised(self._clock.position, error, f"observer {type(observer).__qualname__}"))
 
 
 class Observed(Protocol):

@@ -105,7 +105,7 @@ class Output:
         try:
             self._fill(out, samples)
         # Whatever went wrong, the transport gets a frame: an exception would end its track for good.
-        except Exception as error:
+        except BaseException as error:
             out[:] = bytes(len(out))
             transitions.emitter.emit(ErrorRaised(start, error, "read"))
         playhead.position = start + samples
@@ -151,17 +151,14 @@ class Output:
                 self._count_turn(turn, missing)
             else:
                 self._count_head(head, missing)
-        elif spoken and head is not None:
-            head._clip.waited = 0
 
     def _count_head(self, head: Utterance, samples: int) -> None:
         """Count the silence of a head that is open, and end its input at the timeout."""
         transitions, clip = self._transitions, head._clip
         if head.played:
             transitions.stats.underrun_samples += samples
-        if clip.waited_at != head.accepted:
-            clip.waited, clip.waited_at = 0, head.accepted
-        clip.waited += samples
+        clip.waited = max(0, clip.waited - (head.played - clip.waited_at)) + samples
+        clip.waited_at = head.played
         limits = transitions.limits
         if limits.input_timeout is not None and clip.waited >= limits.input_timeout and not head.ended:
             seconds = transitions.format.seconds(clip.waited)

@@ -27,7 +27,7 @@ from playback.demo.observers import EdgeObserver
 from playback.demo.protocol import Say, event_line, line
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.demo.speech_queue import Speaker
-from playback.events import EVENTS, Event
+from playback.events import EVENTS, Event, Paused
 from playback.utterance import Utterance
 
 LOGGER: Final = logging.getLogger("playback")
@@ -106,7 +106,9 @@ class Session:
         self._lost_at: float | None = None
         """When the page was lost, if it is."""
         self._held_position = 0
-        """Where the controller was then."""
+        """Where the speech was then."""
+        self._paused_position = 0
+        """Where the last pause began: from there on, silence was read."""
         self._heard: int | None = None
         """Up to where the page has heard, as far as it has said so."""
         self._rewind_seconds = 0.0
@@ -309,7 +311,8 @@ class Session:
 
     def _hold(self) -> None:
         self._lost_at = self._loop.time()
-        self._held_position = self.controller.position
+        paused = self.controller.state is State.PAUSED
+        self._held_position = self._paused_position if paused else self.controller.position
         self.controller.pause(by=HOLD)
 
     def _release(self) -> None:
@@ -345,6 +348,8 @@ class Session:
     # What is sent to the page
 
     def _tell_event(self, event: Event) -> None:
+        if isinstance(event, Paused):
+            self._paused_position = event.position
         self._messages.put_line(event_line(event))
 
     def _tell_edge(self, position: int, source: str, event: str, target: str) -> None:

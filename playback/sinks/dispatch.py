@@ -9,7 +9,7 @@ from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from time import perf_counter
 from typing import Any, Final
 
-from playback._waiting import Gate
+from playback._waiting import Gate, running_task
 from playback.events import Closed, ErrorRaised, Event
 from playback.sinks.chunks import Chunk, When
 
@@ -97,8 +97,7 @@ class SinkWorker:
                 self._queue.put(item)
                 return
             begun = self.call(item)
-        # As for listeners: CancelledError is no Exception, and would look as if the reader had been cancelled.
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:  # as for listeners: neither CancelledError nor a panic is an Exception
             self.failed(error)
             return
         if isawaitable(begun) and not self.stopped:  # a plain function around a coroutine function
@@ -219,7 +218,9 @@ class _Queue:
                 if task.cancelling():
                     raise
                 self._worker.failed(error)  # the sink's own, from something else that it waited for
-            except Exception as error:
+            except BaseException as error:
+                if isinstance(error, GeneratorExit) and running_task() is not task:
+                    raise  # this coroutine is closed, by a loop that is dead
                 self._worker.failed(error)
             if isinstance(item, Closed):
                 return

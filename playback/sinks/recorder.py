@@ -100,7 +100,7 @@ class RecorderSink:
         self._gap = 0.0
         self._queue: Final[SimpleQueue[_Piece | None]] = SimpleQueue()
         self._finished = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._was_raised = False
         # A daemon, so that a recorder that nobody closes does not keep the interpreter; it is finished at exit.
         self._thread: Final = Thread(target=self._run, name=f"record {self.path.name}", daemon=True)
@@ -176,7 +176,7 @@ class RecorderSink:
                 self._write()
             finally:
                 self._file.close()
-        except Exception as error:
+        except BaseException as error:
             self._error = error
             while not self._queue.empty():  # nobody will write what is left
                 self._queue.get()

@@ -9,13 +9,12 @@ from functools import cache
 import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from playback.bargein import vad
 from playback.bargein.vad import CHUNK, RATE, SpeechChange, SpeechDetector, VoiceActivity
 from playback.speech import speech_format, synthesize
+from tests.bargein.microphones import Audio, Heard, Microphone, sure
 from tests.signals import tone
 
 pytestmark = pytest.mark.portable
@@ -24,8 +23,6 @@ START = 0.12
 """How much later than its loudness speech may be found to begin, in seconds: soft consonants are no voice yet."""
 END = 0.1
 """By how much its end may be missed."""
-
-Audio = NDArray[np.int16]
 
 
 @cache
@@ -57,7 +54,7 @@ def seconds(changes: Iterable[SpeechChange]) -> list[tuple[bool, float]]:
 
 
 class Script:
-    """A detector's ears, replaced: it is told how likely speech is in each chunk."""
+    """A detector's ears, replaced: it is given how likely speech is in each chunk."""
 
     def __init__(self, *probabilities: float) -> None:
         self.left = list(probabilities)
@@ -180,129 +177,77 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, float], message
 # A track
 
 
-class Microphone(MediaStreamTrack):
-    """A track whose frames are put into it, as aiortc's of what is received."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queue: asyncio.Queue[object] = asyncio.Queue()
-
-    async def recv(self) -> av.AudioFrame:
-        frame = await self.queue.get()
-        if frame is None:
-            raise MediaStreamError
-        return frame  # type: ignore[return-value]
-
-    def put(self, samples: Audio, rate: int = RATE, channels: int = 1, size: int | None = None) -> None:
-        size = size or rate // 50
-        for i in range(0, len(samples), size):
-            piece = np.repeat(samples[i : i + size], channels).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(piece, "s16", "stereo" if channels == 2 else "mono")
-            frame.sample_rate = rate
-            self.queue.put_nowait(frame)
-
-    def end(self) -> None:
-        self.queue.put_nowait(None)
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.told: list[bool] = []
-        self.more = asyncio.Event()
-
-    def speech_started(self) -> None:
-        self.told.append(True)
-        self.more.set()
-
-    def speech_ended(self) -> None:
-        self.told.append(False)
-        self.more.set()
-
-
-async def until(listener: Listener, told: list[bool]) -> None:
-    async with asyncio.timeout(10):
-        while listener.told != told:
-            listener.more.clear()
-            await listener.more.wait()
-
-
 @pytest.mark.parametrize(
     ("rate", "channels", "size"),
     [(48_000, 2, 960), (48_000, 1, 1), (44_100, 1, 441), (8_000, 1, 160), (16_000, 1, 333), (24_000, 2, 7919)],
 )
 async def test_any_rate_layout_and_frame_size_is_heard(rate: int, channels: int, size: int) -> None:
-    microphone, listener = Microphone(), Listener()
+    microphone, listener = Microphone(), Heard()
     audio = [silence(0.3, rate), speech("Hello there", rate), silence(0.6, rate)]
     microphone.put(np.concatenate(audio), rate, channels, max(size, 50))
     microphone.end()
     await VoiceActivity(microphone, listener).run()
-    assert listener.told == [True, False]
+    assert listener.changes == [True, False]
 
 
 async def test_a_track_may_change_its_format() -> None:
-    microphone, listener = Microphone(), Listener()
+    microphone, listener = Microphone(), Heard()
     for rate, channels in ((48_000, 1), (8_000, 1), (48_000, 2)):
         microphone.put(np.concatenate([speech("Hello there", rate), silence(0.6, rate)]), rate, channels)
     microphone.end()
     await VoiceActivity(microphone, listener).run()
-    assert listener.told == [True, False] * 3
-
-
-def sure(chunk: NDArray[np.float32]) -> float:
-    return float(np.abs(chunk).max() > 0)
+    assert listener.changes == [True, False] * 3
 
 
 async def test_speech_is_over_with_the_track() -> None:
-    microphone, listener = Microphone(), Listener()
+    microphone, listener = Microphone(), Heard()
     microphone.put(np.ones(10 * CHUNK, np.int16))
     microphone.end()
-    await VoiceActivity(microphone, listener, SpeechDetector(sure)).run()
-    assert listener.told == [True, False]
+    await VoiceActivity(microphone, listener, detector=SpeechDetector(sure)).run()
+    assert listener.changes == [True, False]
 
 
 async def test_speech_is_over_when_nobody_listens_any_more() -> None:
-    microphone, listener = Microphone(), Listener()
+    microphone, listener = Microphone(), Heard()
     microphone.put(np.ones(10 * CHUNK, np.int16))
-    task = asyncio.create_task(VoiceActivity(microphone, listener, SpeechDetector(sure, end_seconds=60)).run())
-    await until(listener, [True])
+    task = asyncio.create_task(VoiceActivity(microphone, listener, detector=SpeechDetector(sure, end_seconds=60)).run())
+    await listener.until([True])
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert listener.told == [True, False]
+    assert listener.changes == [True, False]
 
 
 async def test_a_microphone_that_is_switched_off_ends_speech_and_may_come_back() -> None:
-    microphone, listener = Microphone(), Listener()
+    microphone, listener = Microphone(), Heard()
     detector = SpeechDetector(sure, end_seconds=0.05)
-    task = asyncio.create_task(VoiceActivity(microphone, listener, detector).run())
+    task = asyncio.create_task(VoiceActivity(microphone, listener, detector=detector).run())
     for told in ([True, False], [True, False, True, False]):
         microphone.put(np.ones(10 * CHUNK, np.int16))
-        await until(listener, told)
+        await listener.until(told)
     assert not task.done()
     microphone.end()
     await task
-    assert listener.told == [True, False, True, False]
+    assert listener.changes == [True, False, True, False]
 
 
 async def test_frames_that_come_unevenly_are_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vad, "GAP_SECONDS", 60.0)
-    microphone, listener = Microphone(), Listener()
+    microphone, listener = Microphone(), Heard()
     detector = SpeechDetector(sure, end_seconds=0.0)
-    task = asyncio.create_task(VoiceActivity(microphone, listener, detector).run())
+    task = asyncio.create_task(VoiceActivity(microphone, listener, detector=detector).run())
     microphone.put(np.ones(10 * CHUNK, np.int16))
-    await until(listener, [True])
+    await listener.until([True])
     await asyncio.sleep(0.05)
-    assert listener.told == [True]
+    assert listener.changes == [True]
     microphone.put(np.zeros(10 * CHUNK, np.int16))
-    await until(listener, [True, False])
+    await listener.until([True, False])
     microphone.end()
     await task
 
 
-async def test_a_silent_track_that_ends_tells_nothing() -> None:
-    microphone, listener = Microphone(), Listener()
+async def test_a_silent_track_that_ends_reports_nothing() -> None:
+    microphone, listener = Microphone(), Heard()
     microphone.end()
-    await VoiceActivity(microphone, listener, SpeechDetector(sure)).run()
-    assert listener.told == []
+    await VoiceActivity(microphone, listener, detector=SpeechDetector(sure)).run()
+    assert listener.changes == []

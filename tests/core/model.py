@@ -300,8 +300,6 @@ class Model:
         line.largest = max(line.largest, samples)
         line.samples += [int.from_bytes(data[at : at + 2], "little", signed=True) for at in range(0, 2 * samples, 2)]
         self._enqueue(line)
-        if line is self.head:
-            self.dry = 0
         self._rest(before)
         return samples
 
@@ -589,9 +587,10 @@ class Model:
                     self._reach(head, 0)
                 out.append(None if self.ramp else head.samples[head.cursor])
                 self.ramp = max(0, self.ramp - 1)
-                self.dry = 0
                 head.cursor += 1
-                head.played = max(head.played, head.cursor)
+                if head.cursor > head.played:
+                    head.played = head.cursor
+                    self.dry = max(0, self.dry - 1)
                 self.position += 1
                 self._reach(head, head.cursor)
             self._finish_heads()

@@ -299,6 +299,32 @@ def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
     assert not utterance.ended
 
 
+def test_a_producer_that_drips_is_not_waited_for_without_end() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=0.5)
+    utterance = controller.utterance()
+    reads = 0
+    while not utterance.ended:
+        utterance.push(_samples(1 + reads, 2))
+        controller.read(160)
+        reads += 1
+    assert reads == 25  # 0.5 s of silence, and what has come is less than one read
+
+
+def test_a_piece_makes_up_for_as_much_silence_as_it_is_long() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0), input_timeout_seconds=0.5)
+    utterance = controller.utterance()
+    utterance.enqueue()
+    for _ in range(20):
+        assert not controller.read(160).any()
+    utterance.push(_samples(1, 10 * 160))
+    for _ in range(10):
+        assert controller.read(160).any()
+    for _ in range(25 - 20 + 10):
+        assert not utterance.ended
+        controller.read(160)
+    assert utterance.ended
+
+
 def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     utterance = controller.utterance()

@@ -127,6 +127,22 @@ async def test_the_hold_of_the_page_itself_stays() -> None:
         await other.close()
 
 
+async def test_the_silence_of_a_pause_is_not_taken_for_speech_that_was_missed() -> None:
+    async with nothing_left(), page() as one:
+        one.send("say", text=LONG)
+        await one.event("mark_reached", payload="four")
+        one.send("pause")
+        paused = (await one.event("paused"))["position"]
+        while await position(one) < paused + RATE // 2:
+            pass
+        await leave(one, f"?heard={paused}")
+        other, _ = await again(one)
+        await other.told("level", leaf="paused.ended")
+        other.send("resume")
+        assert (await other.event("resumed"))["rewound"] == 0
+        await other.close()
+
+
 async def test_a_session_ends_when_its_page_does_not_come_back() -> None:
     app = create_app(DemoSettings(resume_seconds=0.3))
     async with nothing_left(), served(app=app) as client:

@@ -194,13 +194,13 @@ def test_without_a_loop() -> None:
 
 
 @pytest.mark.parametrize("option", ["timeout_seconds", "first_audio_timeout_seconds"])
-async def test_a_time_that_can_not_be_leaves_the_source_alone(call: Call, option: str) -> None:
+async def test_a_time_that_can_not_be_closes_the_source_unasked(call: Call, option: str) -> None:
     source = Source(*PIECES)
     options: dict[str, Any] = {option: -1.0}
     with pytest.raises(ValueError, match=option):
         call.controller.speak(source, **options)
     await turns()
-    assert (source.asked, source.closed) == (0, 0)
+    assert (source.asked, source.closed) == (0, 1)
     assert call.controller.state == "idle"
 
 

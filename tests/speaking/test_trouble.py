@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import array
 import asyncio
+import inspect
+import io
 import time
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
@@ -204,3 +206,54 @@ def test_what_is_no_truth_value_is_refused(name: str) -> None:
         call.controller.turn(stop_on_failure="no")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"loop is 5, expected AbstractEventLoop"):
         call.controller.threadsafe(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"timeout_seconds": -1},
+        {"first_audio_timeout_seconds": "soon"},
+        {"format": "mp3"},
+        {"text": 5},
+        {"turn": "this"},
+    ],
+)
+async def test_a_speak_that_is_refused_for_its_arguments_closes_its_source(call: Call, mistake: dict[str, Any]) -> None:
+    async def awaited() -> bytes:
+        return b""
+
+    def generates() -> Iterator[bytes]:
+        try:
+            yield b""
+        finally:
+            closed.append("generator")
+
+    closed: list[str] = []
+    begun = generates()
+    next(begun)
+    file, coroutine, source, future = (
+        io.BytesIO(b"audio"),
+        awaited(),
+        Source(),
+        asyncio.get_running_loop().create_future(),
+    )
+    for refused in (file, coroutine, source, begun, future, b"audio"):
+        with pytest.raises((ValueError, TypeError)):
+            call.controller.speak(refused, **mistake)
+    await turns()
+    assert file.closed
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    assert source.closed == 1
+    assert closed == ["generator"]
+    assert future.cancelled()
+
+
+def test_a_speak_without_a_loop_leaves_no_coroutine_behind() -> None:
+    async def awaited() -> bytes:
+        return b""
+
+    coroutine, source = awaited(), Source()
+    for refused in (coroutine, source):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            Call().controller.speak(refused)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED

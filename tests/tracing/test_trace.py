@@ -173,7 +173,8 @@ def test_underruns_a_cushion_and_starving(path: Path) -> None:
     utterance = controller.utterance()
     utterance.push(bytes(2 * FRAME + 1))
     controller.read(FRAME)
-    utterance.push(bytes(2 * FRAME + 1))
+    for _ in range(2):
+        utterance.push(bytes(2 * FRAME + 1))
     for _ in range(12):
         controller.read(FRAME)
     again = replayed(trace, path)

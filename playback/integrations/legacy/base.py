@@ -14,6 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 from pyee.asyncio import AsyncIOEventEmitter
 
 from playback.audio.formats import SAMPLE_BYTES, AudioFormat
+from playback.audio.ramps import Fades
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.events import UtteranceFinished
@@ -75,8 +76,10 @@ class LegacyTrack(_Track):
     ) -> None:
         super().__init__()
         # An hour is more than anybody pushes ahead: this code does not expect a push to fail.
+        # A producer that never says the end runs dry at each end: a ramp there would be heard after every turn.
         self.controller: Final = PlaybackController(
             OUTPUT,
+            fades=Fades(underrun_seconds=0.0),
             input_timeout_seconds=input_timeout_seconds,
             on_input_timeout="complete",
             max_buffered_seconds=3600.0,
@@ -243,8 +246,8 @@ class LegacyTrack(_Track):
     def _whole_samples(self, data: bytes, format: AudioFormat) -> bytes:
         """The samples that a push completes; what it leaves of one waits for the next push.
 
-        Pushes that are refused count, for the stream goes on behind them, but not after an interrupt: they are late
-        ones of a stream that is over then.
+        Pushes that are refused count, for the stream goes on behind them; but not after an interrupt, for they are late
+        ones of a stream that is over.
         """
         if format != self._partial_format:
             self._partial, self._partial_format = b"", format

@@ -150,7 +150,9 @@ async def _hand_on(sink: Any, chunk: Chunk) -> bool:
     except TimeoutError:
         LOGGER.error("sink %r took longer than %g s, and was taken out", sink, SINK_SECONDS)
         return False
-    except (Exception, asyncio.CancelledError) as error:
+    except (GeneratorExit, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
