@@ -14,8 +14,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final, NamedTuple
 
-from playback.audio.converter import Converter
-from playback.audio.formats import AudioFormat, Block, Layout, bare_layout
+from playback.audio.converter import Converter, check_convertible
+from playback.audio.formats import AudioFormat, Block, FormatError, Layout, bare_layout
 from playback.audio.media.blocks import Damage
 from playback.audio.media.decoding import Source, decode
 from playback.audio.media.untrusted import UntrustedDecoder
@@ -151,6 +151,8 @@ class Decoding:
             damage, seconds, last = Damage(), 0.0, failure
             try:
                 for block in self._open(damage):
+                    if not self._takes(block, damage):
+                        continue
                     seconds += block.samples / block.layout.sample_rate
                     if kept is not None:
                         kept.append(block)
@@ -160,6 +162,8 @@ class Decoding:
             except Exception as error:
                 failure = error
             failure = failure or damage.rest
+            if not seconds and failure is None:
+                failure = damage.last
             if is_first and damage.count:
                 self.ready.append(damage.count)
             if not seconds and last is not None:  # that was reported
@@ -173,6 +177,15 @@ class Decoding:
             is_first = False
             while kept and not self._is_stopped:
                 yield from kept
+
+    def _takes(self, block: Block, damage: Damage) -> bool:
+        """Whether a block can be converted; a damaged one may claim any number of channels."""
+        try:
+            check_convertible(block.layout, self._format)
+        except FormatError as error:
+            damage.add(error)
+            return False
+        return True
 
     def _open(self, damage: Damage) -> Iterator[Block]:
         # Opened anew each time: after a mere seek, some codecs begin differently.

@@ -132,6 +132,18 @@ def test_a_part_that_can_not_be_read_is_skipped_and_counted() -> None:
     assert reports[-1].error is None
 
 
+def test_a_part_of_channels_that_nobody_can_convert_is_skipped() -> None:
+    odd = wav(np.tile(sound(RATE)[:, None], (1, 9)), RATE)
+    for data, count in ((wav(sound(RATE), RATE) + odd + wav(sound(RATE), RATE), 2), (odd, 0)):
+        heard, reports = run(data, 10**9, loop=False)
+        assert len(heard) == count * 24_001
+        assert isinstance(reports[-1], End)
+        assert (reports[-1].error is None) is bool(count)
+        heard, reports = run(data, 200_000)
+        assert len(heard) >= count * 100_000
+        assert any(isinstance(report, End) for report in reports) is (not count)
+
+
 # Damage
 
 
