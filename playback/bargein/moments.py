@@ -27,6 +27,8 @@ class Moments:
     def __init__(self, now: float) -> None:
         self.began = -math.inf
         """When the user began to speak last."""
+        self.begin_reported = -math.inf
+        """When that was reported. Lengths of speech are counted from one report to the other, as both are late."""
         self.ended = -math.inf
         """When the user ended."""
         self.end_reported = -math.inf

@@ -22,6 +22,7 @@ from playback.bargein.chart import (
     BARGE_IN,
     ENDS,
     IN_DOUBT,
+    INTERNAL,
     LOWERS,
     MACHINE,
     PAUSES,
@@ -55,14 +56,7 @@ user's own turn: a detector reports the end about a quarter of a second late."""
 
 # What may change who has the floor.
 _WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished")
-_TIMED: Final = (
-    "guard_elapsed",
-    "pause_elapsed",
-    "min_speech_elapsed",
-    "max_backchannel_elapsed",
-    "silence_timeout",
-    "quiet_elapsed",
-)
+_TIMED: Final = tuple(event for event in INTERNAL if event.endswith(("_elapsed", "_timeout")))
 
 
 class Timer(Protocol):
@@ -231,7 +225,8 @@ class BargeIn:
         """
         check_seconds("seconds_ago", seconds_ago)
         if self._session.leaf in STARTS:
-            self._moments.began = self._timer.time() - seconds_ago
+            now = self._moments.begin_reported = self._timer.time()
+            self._moments.began = now - seconds_ago
             self._transcripts.speech_began()
         self._take("speech_started")
 
@@ -247,8 +242,8 @@ class BargeIn:
         check_seconds("seconds_ago", seconds_ago)
         if self._session.leaf in ENDS:
             moments, now = self._moments, self._timer.time()
-            moments.quiet_since, moments.ended = now, max(moments.began, now - seconds_ago)
-            moments.end_reported = now
+            moments.quiet_since = moments.end_reported = now
+            moments.ended = max(moments.began, now - seconds_ago)
             self._transcripts.speech_ended(now)
         self._take("speech_ended")
 
@@ -318,8 +313,7 @@ class BargeIn:
         if before not in IN_DOUBT and self._session.leaf in IN_DOUBT:
             self._moments.doubted = now
         outputs = (*BARGE_IN.outputs.get((before, event), ()), *TURNS.get((before, event), ()))
-        # The events go into the outbox first: what is done may have others call the policy back, and emit more.
-        for name in outputs:
+        for name in outputs:  # first into the outbox: what is done may have others call the policy back
             self._emitter.emit(self._moments.event(name, (before, event), position, now, words))
         if BargedIn.name in outputs:
             self.controller.interrupt(lock=self.lock, by=HOLD)
@@ -389,13 +383,13 @@ class BargeIn:
             case "guard_elapsed":
                 return moments.onset + self.guard_seconds
             case "pause_elapsed":
-                return moments.began + self.pause_after_seconds
+                return moments.begin_reported + self.pause_after_seconds
             case "min_speech_elapsed" if leaf in WAITING:
-                return max(moments.began + self.min_seconds, moments.arrived + OVERLAP_SECONDS)
+                return max(moments.begin_reported + self.min_seconds, moments.arrived + OVERLAP_SECONDS)
             case "min_speech_elapsed":
-                return max(moments.began, moments.onset) + self.min_seconds
+                return max(moments.begin_reported, moments.onset) + self.min_seconds
             case "max_backchannel_elapsed":
-                return moments.began + self.max_backchannel_seconds
+                return moments.begin_reported + self.max_backchannel_seconds
             case "silence_timeout":
                 return moments.end_reported + self.false_after_seconds
             case _:  # quiet_elapsed

@@ -1,7 +1,8 @@
-"""The defaults of the detector and of the policy fit together: real speech, and a clock that counts its samples."""
+"""The defaults of the detector, of short words and of the policy fit together: real speech, and a clock of samples."""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from benchmarks.voices import Audio, Saying, Voice, in_noise, say
 from playback import AudioFormat, PlaybackController
 from playback.bargein import BargeIn
 from playback.bargein.recognizer import RATE
+from playback.bargein.short_words import _WORKER, ShortWords
 from playback.bargein.vad import SpeechDetector
 
 pytestmark = pytest.mark.portable
@@ -57,8 +59,11 @@ class SampleClock:
         self._now = end
 
 
-def converse(heard: Audio) -> tuple[list[str], PlaybackController]:
-    """The user makes this sound while the agent speaks; what follows, and the controller at the end."""
+async def converse(heard: Audio, *, by_ear: bool = False) -> tuple[list[str], PlaybackController]:
+    """The user makes this sound while the agent speaks; what follows, and the controller at the end.
+
+    Short words take no time, if they are recognized: samples go on when the worker has nothing to do.
+    """
     assert SpeechDetector().feed(heard), "the detector does not notice it"
     controller, clock, detector = PlaybackController(AudioFormat(RATE)), SampleClock(), SpeechDetector()
     policy = BargeIn(controller, timer=clock)
@@ -68,12 +73,22 @@ def converse(heard: Audio) -> tuple[list[str], PlaybackController]:
     answer = controller.utterance()
     answer.push(np.full(60 * RATE, 1_000, np.int16))
     answer.end()
+    words = ShortWords(policy.transcript) if by_ear else None
     for start in range(0, len(heard), PIECE):
-        for change in detector.feed(heard[start : start + PIECE]):
+        piece = heard[start : start + PIECE]
+        if words is not None:
+            words.samples_heard(piece)
+        for change in detector.feed(piece):
+            ago = (detector.position - change.at) / RATE
             if change.speaking:
-                policy.speech_started()
+                policy.speech_started(ago)
             else:
-                policy.speech_ended()
+                policy.speech_ended(ago)
+            if words is not None:
+                (words.speech_started if change.speaking else words.speech_ended)()
+        while words is not None and words._busy:
+            await asyncio.get_running_loop().run_in_executor(_WORKER, int)  # behind the sound
+            await asyncio.sleep(0)
         controller.read(PIECE)
         clock.advance(PIECE / RATE)
     return emitted, controller
@@ -81,15 +96,35 @@ def converse(heard: Audio) -> tuple[list[str], PlaybackController]:
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
 @pytest.mark.parametrize("hum", HUMS, ids=lambda hum: hum.text)
-def test_a_hum_is_a_backchannel(voice: Voice, hum: Saying) -> None:
-    emitted, controller = converse(in_noise(say(voice, hum), None))
+async def test_a_hum_is_a_backchannel(voice: Voice, hum: Saying) -> None:
+    emitted, controller = await converse(in_noise(say(voice, hum), None))
     assert "barge_in" not in emitted
     assert controller.state == "speaking"
 
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
 @pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: sentence.text)
-def test_a_sentence_interrupts(voice: Voice, sentence: Saying) -> None:
-    emitted, controller = converse(in_noise(say(voice, sentence), None))
+async def test_a_sentence_interrupts(voice: Voice, sentence: Saying) -> None:
+    emitted, controller = await converse(in_noise(say(voice, sentence), None))
     assert emitted == ["barge_in"]
     assert controller.state == "idle"
+
+
+@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
+@pytest.mark.parametrize("command", ["Stop.", "Wait.", "Hold on."])
+async def test_a_command_interrupts_by_ear(voice: Voice, command: str) -> None:
+    emitted, controller = await converse(in_noise(say(voice, Saying(command)), None), by_ear=True)
+    assert emitted == ["barge_in"]
+    assert controller.state == "idle"
+
+
+async def test_a_hum_is_a_backchannel_by_ear() -> None:
+    emitted, controller = await converse(in_noise(say(VOICES[0], HUMS[1]), None), by_ear=True)
+    assert "barge_in" not in emitted
+    assert controller.state == "speaking"
+
+
+@pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: sentence.text)
+async def test_a_sentence_interrupts_by_ear(sentence: Saying) -> None:
+    emitted, _ = await converse(in_noise(say(VOICES[0], sentence), None), by_ear=True)
+    assert emitted == ["barge_in"]
