@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._waiting import running_task
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.pacing import PTIME_SECONDS, Pacer, frame_samples
@@ -93,10 +94,11 @@ class Pump:
                 written = self._write(self._controller.read(self._samples))
                 if inspect.isawaitable(written):
                     await written
-        except asyncio.CancelledError:  # by whoever may have another reader
-            raise
-        except BaseException:
-            if self._close_controller:
+        except BaseException as error:
+            # Whoever has cancelled this task may have another reader; a transport may be cancelled by itself, too.
+            task = running_task()
+            cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+            if self._close_controller and not cancelled:
                 self._controller.close()
             raise
         finally:

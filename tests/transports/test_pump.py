@@ -180,6 +180,22 @@ async def test_a_writer_that_raises_closes_the_controller_so_that_nobody_waits(
     assert (await asyncio.wait_for(waiting, ENOUGH_SECONDS)).outcome is Outcome.CLOSED
 
 
+async def test_so_does_one_that_is_cancelled_by_its_own_transport() -> None:
+    async def write(_: NDArray[np.int16]) -> None:
+        sending = asyncio.get_running_loop().create_future()
+        sending.cancel()
+        await sending
+
+    controller = PlaybackController()
+    utterance = controller.utterance()
+    utterance.push(ramp(2 * FRAME))
+    waiting = create_task(utterance.wait())
+    pumping = create_task(Pump(controller, write).run())
+    assert (await asyncio.wait_for(waiting, ENOUGH_SECONDS)).outcome is Outcome.CLOSED
+    with pytest.raises(asyncio.CancelledError):
+        await pumping
+
+
 @pytest.mark.parametrize("how", ["raises", "raises later"])
 async def test_so_does_a_transport_that_never_gets_ready(how: str) -> None:
     async def later() -> None:
