@@ -257,7 +257,7 @@ class ThreadsafeProducer:
     def _begin(self, last: ThreadsafeUtterance | None) -> ThreadsafeUtterance:
         """The next utterance of the stream, or of another one if an interrupt has come: see ``core/direct.py``."""
         generation, partial = self._input.generation, b""
-        if last is None or last.handle.accepted:
+        if last is None or not last._is_refused:
             self._generation = generation if last is None else last.generation
         if last is not None and self._generation is generation:
             partial = last.remainder
