@@ -284,6 +284,29 @@ async def test_ended_while_it_waits_for_the_next_frame_it_writes_no_more(end: st
     assert len(transport.frames) == frames
 
 
+@pytest.mark.parametrize("end", ["stop", "close"])
+async def test_ended_while_its_transport_is_not_ready_it_waits_no_more(end: str) -> None:
+    controller = PlaybackController()
+    transport = Transport()
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def ready() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    pump = Pump(controller, transport.write, ready=ready)
+    task = create_task(run(pump))
+    await asked.wait()
+    pump.stop() if end == "stop" else controller.close()
+    await task
+    await asyncio.wait_for(left.wait(), ENOUGH_SECONDS)
+    assert controller.reader is None
+    assert not transport.frames
+
+
 async def test_stopped_or_closed_before_it_runs_it_writes_nothing() -> None:
     transport = Transport()
     controller = PlaybackController()
