@@ -265,7 +265,7 @@ def test_the_word_lists_are_the_applications(phrase: str) -> None:
 
 @pytest.mark.parametrize("program", ["espeak", "flite"])
 def test_short_sounds_are_understood_by_ear(program: str) -> None:
-    """Of all voices together: eSpeak's waver a little, so that a single sound is one word today and another tomorrow."""
+    """Of all voices together: eSpeak's waver a little, so that one sound is one word today and another tomorrow."""
     if program == "flite":
         need_program("flite", "flite")
     wrong, count = [], 0
