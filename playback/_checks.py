@@ -27,8 +27,16 @@ def check_seconds(name: str, value: object) -> None:
     """
     if not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}, expected a number of seconds")
-    if not 0 <= float(value) < float("inf"):
+    if not 0 <= _as_float(value) < float("inf"):
         raise ValueError(f"{name} is {value!r}, expected a finite number of seconds, 0 or more")
+
+
+def _as_float(value: Real) -> float:
+    """The number, or infinity for an integer that is too large for a float."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
 
 
 def check_whole(name: str, value: object, allowed: range) -> None:
@@ -66,7 +74,7 @@ def check_share(name: str, value: object) -> None:
     """
     if not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}, expected a share from 0 to 1")
-    if not 0 <= float(value) <= 1:
+    if not 0 <= _as_float(value) <= 1:
         raise ValueError(f"{name} is {value!r}, expected a share from 0 to 1")
 
 

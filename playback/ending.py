@@ -9,6 +9,7 @@ from typing import Final, Literal
 from playback._checks import check_seconds
 from playback.chart import State
 from playback.controller import PlaybackController
+from playback.events import INTERRUPTIONS
 from playback.utterance import Utterance
 
 Goodbye = Callable[[PlaybackController], Utterance]
@@ -65,7 +66,7 @@ async def shutdown(
         raise ValueError(f"finish is {finish!r}, expected 'turn' or 'utterance'")
     ending = {
         asyncio.ensure_future(_end(controller, goodbye, finish, finish_seconds, network_seconds)): controller
-        for controller in list(controllers)
+        for controller in dict.fromkeys(controllers)
         if controller.state is not State.CLOSED
     }
     if not ending:
@@ -128,6 +129,8 @@ async def _said(controller: PlaybackController, goodbye: Goodbye) -> bool:
     try:
         utterance = goodbye(controller)
         return (await utterance.wait()).outcome == "completed"
-    except Exception as error:
+    except (asyncio.CancelledError, GeneratorExit, *INTERRUPTIONS):
+        raise
+    except BaseException as error:  # a panic of a library in Rust is no Exception
         controller.report_error(error, "shutdown")
         return False

@@ -105,6 +105,7 @@ class StreamInput:
             return False
         self._ended = True
         self._producer_error = error
+        self._taken.open()  # what waits to be written is refused
         if self._task is None:
             self._is_over = True
             self._end_utterance()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._waiting import running_task
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.pacing import PTIME_SECONDS, Pacer, frame_samples
@@ -68,6 +69,7 @@ class Pump:
         self._ready: Final = ready
         self._close_controller: Final = close_controller
         self._stopped = False
+        self._ended: Final = asyncio.Event()
 
     async def run(self) -> None:
         """Pump until the controller is closed, :meth:`stop` is called or the task is cancelled.
@@ -82,7 +84,7 @@ class Pump:
         try:
             ready = None if self._ready is None else self._ready()
             if inspect.isawaitable(ready):
-                await ready
+                await self._unless_ended(ready)
             while not self._over:
                 await asyncio.sleep(self._pacer.wait(clock()))
                 if self._over:
@@ -93,10 +95,11 @@ class Pump:
                 written = self._write(self._controller.read(self._samples))
                 if inspect.isawaitable(written):
                     await written
-        except asyncio.CancelledError:  # by whoever may have another reader
-            raise
-        except BaseException:
-            if self._close_controller:
+        except BaseException as error:
+            # Whoever has cancelled this task may have another reader; a transport may be cancelled by itself, too.
+            task = running_task()
+            cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+            if self._close_controller and not cancelled:
                 self._controller.close()
             raise
         finally:
@@ -105,6 +108,26 @@ class Pump:
     def stop(self) -> None:
         """Write no more frames; the controller stays open."""
         self._stopped = True
+        self._ended.set()
+
+    async def _unless_ended(self, ready: Awaitable[object]) -> None:
+        """Wait for the transport, but no longer than for an end: it may never get ready."""
+
+        def end(_: object) -> None:
+            self._ended.set()
+
+        self._controller.on("closed", end)
+        if self._over:
+            self._ended.set()
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(ready), asyncio.ensure_future(self._ended.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if waiting[0].done():
+                waiting[0].result()
+        finally:
+            self._controller.remove_listener("closed", end)
+            for each in waiting:
+                each.cancel()
 
     @property
     def _over(self) -> bool:

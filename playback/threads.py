@@ -62,15 +62,16 @@ class ThreadsafeUtterance:
     @property
     def is_spent(self) -> bool:
         """Whether it takes no more audio, or can't complete because its very beginning was refused."""
-        return self._input.overtook(self.handle) or self.handle.ended or self._is_refused
+        return self._input.overtook(self.handle) or self.handle.ended or self.is_refused
 
     @property
     def remainder(self) -> bytes:
         """What goes over to the next utterance of the same stream: the sample that a lock or a timeout has cut."""
-        return self._partial if self._is_cut or self._is_refused else b""
+        return self._partial if self._is_cut or self.is_refused else b""
 
     @property
-    def _is_refused(self) -> bool:
+    def is_refused(self) -> bool:
+        """Whether audio of it was refused, and none was taken."""
         return self.handle.refused > 0 and not self.handle.accepted
 
     def _cut(self, _: bytes) -> None:
@@ -257,7 +258,7 @@ class ThreadsafeProducer:
     def _begin(self, last: ThreadsafeUtterance | None) -> ThreadsafeUtterance:
         """The next utterance of the stream, or of another one if an interrupt has come: see ``core/direct.py``."""
         generation, partial = self._input.generation, b""
-        if last is None or last.handle.accepted:
+        if last is None or not last.is_refused:
             self._generation = generation if last is None else last.generation
         if last is not None and self._generation is generation:
             partial = last.remainder

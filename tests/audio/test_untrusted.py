@@ -221,6 +221,12 @@ def test_errors_of_the_source_are_raised() -> None:
 # Ending
 
 
+def test_a_file_that_has_nothing_yet_is_not_at_its_end() -> None:
+    pieces: list[Any] = [LONG[:10_000], None]
+    with pytest.raises(TypeError, match="gave a NoneType"):
+        list(UntrustedDecoder(lambda _: pieces.pop(0)))
+
+
 def test_killing_ends_the_process_while_somebody_waits_for_it() -> None:
     reading, writing = os.pipe()
     os.write(writing, made("mp3")[:3_000])

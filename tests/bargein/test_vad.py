@@ -222,9 +222,9 @@ async def test_a_microphone_that_is_switched_off_ends_speech_and_may_come_back()
     microphone, listener = Microphone(), Heard()
     detector = SpeechDetector(sure, end_seconds=0.05)
     task = asyncio.create_task(VoiceActivity(microphone, listener, detector=detector).run())
-    for told in ([True, False], [True, False, True, False]):
+    for heard in ([True, False], [True, False, True, False]):
         microphone.put(np.ones(10 * CHUNK, np.int16))
-        await listener.until(told)
+        await listener.until(heard)
     assert not task.done()
     microphone.end()
     await task

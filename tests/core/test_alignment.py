@@ -287,3 +287,22 @@ async def test_the_stream_of_another_thread_keeps_its_place_too() -> None:
     await push(1)
     call.read(10)
     assert call.heard == [*range(1, 11), *range(25, 35), *range(first, first + 10)]
+
+
+async def test_after_an_interrupt_another_thread_may_begin_with_less_than_a_sample() -> None:
+    call = Call(FORMATS[0], input_timeout_seconds=0.02)
+    producer = call.controller.threadsafe(asyncio.get_running_loop())
+
+    async def push(number: int) -> None:
+        await asyncio.to_thread(producer.push, call.stream.take(number))
+        await asyncio.sleep(0)
+
+    await push(21)
+    call.controller.interrupt()
+    call.stream.restart()
+    first = call.stream.next
+    await push(1)
+    call.read(4)  # times out, with half a sample
+    await push(19)
+    call.read(10)
+    assert call.heard[-10:] == [*range(first, first + 10)]

@@ -318,8 +318,8 @@ def test_the_user_talks_over_the_agent(
         visit.wait("received.some((message) => message.name === 'barge_in')", 30)
         visit.await_leaf("idle")
         decisions = ("barge_in_suspected", "false_interruption", "barge_in")
-        told = [event for event in visit.received("policy") if event["name"] in decisions]
-        names = [event["name"] for event in told]
+        found = [event for event in visit.received("policy") if event["name"] in decisions]
+        names = [event["name"] for event in found]
         coughs = len(names) // 2 - 1
         assert coughs in (1, 2), names
         assert names == ["barge_in_suspected", "false_interruption"] * coughs + ["barge_in_suspected", "barge_in"]
@@ -328,7 +328,7 @@ def test_the_user_talks_over_the_agent(
         visit.wait("document.querySelector('.spoken del')")
         with capsys.disabled():
             print(
-                f"\nheld for {told[1]['seconds']:.2f} s by “hm”; barge-in after {told[-1]['seconds']:.2f} s of speech"
+                f"\nheld for {found[1]['seconds']:.2f} s by “hm”; barge-in after {found[-1]['seconds']:.2f} s of speech"
             )
 
 

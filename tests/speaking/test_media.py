@@ -358,15 +358,29 @@ async def test_an_encoded_utterance_that_fails_plays_what_was_pushed() -> None:
     assert utterance.played == SAMPLES
 
 
-async def test_a_write_that_waits_ends_with_its_utterance() -> None:
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda call, _: call.controller.interrupt(),
+        lambda _, utterance: utterance.end(),
+        lambda _, utterance: utterance.fail(LookupError("broken")),
+    ],
+    ids=["interrupt", "end", "fail"],
+)
+async def test_a_write_that_waits_ends_with_its_utterance(act: Callable[[Call, Utterance], object]) -> None:
     call = call_of(RATE, high_water_seconds=0.1)
     utterance = call.controller.utterance(format="encoded")
     data = made("wav", samples=30 * SAMPLES)
-    writing = asyncio.ensure_future(feed(utterance, data))
+    pieces = [data[start : start + 20_000] for start in range(0, len(data), 20_000)]
+
+    async def write() -> int:
+        return sum([await utterance.write(piece) for piece in pieces])
+
+    writing = asyncio.ensure_future(write())
     await until(lambda: utterance.accepted > 0.1 * RATE)
     await turns()
     assert not writing.done()
-    call.controller.interrupt()
+    act(call, utterance)  # and nobody reads
     await turns()
     assert writing.done()
     assert writing.result() < len(data)

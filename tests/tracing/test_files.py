@@ -159,6 +159,7 @@ def header(lines: list[str], **changes: Any) -> str:
         {"fades": {EVIL: 1}},
         {"format": {"sample_rate": 8_000, "channels": EVIL, "encoding": EVIL}},
         {"limits": {EVIL: 1}},
+        {"fades": {"pause_seconds": 10**400}},
     ],
 )
 def test_no_name_in_a_header_is_printed_as_it_is(lines: list[str], changed: dict[str, Any], tmp_path: Path) -> None:

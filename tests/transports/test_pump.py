@@ -180,6 +180,22 @@ async def test_a_writer_that_raises_closes_the_controller_so_that_nobody_waits(
     assert (await asyncio.wait_for(waiting, ENOUGH_SECONDS)).outcome is Outcome.CLOSED
 
 
+async def test_so_does_one_that_is_cancelled_by_its_own_transport() -> None:
+    async def write(_: NDArray[np.int16]) -> None:
+        sending = asyncio.get_running_loop().create_future()
+        sending.cancel()
+        await sending
+
+    controller = PlaybackController()
+    utterance = controller.utterance()
+    utterance.push(ramp(2 * FRAME))
+    waiting = create_task(utterance.wait())
+    pumping = create_task(Pump(controller, write).run())
+    assert (await asyncio.wait_for(waiting, ENOUGH_SECONDS)).outcome is Outcome.CLOSED
+    with pytest.raises(asyncio.CancelledError):
+        await pumping
+
+
 @pytest.mark.parametrize("how", ["raises", "raises later"])
 async def test_so_does_a_transport_that_never_gets_ready(how: str) -> None:
     async def later() -> None:
@@ -266,6 +282,29 @@ async def test_ended_while_it_waits_for_the_next_frame_it_writes_no_more(end: st
     pump.stop() if end == "stop" else controller.close()
     await task
     assert len(transport.frames) == frames
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+async def test_ended_while_its_transport_is_not_ready_it_waits_no_more(end: str) -> None:
+    controller = PlaybackController()
+    transport = Transport()
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def ready() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    pump = Pump(controller, transport.write, ready=ready)
+    task = create_task(run(pump))
+    await asked.wait()
+    pump.stop() if end == "stop" else controller.close()
+    await task
+    await asyncio.wait_for(left.wait(), ENOUGH_SECONDS)
+    assert controller.reader is None
+    assert not transport.frames
 
 
 async def test_stopped_or_closed_before_it_runs_it_writes_nothing() -> None:

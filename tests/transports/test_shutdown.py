@@ -137,7 +137,15 @@ def raises(controller: PlaybackController) -> Utterance:
     raise LookupError("no voice")
 
 
-@pytest.mark.parametrize("say", [goodbye, stalls, raises, None])
+class Panic(BaseException):
+    """As pyo3's PanicException, which is no Exception."""
+
+
+def panics(controller: PlaybackController) -> Utterance:
+    raise Panic("no voice")
+
+
+@pytest.mark.parametrize("say", [goodbye, stalls, raises, panics, None])
 async def test_the_deadline_holds_whatever_happens(say: Callable[[PlaybackController], Utterance] | None) -> None:
     calls = [Call() for _ in range(3)]
     for call in calls:
@@ -153,9 +161,15 @@ async def test_the_deadline_holds_whatever_happens(say: Callable[[PlaybackContro
     assert loop.time() - begun < 20  # and not for ever
     assert all(call.controller.state is State.CLOSED for call in calls)
     assert {report.outcome for report in await asyncio.gather(*waiting)} <= {Outcome.CLOSED, Outcome.INTERRUPTED}
-    assert [str(event.exception) for event in errors] == (["no voice"] if say is raises else [])
+    assert [str(event.exception) for event in errors] == (["no voice"] if say in (raises, panics) else [])
     for task in asyncio.all_tasks() - before:
         task.cancel()
+
+
+async def test_a_controller_that_is_named_twice_says_goodbye_once() -> None:
+    call = Call()
+    assert await shutdown([call.controller, call.controller], goodbye)
+    assert call.goodbye_seconds == 1
 
 
 async def test_one_that_is_cancelled_closes_all() -> None:

@@ -279,12 +279,12 @@ class _Feed:
                 self.is_reading = True
                 data = read(_STEP)
                 self.since, self.is_reading = monotonic(), False
-                if not data:
-                    break
-                if not isinstance(data, (bytes, bytearray, memoryview)):
+                if not isinstance(data, (bytes, bytearray, memoryview)):  # None, too, is no end
                     raise TypeError(
                         f"the file's read() gave a {type(data).__name__}, expected bytes: open it in binary mode"
                     )
+                if not data:
+                    break
                 left = memoryview(data).cast("B")
                 while left:
                     left = left[pipe.write(left) :]
