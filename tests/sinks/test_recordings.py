@@ -314,7 +314,9 @@ async def test_a_recorder_of_a_caller_leaves_no_task(tmp_path: Path) -> None:
 
 def test_ffmpeg_reads_what_was_recorded(tmp_path: Path) -> None:
     need_program("ffprobe", "ffmpeg")
-    path = tmp_path / "call.mka"
-    RecorderSink(path).close()
-    command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)]
+    controller = PlaybackController(AudioFormat(24_000))
+    recorder = controller.sinks.add(RecorderSink(tmp_path / "call.mka"))
+    controller.read(480)
+    recorder.close()
+    command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(recorder.path)]
     assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["streams"]
