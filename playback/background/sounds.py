@@ -231,12 +231,12 @@ class ArrivingSound(BackgroundSound):
 
     def __init__(self, format: AudioFormat, source: Source, gain_db: float, fade_seconds: float) -> None:
         super().__init__(format, source, gain_db, fade_seconds)
-        # Where it starves, its last sample fades out, and what comes next fades in.
+        # Where none has come, its last sample fades out, and what comes next fades in.
         self._gap_samples: Final = format.samples(GAP_RAMP_SECONDS)
         self._presence: Final = Level()
         self._tail: Final = Tail()
         self._last: Final = np.zeros(format.channels)
-        self._is_starved = False
+        self._is_late = False
 
     def render_steady(self, scratch: Scratch, level: float, aside: bool = False) -> bool:
         """As for any sound; its last sample is kept, for a gap may follow."""
@@ -247,22 +247,22 @@ class ArrivingSound(BackgroundSound):
 
     def _bridge(self, audio: NDArray[np.float64], taken: int) -> bool:
         if taken:
-            if self._is_starved:
-                self._is_starved = False
+            if self._is_late:
+                self._is_late = False
                 self._presence.level = 0.0
                 self._presence.move(1.0, self._gap_samples)
             self._last[...] = audio[taken - 1]
             self._presence.apply(audio[:taken])
         heard = self._tail.mix_into(audio[:taken])
-        if taken < len(audio) and not self._is_starved and not self._source.is_over:
-            self._is_starved = True
+        if taken < len(audio) and not self._is_late and not self._source.is_over:
+            self._is_late = True
             self._steady = None
             self._tail.add(np.tile(self._last * self._presence.level, (self._gap_samples, 1)))
         heard += self._tail.mix_into(audio[taken:])
         return taken > 0 or heard > 0
 
     def _is_steady(self) -> bool:
-        return not (self._presence.left or self._is_starved or len(self._tail))
+        return not (self._presence.left or self._is_late or len(self._tail))
 
     def _has_faded(self) -> bool:
         return not len(self._tail)

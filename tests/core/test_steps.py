@@ -56,7 +56,7 @@ class Listener:
 
 
 def cut(listener: Listener, audio: NDArray[np.int16], at: int, frame: int) -> Utterance:
-    """An utterance that runs dry after so many samples, and goes on four frames later; it never ends."""
+    """An utterance that has an underrun after so many samples, and goes on four frames later; it never ends."""
     utterance = listener.controller.utterance()
     utterance.push(audio[:at])
     listener.read(at // frame + 4, frame)
