@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
-from itertools import zip_longest
+from itertools import compress, takewhile, zip_longest
 from typing import Any, Literal
 
 from playback._json import jsonable, message_of
@@ -110,9 +110,10 @@ class UtteranceReport:
         starts = [start for _, start, _ in words]
         ends = [after if until is None else until for (*_, until), after in zip_longest(words, starts[1:])]
         played = [completed or (end is not None and 0 < self.played >= end) for end in ends]
-        count = max((number for number, was in enumerate(played, 1) if was), default=0)
+        count = sum(1 for _ in takewhile(bool, played))
         if self.text is None:
-            return heard_words(spoken, count)
+            others = list(compress(spoken, played))  # words may overlap: one that begins later may end first
+            return heard_words(spoken, count) if count == len(others) else heard_words(others, len(others))
         return heard_of(self.text, spoken, count, is_final=self.ended)
 
 

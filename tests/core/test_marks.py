@@ -212,6 +212,12 @@ class TestHeard:
         marked = [(word, index * FRAME, None) for index, word in enumerate(words)]
         assert [heard(said(text, marked), reads) for reads in range(len(words))] == wanted
 
+    @pytest.mark.parametrize(("reads", "with_text", "without"), [(1, "", "two"), (2, "one two", "one two")])
+    def test_a_word_that_ends_within_another_one(self, reads: int, with_text: str, without: str) -> None:
+        words = [("one", 0, 2 * FRAME), ("two", FRAME // 2, FRAME)]
+        assert heard(said("one two three", words), reads) == with_text
+        assert heard(said(None, words), reads) == without
+
     def test_spaces_among_the_payloads_are_kept(self) -> None:
         assert heard(said(None, [("Un", 0, 480), ("heard", 480, 960), (" of", 960, 1440)]), 3) == "Unheard of"
 
