@@ -148,7 +148,7 @@ class PlaybackController:
 
     @property
     def playing(self) -> Utterance | None:
-        """The utterance that sounds, or will in the next read; also while it is paused or has run dry."""
+        """The utterance that sounds, or will in the next read; also while it is paused or in an underrun."""
         head = self._transitions.queue.head
         return head if head is not None and (head.played or self.leaf in SOUNDS) else None
 

@@ -36,7 +36,7 @@ class Heard:
     """A controller whose reads and events are kept.
 
     Args:
-        controller: 24 kHz mono without fades unless told otherwise.
+        controller: 24 kHz mono without fades by default.
     """
 
     def __init__(self, controller: PlaybackController | None = None) -> None:

@@ -31,7 +31,7 @@ class Fades:
 
     Args:
         interrupt_seconds: the fade-out of interrupted speech.
-        pause_seconds: the ramp down into a pause.
+        pause_seconds: the ramp down into a pause, also if what is paused is interrupted before the next read.
         resume_seconds: the ramp up after a pause.
         underrun_seconds: the ramp into the silence of an underrun, or of a gap within a turn, and the ramp out of it.
 

@@ -16,7 +16,7 @@ from playback._checks import check_decibels, check_seconds, check_type
 from playback.audio.formats import AudioFormat
 from playback.audio.limiter import Limiter
 from playback.audio.ramps import GAIN_RAMP_SECONDS, factor
-from playback.background.sounds import BackgroundSound, Level, LiveSound, Scratch
+from playback.background.sounds import ArrivingSound, BackgroundSound, Level, LiveSound, Scratch
 from playback.background.sources import FileSource, LiveSource, MemorySource
 
 __all__ = ["Background", "BackgroundSound", "LiveSound"]
@@ -199,7 +199,7 @@ class Background:
             decoded = FileSource(
                 self._format, file, loop=loop, untrusted=untrusted, on_error=self._on_error, on_damage=self._on_damage
             )
-            return self._enter(BackgroundSound(self._format, decoded, gain_db, fade_seconds))
+            return self._enter(ArrivingSound(self._format, decoded, gain_db, fade_seconds))
         audio = MemorySource(self._format, source, format or self._format, loop=loop)
         return self._enter(BackgroundSound(self._format, audio, gain_db, fade_seconds))
 

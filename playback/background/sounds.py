@@ -13,7 +13,7 @@ from playback.audio.ramps import GAIN_RAMP_SECONDS, Ramp, Tail, factor
 from playback.background.sources import LiveSource, Source
 
 GAP_RAMP_SECONDS: Final = 0.005
-"""How long a live sound takes to fall silent where its audio is late, and to come back: as short as a pause's ramp."""
+"""How long a sound takes to fall silent where its audio is late, and to come back: as short as a pause's ramp."""
 
 
 class Level(Ramp):
@@ -195,14 +195,14 @@ class BackgroundSound:
                 ramp.apply(out[:limit])
             out *= level
         stopped = not self._fade.target and not (samples and self._fade.left and self._hold.limit(1))
-        if self._source.is_over or stopped:
+        if stopped or (self._source.is_over and self._has_faded()):
             self.finish()
         elif not (self._gain.left or self._fade.left or self._hold.left) and self._hold.target and self._is_steady():
             self._steady = self._gain.level * self._fade.level
             self._scaled_by = -1.0
         return sounding
 
-    def _bridge(self, audio: NDArray[np.float64], taken: int) -> bool:  # noqa: ARG002 - for live ones
+    def _bridge(self, audio: NDArray[np.float64], taken: int) -> bool:  # noqa: ARG002 - for those that may be late
         """See to what is missing.
 
         Args:
@@ -218,22 +218,25 @@ class BackgroundSound:
         """Whether nothing but the level is to be seen to."""
         return True
 
+    def _has_faded(self) -> bool:
+        """Whether nothing is left of what was cut."""
+        return True
 
-class LiveSound(BackgroundSound):
-    """A sound whose audio comes while it sounds. Made by :meth:`Background.stream`.
+
+class ArrivingSound(BackgroundSound):
+    """A sound whose audio comes while it sounds, as that of a file does. Made by :meth:`Background.add`.
 
     Where none has come in time, it falls silent within 5 ms, and comes back within as many.
     """
 
-    def __init__(self, format: AudioFormat, source: LiveSource, gain_db: float, fade_seconds: float) -> None:
+    def __init__(self, format: AudioFormat, source: Source, gain_db: float, fade_seconds: float) -> None:
         super().__init__(format, source, gain_db, fade_seconds)
-        self._live: Final = source
-        # Where it starves, its last sample fades out, and what comes next fades in.
+        # Where none has come, its last sample fades out, and what comes next fades in.
         self._gap_samples: Final = format.samples(GAP_RAMP_SECONDS)
         self._presence: Final = Level()
         self._tail: Final = Tail()
         self._last: Final = np.zeros(format.channels)
-        self._is_starved = False
+        self._is_late = False
 
     def render_steady(self, scratch: Scratch, level: float, aside: bool = False) -> bool:
         """As for any sound; its last sample is kept, for a gap may follow."""
@@ -244,23 +247,33 @@ class LiveSound(BackgroundSound):
 
     def _bridge(self, audio: NDArray[np.float64], taken: int) -> bool:
         if taken:
-            if self._is_starved:
-                self._is_starved = False
+            if self._is_late:
+                self._is_late = False
                 self._presence.level = 0.0
                 self._presence.move(1.0, self._gap_samples)
             self._last[...] = audio[taken - 1]
             self._presence.apply(audio[:taken])
-        heard = self._tail.mix_into(audio)
-        if taken < len(audio) and not self._is_starved and not self._source.is_over:
-            self._is_starved = True
+        heard = self._tail.mix_into(audio[:taken])
+        if taken < len(audio) and not self._is_late and not self._source.is_over:
+            self._is_late = True
             self._steady = None
-            self._tail.clear()
             self._tail.add(np.tile(self._last * self._presence.level, (self._gap_samples, 1)))
-            heard += self._tail.mix_into(audio[taken:])
+        heard += self._tail.mix_into(audio[taken:])
         return taken > 0 or heard > 0
 
     def _is_steady(self) -> bool:
-        return not (self._presence.left or self._is_starved or len(self._tail))
+        return not (self._presence.left or self._is_late or len(self._tail))
+
+    def _has_faded(self) -> bool:
+        return not len(self._tail)
+
+
+class LiveSound(ArrivingSound):
+    """A sound that is pushed while it sounds. Made by :meth:`Background.stream`."""
+
+    def __init__(self, format: AudioFormat, source: LiveSource, gain_db: float, fade_seconds: float) -> None:
+        super().__init__(format, source, gain_db, fade_seconds)
+        self._live: Final = source
 
     def push(self, audio: Any) -> int:
         """Add audio; what is beyond 10 s in the buffer is refused, the newest first.

@@ -184,15 +184,16 @@ class Playhead:
         """Keep a fade-out of what would have played next, if it was sounding, before it is dropped.
 
         Args:
-            paused: whether a pause holds audio back: nothing at all sounds then.
+            paused: whether a pause holds audio back: what sounds is the ramp into it, if that is not over.
         """
         if self.is_speaking:
             self.sounded_until = self.position
-        samples = self._format.samples(self.fades.interrupt_seconds)
-        self._tail.cut(0 if paused else samples)
+        seconds = self.fades.interrupt_seconds
+        samples = self._format.samples(min(seconds, self.fades.pause_seconds) if paused else seconds)
+        self._tail.cut(samples)
         self._interrupted_at = self.position
         if self._is_within_turn:
-            if self.is_speaking and not paused:
+            if self.is_speaking:
                 self._tail.add(self._ending(samples))
             self.is_speaking = False
             self._presence.move(1.0, 0)

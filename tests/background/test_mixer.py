@@ -171,7 +171,7 @@ def every_state(controller: PlaybackController, read: Callable[[int], None]) -> 
     read(3)
     controller.resume()
     read(2)
-    read(3)  # it runs dry
+    read(3)  # an underrun
     utterance.push(np.zeros(5 * FRAME, np.int16))
     read(2)
     controller.interrupt(lock=True)
@@ -320,7 +320,7 @@ def test_live_audio() -> None:
     assert voice.push(ramp(700).tobytes() + b"\x01") == 700
     first = mixed(background, 2)
     assert np.array_equal(first[:700], ramp(700))
-    assert not first[820:].any(), "it ran dry, and has faded out"
+    assert not first[820:].any(), "it was late, and has faded out"
     assert voice.push(b"\x02" + bytes(2 * FRAME)) == FRAME + 1, "the odd byte is completed"
     assert voice.push(ramp(10)) == 10
     assert voice.end()

@@ -774,8 +774,10 @@ class Model:
 
     def _fade_out(self) -> None:
         fade = self.settings.interrupt_fade
-        self.tail = 0 if self.mode == "paused" else min(self.tail, fade)
-        if self.sounding and self._within_turn and self.mode != "paused":
+        if self.mode == "paused":
+            fade = min(fade, self.settings.pause_ramp)
+        self.tail = min(self.tail, fade)
+        if self.sounding and self._within_turn:
             self.tail = max(self.tail, self._ending(fade))
         if self._within_turn:
             self.sounding = self.faint = False

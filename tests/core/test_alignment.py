@@ -29,7 +29,7 @@ FORMATS: Final = (
     AudioFormat(RATE, 2, encoding="s24le"),
     AudioFormat(RATE, encoding="f32le"),
 )
-ACTIONS: Final = ("push", "push", "push", "read", "read", "lock", "unlock", "interrupt", "late", "end", "starve")
+ACTIONS: Final = ("push", "push", "push", "read", "read", "lock", "unlock", "interrupt", "late", "end", "time out")
 
 
 class Stream:
@@ -122,7 +122,7 @@ def test_no_sample_is_ever_read_askew(format: AudioFormat, completes: bool, acti
                 controller.end()
                 stream.restart()
                 interrupted = False
-            case "starve":
+            case "time out":
                 call.read(200)
             case _:
                 getattr(controller, action)()

@@ -104,9 +104,17 @@ class TestTheFade:
 
     def test_is_not_there_in_a_pause(self) -> None:
         case = sounding()
-        case.controller.pause()
+        case.controller.pause(), case.read()
         case.controller.interrupt()
         assert case.read() == SILENCE
+        assert case.controller.state == "idle"
+
+    def test_is_the_ramp_of_a_pause_that_nobody_has_read(self) -> None:
+        case = sounding()
+        case.controller.pause()
+        case.controller.interrupt()
+        assert case.read() == [*faded(LOUD, 120).astype(int).tolist(), *[0] * 360]
+        assert case.told()[-2:] == ["silenced", "state_changed"]
         assert case.controller.state == "idle"
 
     def test_is_cut_short_by_a_pause_along_its_ramp(self) -> None:

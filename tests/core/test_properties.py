@@ -263,7 +263,7 @@ def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> No
 
 
 @pytest.mark.timeout(5)
-def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play() -> None:
+def test_an_utterance_that_times_out_within_one_read_leaves_the_next_one_to_play() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=10 / RATE)
     controller.read(10)
     dry, following = controller.utterance(), controller.utterance()
@@ -275,7 +275,7 @@ def test_an_utterance_that_starves_within_one_read_leaves_the_next_one_to_play()
     assert controller.read(10)[:, 0].tolist() == list(range(101, 111))
 
 
-def test_an_utterance_starves_whatever_becomes_of_others() -> None:
+def test_an_utterance_times_out_whatever_becomes_of_others() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=20 / RATE)
     controller.read(10)
     dry, other = controller.utterance(), controller.utterance()
@@ -286,7 +286,7 @@ def test_an_utterance_starves_whatever_becomes_of_others() -> None:
     assert dry.ended
 
 
-def test_an_utterance_that_has_played_meanwhile_does_not_starve() -> None:
+def test_an_utterance_that_has_played_meanwhile_does_not_time_out() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=90 / RATE)
     controller.read(40)
     utterance = controller.utterance()

@@ -56,7 +56,7 @@ class Listener:
 
 
 def cut(listener: Listener, audio: NDArray[np.int16], at: int, frame: int) -> Utterance:
-    """An utterance that runs dry after so many samples, and goes on four frames later; it never ends."""
+    """An utterance that has an underrun after so many samples, and goes on four frames later; it never ends."""
     utterance = listener.controller.utterance()
     utterance.push(audio[:at])
     listener.read(at // frame + 4, frame)
@@ -199,6 +199,42 @@ def test_whatever_comes_in_the_middle_of_a_ramp(what: str, moment: int) -> None:
     assert listener.controller.stats.underruns or not moment
     # Two ramps may be under way at a time.
     assert largest(listener.audio) <= allowed(audio, 60), moment
+
+
+@pytest.mark.parametrize("what", ["interrupt", "cancel", "fail and cancel", "interrupt and speak"])
+@pytest.mark.parametrize("reads", [0, 1, 3, 20])
+@pytest.mark.parametrize("samples", [7, 33, 480])
+def test_what_is_dropped_in_a_pause_ends_along_the_ramp_of_the_pause(what: str, reads: int, samples: int) -> None:
+    """Nobody has to have read in the pause: a word that is spoken over pauses, and soon after that interrupts."""
+    audio = sine(4_000, 24_000, 233.0)
+    listener = Listener(24_000)
+    utterance = listener.controller.utterance()
+    utterance.push(audio)
+    listener.read(962 // samples + 1, samples)
+    listener.controller.pause()
+    listener.read(reads, samples)
+    if what == "fail and cancel":
+        utterance.fail(LookupError("broken"))
+    if "cancel" in what:
+        utterance.cancel()
+    else:
+        listener.controller.interrupt()
+    if "speak" in what:
+        listener.controller.push(audio)
+    listener.read(20, samples)
+    both = largest(audio) if "speak" in what else 0  # the ramp sounds beneath it
+    assert largest(listener.audio) <= allowed(audio, listener.ramp) + both
+
+
+def test_a_pause_that_cuts_leaves_nothing_to_drop() -> None:
+    audio = sine(2_000, 24_000, 233.0)
+    for fades in (CUTS, Fades(pause_seconds=0), Fades(interrupt_seconds=0)):
+        case = Heard(PlaybackController(AudioFormat(24_000), fades=fades))
+        case.controller.push(audio)
+        assert case.read() == audio[:480, 0].tolist()
+        case.controller.pause()
+        case.controller.interrupt()
+        assert not any(case.read())
 
 
 def test_of_zero_is_exact_to_the_sample() -> None:

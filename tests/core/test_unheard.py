@@ -83,7 +83,7 @@ BEGINNINGS: Final = (_enqueues, _pushes_nothing, _pushes_half, _marks)
 @pytest.mark.parametrize("timeout", ["fail", "complete"])
 @pytest.mark.parametrize("begin", BEGINNINGS)
 @pytest.mark.parametrize(
-    "end", ["starves", "ends", "fails", "is interrupted", "is locked", "is cancelled", "is closed"]
+    "end", ["times out", "ends", "fails", "is interrupted", "is locked", "is cancelled", "is closed"]
 )
 def test_an_utterance_without_audio(begin: Callable[[Utterance], None], end: str, timeout: Any) -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=CUTS, input_timeout_seconds=0.04, on_input_timeout=timeout)
@@ -110,7 +110,7 @@ def test_an_utterance_without_audio(begin: Callable[[Utterance], None], end: str
 
 
 @pytest.mark.parametrize("timeout", ["fail", "complete"])
-def test_what_starves_after_some_words_is_heard_as_far_as_its_marks_say(timeout: Any) -> None:
+def test_what_times_out_after_some_words_is_heard_as_far_as_its_marks_say(timeout: Any) -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=CUTS, input_timeout_seconds=0.2, on_input_timeout=timeout)
     utterance = controller.utterance(text=TEXT)
     for index, word in enumerate(["Your", "code", "is", "four", "two", "seven"]):

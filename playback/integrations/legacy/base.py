@@ -76,7 +76,7 @@ class LegacyTrack(_Track):
     ) -> None:
         super().__init__()
         # An hour is more than anybody pushes ahead: this code does not expect a push to fail.
-        # A producer that never says the end runs dry at each end: a ramp there would be heard after every turn.
+        # A producer that never says the end has an underrun at each end: a ramp there would be heard after every turn.
         self.controller: Final = PlaybackController(
             OUTPUT,
             fades=Fades(underrun_seconds=0.0),
