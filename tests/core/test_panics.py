@@ -149,6 +149,21 @@ def test_what_is_to_end_the_program_is_raised_by_the_next_read_where_no_loop_run
     assert [event for event in errors if not isinstance(event.exception, SinkSlow)] == []
 
 
+def test_several_that_are_to_end_the_program_are_raised_by_one_read_each() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=CUTS)
+    errors = [SystemExit(3), KeyboardInterrupt()]
+    for error in errors:
+        controller.on("paused", _raises(error))
+    controller.push(ramp(FRAME))
+    controller.pause()
+    controller.resume()
+    for error in errors:
+        with pytest.raises(type(error)) as raised:
+            controller.read(FRAME)
+        assert raised.value is error
+    assert controller.read(FRAME)[:, 0].tolist() == ramp(FRAME).tolist()
+
+
 @pytest.mark.parametrize("place", [listens, hears_played, observes_events])
 def test_what_is_to_end_the_program_goes_on_to_the_loop_after_the_frame(
     place: Callable[[PlaybackController, BaseException], None],
