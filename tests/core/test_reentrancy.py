@@ -36,7 +36,19 @@ ACTIONS: Final = (
     *("push", "push", "push", "odd", "odd", "array", "read", "read", "read", "make", "own", "mark", "end", "pause"),
     *("resume", "rewind", "interrupt", "cancel", "lock", "unlock", "gain", "enqueue", "turn", "turn's end", "observe"),
 )
-BACK: Final = (*ACTIONS, "odd", "odd", "odd", "push", "fail", "interrupt and lock", "sink", "mark at once", "write", "raise")
+BACK: Final = (
+    *ACTIONS,
+    "odd",
+    "odd",
+    "odd",
+    "push",
+    "fail",
+    "interrupt and lock",
+    "sink",
+    "mark at once",
+    "write",
+    "raise",
+)
 
 Action = tuple[str, int]
 
