@@ -37,17 +37,7 @@ ACTIONS: Final = (
     *("resume", "rewind", "interrupt", "cancel", "lock", "unlock", "gain", "enqueue", "turn", "turn's end", "observe"),
 )
 BACK: Final = (
-    *ACTIONS,
-    "odd",
-    "odd",
-    "odd",
-    "push",
-    "fail",
-    "interrupt and lock",
-    "sink",
-    "mark at once",
-    "write",
-    "raise",
+    *(*ACTIONS, "odd", "odd", "odd", "push", "fail", "interrupt and lock", "sink", "mark at once", "write", "raise"),
 )
 
 Action = tuple[str, int]
