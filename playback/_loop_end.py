@@ -7,12 +7,13 @@ So a generator is left open on the loop: that it is closed says that the end has
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, Coroutine
+from asyncio import AbstractEventLoop, Task
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.25
@@ -35,15 +36,34 @@ class LoopEnd:
         with suppress(RuntimeError):  # it is closed
             loop.call_soon_threadsafe(self._watch)
 
-    def result(self, pending: Future[T]) -> T:
-        """Wait, on another thread, for what a coroutine of the loop returns.
+    def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have the loop run a coroutine function, and wait for what it returns, on another thread.
 
-        Args:
-            pending: as :func:`asyncio.run_coroutine_threadsafe` gives it.
+        The coroutine is made in the loop's thread: one that is made here, and that the loop does not come to any more,
+        would be reported as never awaited.
 
         Raises:
-            RuntimeError: the loop ended meanwhile, or it has not run for :data:`STOPPED_SECONDS`.
+            RuntimeError: the loop is closed, it ended meanwhile, or it has not run for :data:`STOPPED_SECONDS`.
         """
+        pending: Future[T] = Future()
+
+        def begin() -> None:
+            if pending.cancelled():
+                return
+            task = self._loop.create_task(function(*args, **kwargs))
+            task.add_done_callback(lambda task: _hand_over(task, pending))
+            pending.add_done_callback(lambda _: self._cancel(task))
+
+        self._loop.call_soon_threadsafe(begin)
+        return self._result(pending)
+
+    def _cancel(self, task: Task[T]) -> None:
+        """Cancel a task that nobody waits for any more; to be called on any thread."""
+        if not task.done():
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(task.cancel)
+
+    def _result(self, pending: Future[T]) -> T:
         still = 0.0
         while still < STOPPED_SECONDS:
             try:
@@ -80,3 +100,16 @@ class LoopEnd:
             yield
         finally:
             self._has_begun = True
+
+
+def _hand_over(task: Task[T], pending: Future[T]) -> None:
+    """Give what a task has returned or raised to whoever waits for it, unless nobody does any more."""
+    if task.cancelled():
+        pending.cancel()
+    error = None if task.cancelled() else task.exception()
+    if not pending.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        pending.set_exception(error)
+    else:
+        pending.set_result(task.result())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, get_running_loop, run_coroutine_threadsafe
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from threading import Lock
@@ -104,13 +104,7 @@ class ThreadsafeUtterance:
         """
         if _runs_here(self._loop):
             raise RuntimeError("called in the loop's own thread, which must not wait: await Utterance.write there")
-        writing = self.handle.write(audio)
-        try:
-            pending = run_coroutine_threadsafe(writing, self._loop)
-        except RuntimeError:  # it is closed
-            writing.close()
-            raise
-        accepted = self._loop_end.result(pending)
+        accepted = self._loop_end.run(self.handle.write, audio)
         self._partial = self._input.partial_of(self.handle)
         return accepted
 

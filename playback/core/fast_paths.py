@@ -7,6 +7,7 @@ has to be invalidated by whoever changes the state.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -52,7 +53,7 @@ class FastPaths:
 
     __slots__ = (
         "_drain",
-        "_interruption",
+        "_interruptions",
         "_observers",
         "_playhead",
         "_pushed",
@@ -83,7 +84,7 @@ class FastPaths:
         self._drain: Final = drain
         self._pushed: Utterance | None = None
         self._pushed_in = ""
-        self._interruption: Interruption | None = None
+        self._interruptions: Final[deque[Interruption]] = deque()
 
     def set_taps_input(self, taps_input: bool) -> None:
         """Say whether a sink has to see each push."""
@@ -118,16 +119,19 @@ class FastPaths:
             self.read = self._playhead.source(sounds=sounds, paused=leaf in PAUSED)
             if sounds and self.read is not None:
                 self.reads = self._queue.head
-        if self._interruption is not None:
-            self.read, self.reads = self._interruption, None
+        if self._interruptions:
+            self.read, self.reads = self._interruptions[0], None
 
     def raise_at_read(self, error: BaseException) -> None:
-        """Have the next read raise this, before it does anything: no loop runs to which it could go on."""
-        self._interruption = Interruption(error, self._is_raised)
+        """Have the next read raise this, before it does anything: no loop runs to which it could go on.
+
+        What is raised before that read comes goes on to the reads after it, one each.
+        """
+        self._interruptions.append(Interruption(error, self._is_raised))
         self.refresh()
 
     def _is_raised(self) -> None:
-        self._interruption = None
+        self._interruptions.popleft()
         self.refresh()
 
     def _refresh_push(self) -> None:

@@ -62,11 +62,18 @@ class Observers:
         clock: what has the position, in samples read.
         changed: called when somebody begins or ceases to watch.
         emit: where the events go of what they raise.
+        flush: delivers them, where a call is over that would not do so itself.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_clock", "_emit", "all", "inside")
+    __slots__ = ("__weakref__", "_changed", "_clock", "_emit", "all", "flush", "inside")
 
-    def __init__(self, clock: _Clock, changed: Callable[[], None], emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        clock: _Clock,
+        changed: Callable[[], None],
+        emit: Callable[[Event], None],
+        flush: Callable[[], None],
+    ) -> None:
         self.all: tuple[Observer, ...] = ()
         """Who watches."""
         self.inside = False
@@ -74,6 +81,7 @@ class Observers:
         self._clock: Final = clock
         self._changed: Final = changed
         self._emit: Final = emit
+        self.flush: Final = flush
 
     def add(self, observer: Observer) -> Callable[[], None]:
         """Let an observer watch from now on.
@@ -93,13 +101,20 @@ class Observers:
 
         return remove
 
-    def called(self, name: str, arguments: dict[str, Any]) -> None:
-        """Report a call from outside."""
+    def called(self, name: str, arguments: dict[str, Any]) -> bool:
+        """Report a call from outside.
+
+        Returns:
+            Whether an observer raised: the event of that waits until the call is over.
+        """
+        raised = False
         for observer in self.all:
             try:
                 observer.called(self._clock.position, name, arguments)
             except BaseException as error:
                 self._failed(observer, error)
+                raised = True
+        return raised
 
     def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
         """Report an edge."""
@@ -136,11 +151,15 @@ class Observed(Protocol):
 O = TypeVar("O", bound=Observed)  # noqa: E741 - beside P and R
 
 
-def observed(name: str) -> Callable[[Callable[Concatenate[O, P], R]], Callable[Concatenate[O, P], R]]:
+def observed(
+    name: str, *, flushes: bool = True
+) -> Callable[[Callable[Concatenate[O, P], R]], Callable[Concatenate[O, P], R]]:
     """Report a method's calls to the observers, but not those that the playout itself makes within another call.
 
     Args:
         name: how the call is named in a trace.
+        flushes: whether the call may end with a flush, so that what an observer raised is an event even if nothing
+            else came of it. A read may not: its audio goes ahead of its events.
     """
 
     def decorate(method: Callable[Concatenate[O, P], R]) -> Callable[Concatenate[O, P], R]:
@@ -154,12 +173,14 @@ def observed(name: str) -> Callable[[Callable[Concatenate[O, P], R]], Callable[C
             bound = parameters.bind(self, *args, **kwargs)
             bound.apply_defaults()
             _, *arguments = bound.arguments.items()
-            observers.called(name, dict(arguments))
+            raised = observers.called(name, dict(arguments))
             observers.inside = True
             try:
                 return method(self, *args, **kwargs)
             finally:
                 observers.inside = False
+                if raised and flushes:
+                    observers.flush()
 
         return call
 

@@ -95,7 +95,7 @@ class Output:
         self._transitions.read_size = samples
         return True
 
-    @observed("read")
+    @observed("read", flushes=False)
     def _read_frame(self, out: memoryview) -> None:
         """Fill a frame with a look at everything, and run to completion."""
         transitions, playhead = self._transitions, self._playhead

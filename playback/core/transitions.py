@@ -58,7 +58,7 @@ class Transitions:
         self.playhead: Final = Playhead(
             self.queue, format, fades, self.emitter.emit, self._head_over, self._input_broke
         )
-        self.observers: Final = Observers(self.playhead, self._watched, self.emitter.emit)
+        self.observers: Final = Observers(self.playhead, self._watched, self.emitter.emit, self.emitter.flush)
         self.drain: Final = Drain(self.queue, self.playhead)
         self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers, self.drain)
         self.emitter.raise_later = self.fast.raise_at_read

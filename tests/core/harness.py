@@ -210,7 +210,7 @@ class Duet:
     def read(self, samples: int) -> NDArray[np.int16]:
         start = self.model.position
         expected = self.model.read(samples)
-        frame = self.controller.read(samples)
+        frame = self.read_frame(samples)
         assert frame.shape == (samples, 1)
         heard = [
             None if known is None else sample for sample, known in zip(frame[:, 0].tolist(), expected, strict=True)
@@ -218,6 +218,10 @@ class Duet:
         assert heard == expected
         self.compare(start)
         return frame
+
+    def read_frame(self, samples: int) -> NDArray[np.int16]:
+        """Read from the controller alone."""
+        return self.controller.read(samples)
 
     # What must be true
 

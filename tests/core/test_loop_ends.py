@@ -142,6 +142,24 @@ def test_a_loop_that_does_not_run_any_more_ends_the_wait(monkeypatch: pytest.Mon
     loops[0].close()
 
 
+def test_nothing_is_left_unawaited_in_a_loop_that_never_came_to_it(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(_loop_end, "STOPPED_SECONDS", 0.1)
+
+    def leave_it_waiting() -> None:
+        loop = asyncio.new_event_loop()
+        producer = full().threadsafe(loop)
+        worker = Worker(lambda: write(producer))
+        threading.Thread(target=worker.run, daemon=True).start()
+        worker.check()
+        loop.close()
+
+    leave_it_waiting()
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_a_loop_that_starts_late_is_waited_for() -> None:
     loop, controller = asyncio.new_event_loop(), full()
     producer = controller.threadsafe(loop)

@@ -149,6 +149,39 @@ def test_what_is_to_end_the_program_is_raised_by_the_next_read_where_no_loop_run
     assert [event for event in errors if not isinstance(event.exception, SinkSlow)] == []
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_an_observer_raises_at_a_call_that_changes_nothing_is_an_event_at_once(fails: bool) -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=CUTS)
+    turn = controller.turn()
+    turn.end()
+    errors: list[ErrorRaised] = []
+    controller.on("error", errors.append)
+    if fails:
+        controller.turn()
+    observes_calls(controller, error := Panic())
+    if fails:
+        with pytest.raises(RuntimeError, match="one open turn"):
+            controller.turn()
+    else:
+        turn.cancel()
+    assert [event.exception for event in errors] == [error]
+
+
+def test_several_that_are_to_end_the_program_are_raised_by_one_read_each() -> None:
+    controller = PlaybackController(AudioFormat(RATE), fades=CUTS)
+    errors = [SystemExit(3), KeyboardInterrupt()]
+    for error in errors:
+        controller.on("paused", _raises(error))
+    controller.push(ramp(FRAME))
+    controller.pause()
+    controller.resume()
+    for error in errors:
+        with pytest.raises(type(error)) as raised:
+            controller.read(FRAME)
+        assert raised.value is error
+    assert controller.read(FRAME)[:, 0].tolist() == ramp(FRAME).tolist()
+
+
 @pytest.mark.parametrize("place", [listens, hears_played, observes_events])
 def test_what_is_to_end_the_program_goes_on_to_the_loop_after_the_frame(
     place: Callable[[PlaybackController, BaseException], None],
