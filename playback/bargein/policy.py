@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, Protocol
-from weakref import ref
+from weakref import finalize, ref
 
 from playback._checks import check_decibels, check_seconds, check_share, check_type
 from playback.bargein.agent import AgentWatch
@@ -165,7 +165,8 @@ class BargeIn:
         self._agent: Final = AgentWatch(controller, HOLD, self._moments)
         self._lowered_db = 0.0
         self._paused = self._lowered = False
-        self._due: Any = None
+        self._due: Final[list[Any]] = []  # the timer that was set, if one is; a policy that is dropped cancels it
+        finalize(self, _cancel, self._due).atexit = False
         self._listeners: Final[tuple[tuple[EventName, Listener], ...]] = (
             *((event, self._look) for event in _WATCHED),
             ("turn_started", self._agent_turn_started),
@@ -358,9 +359,7 @@ class BargeIn:
 
     def _wait(self) -> None:
         """Have the clock bring what this leaf waits for, and nothing else; at once, if it is due."""
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        _cancel(self._due)
         waits = [(self._due_at(event), event) for event in _TIMED if self._session.leaf in TAKES[event]]
         when, event = min(waits, default=(math.inf, ""))
         if when <= self._timer.time():
@@ -372,7 +371,7 @@ class BargeIn:
                 if (this := policy()) is not None:
                     this._take(event)  # noqa: SLF001 - its own
 
-            self._due = self._timer.call_at(when, take)
+            self._due.append(self._timer.call_at(when, take))
 
     def _due_at(self, event: str) -> float:
         """When an internal event of the clock becomes true."""
@@ -394,3 +393,8 @@ class BargeIn:
                 return moments.end_reported + self.false_after_seconds
             case _:  # quiet_elapsed
                 return moments.quiet_since + self.silence_seconds if self._agent.is_quiet else math.inf
+
+
+def _cancel(timers: list[Any]) -> None:
+    while timers:
+        timers.pop().cancel()

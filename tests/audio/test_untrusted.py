@@ -58,7 +58,7 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def plain(blocks: Any) -> list[tuple[Layout, int, bytes]]:
-    return [(block.layout, block.samples, bytes(block.data)) for block in blocks]
+    return [(block.layout, block.samples, bytes(block.read())) for block in blocks]
 
 
 @pytest.mark.parametrize("name", CASES)
