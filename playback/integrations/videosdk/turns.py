@@ -89,6 +89,7 @@ class TurnTrack(LegacyTrack):
 
     def mark_synthesis_complete(self) -> None:
         """End the turn. Its callback is called when it is played, at once if nothing of it is left to play."""
+        self._partial = b""  # what a turn leaves of a sample is no part of the next one
         if self.controller.state is State.CLOSED:
             return
         turn, self._turn = self._turn or Turn(self._callback, declared=False), None
@@ -115,6 +116,7 @@ class TurnTrack(LegacyTrack):
         """What follows is another turn's: let the open one play to its end."""
         turn, self._turn = self._turn, None
         utterance, self._utterance = self._utterance, None
+        self._partial = b""
         if turn is not None:
             # Whoever marks the beginning of a turn and not its end, waits for no callback.
             turn.complete = not turn.declared
