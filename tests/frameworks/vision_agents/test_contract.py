@@ -289,7 +289,7 @@ async def test_two_agents_can_not_read_one_controller() -> None:
     controller = PlaybackController()
     first, second = PlaybackPublisher(controller), PlaybackPublisher(controller)
     await first.track.recv()
-    with pytest.raises(RuntimeError, match="reads this controller already"):
+    with pytest.raises(RuntimeError, match="reads its controller already"):
         await second.track.recv()
 
 
