@@ -63,10 +63,9 @@ class Playout:
 
     @observed("pause")
     def pause(self, by: str) -> bool:
-        """Hold the audio back for one owner; the chart ignores a pause within a pause."""
+        """Hold the audio back for one owner: the first hold is the chart's pause, others add to it."""
         before = self.leaf
-        self.transitions.fire("pause", by=by)
-        held = self.leaf in PAUSED and by not in self.holds
+        held = by not in self.holds if self.holds else self.transitions.fire("pause", by=by)
         if held:
             self.holds[by] = None
         self.transitions.complete(before)
