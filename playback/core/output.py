@@ -76,10 +76,8 @@ class Output:
 
     def _waits_between_utterances(self) -> bool:
         """Whether a turn has begun to sound, and its next utterance has not."""
-        queue = self._transitions.queue
-        head = queue.head
-        begun = bool(queue.turns) and queue.turns[0]._started_at is not None
-        return begun and (head is None or not head.played) and self._transitions.session.leaf not in PAUSED
+        head, leaf = self._transitions.queue.head, self._transitions.session.leaf
+        return self._playhead.is_within_turn and (head is None or not head.played) and leaf not in PAUSED
 
     def _copy(self, out: memoryview) -> bool:
         """Fill a frame from where nothing else has to be looked at, if there is such a place."""

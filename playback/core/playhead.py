@@ -146,7 +146,7 @@ class Playhead:
         sounded = self.is_speaking
         spoken = self._speak(out, samples) if sounds else 0
         out[spoken * self._format.frame_bytes :] = bytes((samples - spoken) * self._format.frame_bytes)
-        runs_out = (sounded or spoken > 0) and spoken < samples and not paused and self._is_within_turn
+        runs_out = (sounded or spoken > 0) and spoken < samples and not paused and self.is_within_turn
         self.is_speaking = 0 < spoken == samples
         sounding = self._shape(out, spoken, runs_out)
         self.is_sounding = spoken > 0 or sounding > 0
@@ -192,7 +192,7 @@ class Playhead:
         samples = self._format.samples(min(seconds, self.fades.pause_seconds) if paused else seconds)
         self._tail.cut(samples)
         self._interrupted_at = self.position
-        if self._is_within_turn:
+        if self.is_within_turn:
             if self.is_speaking:
                 self._tail.add(self._ending(samples))
             self.is_speaking = False
@@ -220,7 +220,7 @@ class Playhead:
         self._emit(MarkReached(self.position - behind, utterance, mark.payload, mark.at))
 
     @property
-    def _is_within_turn(self) -> bool:
+    def is_within_turn(self) -> bool:
         """Whether a turn has begun to sound and is not over."""
         return bool(self._queue.turns) and self._queue.turns[0]._started_at is not None
 
@@ -309,7 +309,7 @@ class Playhead:
         self._tail.cut(samples)
         if self.is_speaking:
             self.sounded_until = self.position
-        if self.is_speaking and self._is_within_turn:
+        if self.is_speaking and self.is_within_turn:
             self._tail.add(self._ending(samples))
             self._presence.move(0.0, 0)
 

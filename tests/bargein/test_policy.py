@@ -55,7 +55,7 @@ def rounded(event: Any) -> Any:
 
 
 class Clock:
-    """Time that passes when it is told to; calls back exactly when it was asked to."""
+    """Time that passes by hand; calls back exactly when it was asked to."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -99,9 +99,9 @@ class Talk:
         if options["pause_after_seconds"] == 0.0:
             options = {"duck_db": 0.0} | options
         self.policy = BargeIn(self.controller, timer=self.clock, **options)
-        self.told: list[Event] = []
+        self.emitted: list[Event] = []
         for name in ("barge_in_suspected", "barge_in", "false_interruption"):
-            self.policy.on(name, lambda event: self.told.append(rounded(event)))
+            self.policy.on(name, lambda event: self.emitted.append(rounded(event)))
         self.resumed: list[Resumed] = []
         self.controller.on("resumed", self.resumed.append)
         self.said = self.utterance = self.say(seconds)
@@ -125,9 +125,9 @@ class Talk:
         return self.controller.state
 
     def names(self) -> list[str]:
-        """What was told so far; and forget it."""
-        names = [event.name for event in self.told]
-        self.told.clear()
+        """What was emitted so far; and forget it."""
+        names = [event.name for event in self.emitted]
+        self.emitted.clear()
         return names
 
 
@@ -195,7 +195,7 @@ def test_a_cough_pauses_and_the_agent_goes_on() -> None:
     talk.until(1.8)
     assert talk.state == "speaking"
     assert talk.until(1.82)[0] == RATE + 1  # the very next sample
-    assert talk.told == [BargeInSuspected(RATE, 1.0, 0.0), FalseInterruption(round(1.8 * RATE), 1.8, 0.8)]
+    assert talk.emitted == [BargeInSuspected(RATE, 1.0, 0.0), FalseInterruption(round(1.8 * RATE), 1.8, 0.8)]
     assert talk.policy.leaf == "agent.settled"
     assert not talk.clock.waiting
 
@@ -207,7 +207,7 @@ def test_speech_that_lasts_interrupts() -> None:
     talk.until(1.68)
     assert talk.state == "paused"
     talk.until(1.7)
-    assert talk.told[-1] == BargedIn(round(1.7 * RATE), 1.7, 0.7, None)
+    assert talk.emitted[-1] == BargedIn(round(1.7 * RATE), 1.7, 0.7, None)
     assert talk.state == "interrupted"
     assert talk.utterance.report is not None
     assert talk.utterance.report.played == RATE
@@ -238,7 +238,7 @@ def test_enough_words_interrupt_at_once() -> None:
     talk.policy.transcript("Wait", final=False)
     assert talk.state == "paused"
     talk.policy.transcript("Wait a", final=False)
-    assert talk.told[-1] == BargedIn(round(1.2 * RATE), 1.2, 0.2, "Wait a")
+    assert talk.emitted[-1] == BargedIn(round(1.2 * RATE), 1.2, 0.2, "Wait a")
     assert talk.state == "interrupted"
 
 
@@ -278,7 +278,7 @@ def test_words_alone_will_do_where_nothing_else_hears_the_user() -> None:
     assert talk.names() == []
     talk.until(1.0)
     talk.policy.transcript("stop that")
-    assert talk.told == [BargedIn(RATE, 1.0, 0.0, "stop that")]
+    assert talk.emitted == [BargedIn(RATE, 1.0, 0.0, "stop that")]
 
 
 @pytest.mark.parametrize("text", ["Mm-hm.", "Yes", "uh huh, right", "OK! I see", "MMHM yeah yeah"])
@@ -401,7 +401,7 @@ def test_the_first_moments_are_ignored_unless_the_speech_lasts() -> None:
     talk.until(0.48)
     assert talk.names() == []
     talk.until(0.52)  # its first sample was read at 0 s, so that is when it began
-    assert talk.told == [BargeInSuspected(round(0.5 * RATE), 0.5, 0.1)]
+    assert talk.emitted == [BargeInSuspected(round(0.5 * RATE), 0.5, 0.1)]
 
 
 def test_the_guard_begins_anew_with_each_turn() -> None:

@@ -233,7 +233,7 @@ class Playout:
         if self.controller.state is State.CLOSED:
             return Configuration(self.controller.leaf, handles)
         head, playhead, presence = playout.queue.head, playout.playhead, playout.playhead._presence
-        ramps = playhead._is_within_turn or playhead.is_speaking  # otherwise what comes next begins at once
+        ramps = playhead.is_within_turn or playhead.is_speaking  # otherwise what comes next begins at once
         return Configuration(
             leaf=self.controller.leaf,
             handles=handles,
