@@ -124,7 +124,7 @@ def _says_the_rest(stretches: list[_Stretch], written: list[Token], spoken: list
     abbreviations). Then the synthesizer has not sent the times of all words.
     """
     if not stretches or stretches[-1].alike:
-        return not written or bool(stretches)
+        return True
     _, start, end, by, until = stretches[-1]
     left, rest = _letters(written[start:end]), _letters(spoken[by:until])
     return (left == rest or not left.startswith(rest)) and end - start <= until - by
@@ -212,15 +212,13 @@ def _drop_weak_end(stretches: list[_Stretch], written: list[Token], spoken: list
 
     With more words to come, "one hundred and" is not yet the beginning of "105 cats and dogs".
     """
-    while stretches:
-        last = max((number for number, stretch in enumerate(stretches) if stretch.alike), default=0)
-        _, start, end, by, _ = stretches[last]
-        if last == 0 or end - start > 1 or len(written[start].key) >= _SURE:
+    for last in reversed(range(1, len(stretches))):
+        alike, start, end, *_ = stretches[last]
+        if alike and (end - start > 1 or len(written[start].key) >= _SURE):
             break
-        before = stretches[last - 1]
-        stretches[last - 1 :] = [_Stretch(False, before.written, len(written), before.spoken, len(spoken))]
-        if by == before.spoken_end and last == 1:
-            break
+        if alike:
+            before = stretches[last - 1]
+            stretches[last - 1 :] = [_Stretch(False, before.written, len(written), before.spoken, len(spoken))]
 
 
 def _runs(one: list[str], other: list[str]) -> Iterator[tuple[int, int, int]]:
