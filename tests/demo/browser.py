@@ -19,7 +19,7 @@ from urllib.error import URLError
 
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
 
 from benchmarks.browser import recorder
 from benchmarks.browser.signals import RATE, Recording
@@ -75,8 +75,13 @@ class Visit:
         """Note what goes wrong from now on."""
         self.page.on("console", lambda message: self._note("console", message.text, message.type == "error"))
         self.page.on("pageerror", lambda error: self._note("page", str(error)))
-        self.page.on("requestfailed", lambda request: self._note("request", f"{request.url}: {request.failure}"))
+        self.page.on("requestfailed", self._request_failed)
         self.page.on("response", lambda response: self._note("answer", response.url, response.status >= 400))
+
+    def _request_failed(self, request: Request) -> None:
+        # The browser asks for the icon when it likes, and drops that request itself when the page is left meanwhile.
+        dropped = request.url.endswith("/icon.svg") and request.failure == "net::ERR_ABORTED"
+        self._note("request", f"{request.url}: {request.failure}", not dropped)
 
     def _note(self, kind: str, text: str, is_wrong: bool = True) -> None:
         if is_wrong:
