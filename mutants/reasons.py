@@ -91,13 +91,6 @@ REASONS: Final = (
     ),
     Reason(("interrupted.fading",), "faded", "idle", _TO_IDLE, _NOTHING_IS_LEFT),
     Reason(("interrupted.sealed",), "faded", "input_locked", ("speaking.sealed",), _NOTHING_IS_LEFT),
-    Reason(
-        ("paused.empty",),
-        "interrupt",
-        "idle",
-        _TO_IDLE,
-        f"{_NOTHING_IS_LEFT} That it leaves its leaf emits `interrupted`, wherever it leads.",
-    ),
     Reason(("paused.ended",), "end", "=", ("paused.held",), _NOTHING_IS_OPEN),
     Reason(("paused.ended",), "drop_waiting", "=", ("paused.held",), _NOTHING_IS_OPEN),
     Reason(("paused.ended",), "resume", "speaking.draining", _TO_DRAINING, _NOTHING_IS_OPEN),
