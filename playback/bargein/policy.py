@@ -382,6 +382,8 @@ class BargeIn:
                 return moments.began  # speech that began before the agent's is not its echo
             case "guard_elapsed":
                 return moments.onset + self.guard_seconds
+            case "pause_elapsed" if moments.began < moments.arrived:
+                return moments.began  # the detector was late: the agent would have waited for a user who was first
             case "pause_elapsed":
                 return moments.begin_reported + self.pause_after_seconds
             case "pause_too_late":
