@@ -21,6 +21,7 @@ from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
 from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
+from playback.core.late_words import LATE_WORDS_SECONDS
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
@@ -65,6 +66,8 @@ class PlaybackController:
             pauses, is ended with :class:`InputTimeout`, and so is an open turn that has nothing enqueued; None waits
             for ever. What it plays makes up for as much silence as it is long, and no more.
         on_input_timeout: whether such an utterance fails, or completes: then ``last_audio_byte`` is emitted, too.
+        late_words_seconds: how long the report of an utterance that was cut takes word times that come late, in samples
+            read; and how long ``wait()`` waits for them, where those that are known do not reach to the cut.
 
     Raises:
         TypeError: an argument of another type, such as a bare rate for a format.
@@ -83,10 +86,12 @@ class PlaybackController:
         history_seconds: float = 2.0,
         input_timeout_seconds: float | None = 10.0,
         on_input_timeout: Literal["fail", "complete"] = "fail",
+        late_words_seconds: float = LATE_WORDS_SECONDS,
     ) -> None:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
+        check_seconds("late_words_seconds", late_words_seconds)
         check_output(format)
         self.format: Final = format
         """What is handed out."""
@@ -106,6 +111,7 @@ class PlaybackController:
         self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
+        self._transitions.late_words.set_limit(late_words_seconds)
         self._emitter: Final = self._transitions.emitter
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)

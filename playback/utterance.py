@@ -8,7 +8,7 @@ and is finished at last. The core is the only other place that uses the undersco
 from __future__ import annotations
 
 from asyncio import CancelledError, Lock
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, Self
 
@@ -17,6 +17,7 @@ from playback._waiting import Gate
 from playback.audio.clip import Clip, Mark
 from playback.audio.formats import AudioFormat
 from playback.report import Outcome, UtteranceReport
+from playback.words.known import KnownWords, Played
 from playback.words.word import Word, check_word
 
 
@@ -53,6 +54,12 @@ class UtteranceOwner(Protocol):
 
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
         """See :meth:`Utterance.mark`."""
+
+    def unmark(self, utterance: Utterance, mark: Mark) -> None:
+        """Take a word back, for others are to replace it."""
+
+    async def wait_for_words(self, reports: Sequence[UtteranceReport]) -> None:
+        """Wait for words that come late, as far as they are needed."""
 
     def enqueue(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.enqueue`."""
@@ -263,11 +270,16 @@ class Utterance:
                 this is played; without it, when the next mark is, or else at the end.
 
         Returns:
-            False if the utterance is finished, so that the mark will never be reached.
+            False if the utterance is finished, so that the mark will never be reached. A word counts for ``heard`` even
+            then, until the report is final.
 
         Raises:
             ValueError: a time that is negative or not finite, or ``until`` before ``at``.
         """
+        return self._owner.mark(self, self._place(payload, at, until))
+
+    def _place(self, payload: object, at: float | None, until: float | None) -> Mark:
+        """A mark, in samples."""
         output = self._owner.format
         for name, value in (("at", at), ("until", until)):
             if value is not None:
@@ -277,7 +289,7 @@ class Utterance:
         if stop is not None and stop < start:
             where = "what is accepted so far" if at is None else f"at, which is {at!r}"
             raise ValueError(f"until is {until!r}, expected no less than {where}")
-        return self._owner.mark(self, Mark(start, stop, payload))
+        return Mark(start, stop, payload)
 
     def end(self) -> bool:
         """Say that no more audio comes; what is buffered plays to its end.
@@ -314,24 +326,34 @@ class Utterance:
     def mark_words(self, words: Iterable[Word], offset_seconds: float = 0.0) -> int:
         """Mark words at their times, as a synthesizer sends them.
 
+        Words that overlap earlier ones correct them: those are replaced. Words may also come when the utterance is
+        finished, for as long as its report is not :attr:`UtteranceReport.final`; then they count for ``heard``, and no
+        ``mark_reached`` is emitted.
+
         Args:
             words: each with its start and its end in seconds.
             offset_seconds: what their times count from, in seconds from the utterance's start; for times that count
                 from a chunk, :attr:`accepted_seconds` before it is pushed.
 
         Returns:
-            How many were marked.
+            How many were marked; 0 if the report is final.
 
         Raises:
             TypeError: something that is no word.
             ValueError: a time that is negative or not finite, or an end before its start.
         """
         check_seconds("offset_seconds", offset_seconds)
-        checked = [check_word(word) for word in words]
-        return sum(
-            self.mark(word.text, word.start + offset_seconds, None if word.end is None else word.end + offset_seconds)
-            for word in checked
-        )
+        marks = [
+            self._place(word.text, word.start + offset_seconds, None if word.end is None else word.end + offset_seconds)
+            for word in map(check_word, words)
+        ]
+        if self._report is not None and self._report.final:
+            return 0
+        for mark in self._clip.replaced_by(marks):
+            self._owner.unmark(self, mark)
+        for mark in marks:
+            self._owner.mark(self, mark)
+        return len(marks)
 
     def cancel(self) -> bool:
         """Drop this utterance alone, whether or not it is interruptible; it finishes as interrupted.
@@ -342,10 +364,15 @@ class Utterance:
         return self._owner.cancel(self)
 
     async def wait(self) -> UtteranceReport:
-        """Wait until it is finished, and get the report; at once if it is."""
+        """Wait until it is finished, and get the report; at once if it is.
+
+        Where the words that are known do not reach to where it was cut, more are waited for, at most for the
+        controller's ``late_words_seconds``.
+        """
         self._owner.admit(self)
         while self._report is None:
             await self._done.wait()
+        await self._owner.wait_for_words([self._report])
         return self._report
 
     @property
@@ -418,6 +445,7 @@ class Utterance:
         buffer = self._clip.buffer
         has_ended, buffer.ended = buffer.ended and not self._clip.cut_short and self._error is None, True
         self._partial, self._on_cut = b"", None
+        is_whole = outcome is Outcome.COMPLETED and self._error is None
         self._report = UtteranceReport(
             id=self.id,
             outcome=outcome,
@@ -426,9 +454,9 @@ class Utterance:
             discarded=buffer.accepted - buffer.played,
             refused=self._refused,
             text=self.text,
-            marks=tuple(self._clip.marks),
             error=self._error,
             ended=has_ended,
+            known=KnownWords(self._clip.marks, Played(self.text, buffer.played, is_whole, has_ended)),
         )
         self.room.open()
         self._done.open()

@@ -43,8 +43,9 @@ from playback.events import (
     Underrun,
     UtteranceFinished,
 )
-from playback.report import HeardFrom, Outcome, UtteranceReport
+from playback.report import Outcome, UtteranceReport
 from playback.sinks.chunks import Chunk
+from playback.words.known import HeardFrom
 from tests.signals import FRAME, Heard
 
 pytestmark = pytest.mark.portable

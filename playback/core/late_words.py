@@ -1,0 +1,94 @@
+"""LateWords: word times that come when an utterance is over, and who waits for them.
+
+State. Whether this controller's synthesizer seems to send word times at all. What is known of the words of one
+utterance is kept by its report (:class:`playback.words.known.KnownWords`), which takes more for so many samples read.
+
+A wait ends when enough is known, when so many samples were read since the end, or after as many seconds of the loop's
+clock, for a call may be over and nobody reads any more. What is known then is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from playback.audio.formats import AudioFormat
+from playback.core.drain import Drain
+from playback.report import UtteranceReport
+from playback.words.known import Clock
+
+LATE_WORDS_SECONDS: Final = 0.3
+"""How long a report takes late words, by default: synthesizers send the times of a piece with its audio or right after
+it, and what is lost on the way comes again within a round trip or two."""
+
+
+class LateWords:
+    """How long reports stay open to words, and who waits for that.
+
+    Args:
+        format: what is handed out.
+        clock: what has the position.
+        drain: where coroutines wait for the next step.
+        refresh: called when somebody begins or ceases to wait, for each read counts then.
+    """
+
+    __slots__ = ("_clock", "_drain", "_format", "_refresh", "_seconds", "_sends_words")
+
+    def __init__(self, format: AudioFormat, clock: Clock, drain: Drain, refresh: Callable[[], None]) -> None:
+        self._format: Final = format
+        self._clock: Final = clock
+        self._drain: Final = drain
+        self._refresh: Final = refresh
+        self._seconds = LATE_WORDS_SECONDS
+        self._sends_words = True
+
+    def set_limit(self, seconds: float) -> None:
+        """Say how long reports stay open."""
+        self._seconds = seconds
+
+    def follow(self, report: UtteranceReport) -> None:
+        """Keep a new report open."""
+        known = report.known
+        if known is None:
+            return
+        if known.has_words:
+            self._sends_words = True
+        elif report.text is not None and known.played.completed and report.played:
+            self._sends_words = False
+        known.stay_open(self._clock, self._format.samples(self._seconds))
+
+    def changed(self, report: UtteranceReport) -> None:
+        """More words of a report are known."""
+        if report.known is not None:
+            self._sends_words = True
+            report.known.changed()
+            self._drain.step_over()
+
+    async def wait(self, reports: Sequence[UtteranceReport]) -> None:
+        """Wait until what is known of the words of all reports reaches to where they were cut, or is final."""
+        waiting = [report for report in reports if self._is_needed(report)]
+        if not waiting:
+            return
+        self._drain.waiting += 1
+        self._refresh()
+        try:
+            async with asyncio.timeout(self._seconds):
+                while any(map(self._is_needed, waiting)):
+                    await self._drain.next_step()
+        except TimeoutError:
+            for report in waiting:
+                assert report.known is not None
+                report.known.close()
+        finally:
+            self._drain.waiting -= 1
+            self._refresh()
+        # A synthesizer that was waited for in vain sends none.
+        self._sends_words = self._sends_words and any(report.known and report.known.has_words for report in waiting)
+
+    def _is_needed(self, report: UtteranceReport) -> bool:
+        """Whether words are missing that may still come."""
+        known = report.known
+        if known is None or report.final or known.covers_cut:
+            return False
+        return self._sends_words or known.has_words
