@@ -66,6 +66,8 @@ class PlaybackController:
             pauses, is ended with :class:`InputTimeout`, and so is an open turn that has nothing enqueued; None waits
             for ever. What it plays makes up for as much silence as it is long, and no more.
         on_input_timeout: whether such an utterance fails, or completes: then ``last_audio_byte`` is emitted, too.
+        word_timing: how it is known what was heard where no words are marked: ``"estimate"`` goes by how much of the
+            speech was played; with None it is not known.
         late_words_seconds: how long the report of an utterance that was cut takes word times that come late, in samples
             read; and how long ``wait()`` waits for them, where those that are known do not reach to the cut.
 
@@ -86,11 +88,14 @@ class PlaybackController:
         history_seconds: float = 2.0,
         input_timeout_seconds: float | None = 10.0,
         on_input_timeout: Literal["fail", "complete"] = "fail",
+        word_timing: Literal["estimate"] | None = "estimate",
         late_words_seconds: float = LATE_WORDS_SECONDS,
     ) -> None:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
+        if word_timing not in ("estimate", None):
+            raise ValueError(f"word_timing is {word_timing!r}, expected 'estimate' or None")
         check_seconds("late_words_seconds", late_words_seconds)
         check_output(format)
         self.format: Final = format
@@ -112,6 +117,7 @@ class PlaybackController:
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
         self._transitions.late_words.set_limit(late_words_seconds)
+        self._transitions.late_words.estimates = word_timing is not None
         self._emitter: Final = self._transitions.emitter
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)

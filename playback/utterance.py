@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, Protocol, Self
 from playback._checks import check_seconds, check_type
 from playback._waiting import Gate
 from playback.audio.clip import Clip, Mark
+from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat
 from playback.report import Outcome, UtteranceReport
 from playback.words.known import KnownWords, Played
@@ -39,6 +40,9 @@ class UtteranceOwner(Protocol):
     @property
     def lock_generation(self) -> object:
         """Replaced by each lock."""
+
+    def follow_loudness(self) -> Envelope | None:
+        """What follows how loud the audio of an utterance is that has a text, if what was heard is estimated."""
 
     def admit(self, utterance: Utterance) -> None:
         """Know of an utterance from its first use on."""
@@ -159,6 +163,7 @@ class Utterance:
         self._on_cut: Callable[[bytes], object] | None = None  # takes what a lock or a timeout leaves of a sample
         self._decoder: MediaInput | None = None
         self._clip: Final = Clip(owner.format, owner.history)
+        self._clip.buffer.envelope = None if text is None else owner.follow_loudness()
         self._used = False  # whether its owner knows of it
         self._beginning: bytes | None = b""  # the first bytes, until it is clear that they are no file's
         self._partial = b""  # the bytes of a sample that the last push has left incomplete
@@ -321,6 +326,8 @@ class Utterance:
             TypeError: the text is no string.
         """
         check_type("text", text, str)
+        if self._text is None and self._report is None:
+            self._clip.buffer.follow_loudness(self._owner.follow_loudness())
         self._text = (self._text or "") + text
 
     def mark_words(self, words: Iterable[Word], offset_seconds: float = 0.0) -> int:
@@ -456,7 +463,10 @@ class Utterance:
             text=self.text,
             error=self._error,
             ended=has_ended,
-            known=KnownWords(self._clip.marks, Played(self.text, buffer.played, is_whole, has_ended)),
+            known=KnownWords(
+                self._clip.marks,
+                Played(self.text, buffer.played, is_whole, has_ended, self._owner.format.sample_rate),
+            ),
         )
         self.room.open()
         self._done.open()

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from playback.audio.clip import Mark
 from playback.audio.converter import converted_samples
+from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.containers import next_beginning
 from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES
@@ -103,6 +104,10 @@ class Input:
     def partial_of(self, utterance: Utterance) -> bytes:
         """The bytes of a sample that the last push of an utterance has left incomplete."""
         return utterance._partial
+
+    def follow_loudness(self) -> Envelope | None:
+        """What follows how loud the audio of an utterance is that has a text, if what was heard is estimated."""
+        return self._transitions.late_words.follow_loudness()
 
     def admit(self, utterance: Utterance) -> None:
         """Know of an utterance from its first use on; one that an interrupt has overtaken is finished."""

@@ -13,10 +13,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from playback.audio.buffer import SampleBuffer
+from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat
 from playback.core.drain import Drain
 from playback.report import UtteranceReport
-from playback.words.known import Clock
+from playback.words.known import Clock, Voice
 
 LATE_WORDS_SECONDS: Final = 0.3
 """How long a report takes late words, by default: synthesizers send the times of a piece with its audio or right after
@@ -33,7 +35,7 @@ class LateWords:
         refresh: called when somebody begins or ceases to wait, for each read counts then.
     """
 
-    __slots__ = ("_clock", "_drain", "_format", "_refresh", "_seconds", "_sends_words")
+    __slots__ = ("_clock", "_drain", "_format", "_refresh", "_seconds", "_sends_words", "_voice", "estimates")
 
     def __init__(self, format: AudioFormat, clock: Clock, drain: Drain, refresh: Callable[[], None]) -> None:
         self._format: Final = format
@@ -42,16 +44,30 @@ class LateWords:
         self._refresh: Final = refresh
         self._seconds = LATE_WORDS_SECONDS
         self._sends_words = True
+        self._voice: Final = Voice()
+        self.estimates = False
+        """Whether what was heard is estimated, where no words are known."""
+
+    def follow_loudness(self) -> Envelope | None:
+        """What follows how loud the audio of an utterance is, if what was heard is estimated."""
+        return Envelope(self._format) if self.estimates else None
 
     def set_limit(self, seconds: float) -> None:
         """Say how long reports stay open."""
         self._seconds = seconds
 
-    def follow(self, report: UtteranceReport) -> None:
-        """Keep a new report open."""
-        known = report.known
+    def follow(self, report: UtteranceReport, buffer: SampleBuffer) -> None:
+        """Keep a new report open, and what its estimate needs."""
+        known, envelope = report.known, buffer.envelope
         if known is None:
             return
+        if known.has_words or not report.played:
+            buffer.envelope = None
+        elif envelope is not None and report.text is not None:
+            if known.played.completed:
+                self._voice.has_said(report.text, envelope)
+            else:
+                known.estimate_by(envelope, self._voice)
         if known.has_words:
             self._sends_words = True
         elif report.text is not None and known.played.completed and report.played:

@@ -152,7 +152,7 @@ class Transitions:
             self.playhead.pass_on(utterance)
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
-        self.late_words.follow(report)
+        self.late_words.follow(report, utterance._clip.buffer)
         turn: Turn = utterance._turn
         turn._take_report(report)
         self.queue.remove(utterance, turn)

@@ -6,15 +6,19 @@ times arrive late, or correct earlier ones. So a report keeps this object, and a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import compress, takewhile, zip_longest
-from typing import Any, Literal, NamedTuple, Protocol
+from statistics import fmean
+from typing import Any, Final, Literal, NamedTuple, Protocol
 from weakref import ref
 
 from playback.audio.clip import Mark
+from playback.audio.envelope import Envelope
+from playback.words.estimate import USUAL_RATE, Sound, estimate, speaking_rate
 from playback.words.heard import heard_of, heard_words
 
-HeardFrom = Literal["completed", "marks"]
+HeardFrom = Literal["completed", "marks", "estimate"]
 """How it is known what was heard."""
 
 
@@ -35,6 +39,30 @@ class Played(NamedTuple):
     """Whether all that it was to say was played: its producer said so itself."""
     ended: bool
     """Whether all of its audio had arrived."""
+    sample_rate: int
+    """Of the samples."""
+
+
+class Voice:
+    """How fast a voice speaks, by what it has said: that of one controller."""
+
+    def __init__(self) -> None:
+        self._rates: deque[float] = deque(maxlen=_SAID)
+        self._said: deque[tuple[str, Envelope]] = deque(maxlen=_SAID)
+
+    def has_said(self, text: str, envelope: Envelope) -> None:
+        """It has said a text to its end; that is looked at when it is needed."""
+        self._said.append((text, envelope))
+
+    @property
+    def rate(self) -> float:
+        """Units of length in a second of speech."""
+        while self._said:
+            text, envelope = self._said.popleft()
+            rate = speaking_rate(text, Sound(envelope.windows(), envelope.seconds, 0.0, True))
+            if rate is not None:
+                self._rates.append(rate)
+        return fmean([USUAL_RATE, *self._rates]) if self._rates else USUAL_RATE
 
 
 class Heard(NamedTuple):
@@ -42,6 +70,10 @@ class Heard(NamedTuple):
 
     text: str | None = None
     source: HeardFrom | None = None
+
+
+_SAID: Final = 8
+"""By how many utterances it is known how fast a voice speaks."""
 
 
 class KnownWords:
@@ -52,14 +84,16 @@ class KnownWords:
         played: what became of it.
     """
 
-    __slots__ = ("_clock", "_covers", "_deadline", "_heard", "marks", "played")
+    __slots__ = ("_clock", "_covers", "_deadline", "_heard", "_voice", "envelope", "marks", "played")
 
-    def __init__(self, marks: list[Mark], played: Played) -> None:
+    def __init__(self, marks: list[Mark], played: Played, heard: Heard | None = None) -> None:
         self.marks = marks
         self.played = played
+        self.envelope: Envelope | None = None
         self._clock: ref[Clock] | None = None
         self._deadline = 0
-        self._heard: Heard | None = None
+        self._heard = heard
+        self._voice: Voice | None = None
         self._covers: bool | None = None
 
     def __copy__(self) -> KnownWords:
@@ -70,7 +104,16 @@ class KnownWords:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What is pickled is final: nothing more becomes known to it."""
-        return KnownWords, ([*self.marks], self.played)
+        return KnownWords, ([*self.marks], self.played, self.heard)
+
+    def estimate_by(self, envelope: Envelope, voice: Voice) -> None:
+        """Estimate what was heard, while no words are known.
+
+        Args:
+            envelope: how loud all of its audio was.
+            voice: how fast it speaks.
+        """
+        self.envelope, self._voice = envelope, voice
 
     def stay_open(self, clock: Clock, samples: int) -> None:
         """Take what becomes known while so many samples are read from now on."""
@@ -98,7 +141,7 @@ class KnownWords:
     @property
     def is_certain(self) -> bool:
         """Whether what was heard is certain, whatever becomes known: all of the text, or nothing."""
-        text, samples, completed, _ = self.played
+        text, samples, completed, *_ = self.played
         return text is not None and (completed or not samples)
 
     @property
@@ -118,10 +161,12 @@ class KnownWords:
         """What was heard, by what is known now."""
         if self._heard is None:
             self._heard = self._find_heard()
+        if not self.is_open:
+            self.envelope = self._voice = None
         return self._heard
 
     def _find_cover(self) -> bool:
-        text, samples, completed, _ = self.played
+        text, samples, completed, *_ = self.played
         if completed or not samples:
             return True
         words = [mark for mark in self.marks if isinstance(mark.payload, str)]
@@ -131,17 +176,27 @@ class KnownWords:
         return last > samples or any(mark.at >= samples for mark in words) or self.heard.text == text
 
     def _find_heard(self) -> Heard:
-        text, samples, completed, _ = self.played
+        text, samples, completed, *_ = self.played
         if text is not None and not samples:
             return Heard("", "marks")  # nothing of it has sounded, however it ended
         if text is not None and completed:
             return Heard(text, "completed")
         words = [(mark.payload, mark.at, mark.until) for mark in self.marks if isinstance(mark.payload, str)]
-        return Heard(self._of_words(words), "marks") if words else Heard()
+        if words:
+            return Heard(self._of_words(words), "marks")
+        return Heard() if text is None else self._estimated(text)
+
+    def _estimated(self, text: str) -> Heard:
+        """What was heard, by the share of the speech that was played."""
+        if self.envelope is None or self._voice is None:
+            return Heard()
+        _, samples, _, ended, sample_rate = self.played
+        sound = Sound(self.envelope.windows(), self.envelope.seconds, samples / sample_rate, ended)
+        return Heard(estimate(text, sound, USUAL_RATE if ended else self._voice.rate), "estimate")
 
     def _of_words(self, words: Sequence[tuple[str, int, int | None]]) -> str:
         """What was heard by the times of words: the text and both times of each, in samples."""
-        text, samples, completed, ended = self.played
+        text, samples, completed, ended, _ = self.played
         spoken = [word for word, _, _ in words]
         starts = [start for _, start, _ in words]
         ends = [after if until is None else until for (*_, until), after in zip_longest(words, starts[1:])]
@@ -155,6 +210,6 @@ class KnownWords:
 
 def least_certain(sources: Iterable[HeardFrom | None]) -> HeardFrom | None:
     """The least certain way of knowing; None if there is none."""
-    order: tuple[HeardFrom, ...] = ("marks", "completed")
+    order: tuple[HeardFrom, ...] = ("estimate", "marks", "completed")
     known = {source for source in sources if source is not None}
     return next((source for source in order if source in known), None)

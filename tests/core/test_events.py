@@ -311,7 +311,7 @@ HEARD: list[tuple[Outcome, str | None, bool, str | None, HeardFrom | None]] = [
     (Outcome.COMPLETED, None, True, "one two", "marks"),
     (Outcome.COMPLETED, None, False, None, None),
     *((outcome, "One, two.", True, "One", "marks") for outcome in CUT_SHORT),
-    *((outcome, "One, two.", False, None, None) for outcome in CUT_SHORT),
+    *((outcome, "One, two.", False, "", "estimate") for outcome in CUT_SHORT),
     *((outcome, None, True, "one", "marks") for outcome in CUT_SHORT),
     *((outcome, None, False, None, None) for outcome in CUT_SHORT),
 ]
