@@ -248,6 +248,17 @@ class SampleBuffer:
         if envelope is not None:
             envelope.skip(self._base - self._past_bytes // self._width)
 
+    def kept_of_played(self) -> list[bytes | memoryview]:
+        """What was played, as far as it is still here."""
+        left = self.played * self._width - (self._base * self._width - self._past_bytes)
+        pieces: list[bytes | memoryview] = []
+        for chunk in chain(self._past, [self._chunk], self._chunks):
+            if left <= 0:
+                break
+            pieces.append(memoryview(chunk)[:left])
+            left -= len(chunk)
+        return pieces
+
     def rewind(self, samples: int) -> int:
         """Go back by so many samples, as far as the history goes.
 
@@ -329,6 +340,7 @@ class SampleBuffer:
             self._past_bytes -= len(gone)
             if self.envelope is not None:
                 self.envelope.add(gone)
+                self.envelope.keep(gone)
         self._chunk = self._chunks.popleft()
         self._offset = 0
         self._plan()

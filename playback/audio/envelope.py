@@ -86,6 +86,9 @@ class Envelope:
         self._points += bytes(chunk[self._first :: self._step])
         self._first = (self._first - len(chunk)) % self._step
 
+    def keep(self, chunk: bytes | memoryview) -> None:
+        """Take audio that was played and is needed for nothing else any more; here, nobody needs it."""
+
     def keep_rest(self, played: Chunks, chunks: Chunks, raw: deque[Block], raw_at: int) -> None:
         """Take what is left of the audio, to look at it later.
 

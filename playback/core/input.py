@@ -308,6 +308,8 @@ class Input:
                 utterance._clip.add_mark(mark)
                 self._transitions.late_words.changed(utterance.report)
             return False
+        if isinstance(mark.payload, str):
+            utterance._clip.buffer.envelope = None  # nothing has to be estimated
         if utterance._clip.add_mark(mark):
             self._transitions.playhead.emit_mark(utterance, mark)
             self._transitions.emitter.flush()

@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
+from weakref import ref
 
 from playback.audio.buffer import SampleBuffer
 from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat
 from playback.core.drain import Drain
+from playback.core.emitter import Emitter
+from playback.events import ErrorRaised
 from playback.report import UtteranceReport
-from playback.words.known import Clock, Voice
+from playback.words.aligner import Aligner
+from playback.words.alignment import KeptSpeech
+from playback.words.known import Clock, KnownWords, Voice
+from playback.words.word import Word
 
 LATE_WORDS_SECONDS: Final = 0.3
 """How long a report takes late words, by default: synthesizers send the times of a piece with its audio or right after
@@ -31,13 +39,29 @@ class LateWords:
     Args:
         format: what is handed out.
         clock: what has the position.
+        emitter: where it goes what an aligner raises.
         drain: where coroutines wait for the next step.
         refresh: called when somebody begins or ceases to wait, for each read counts then.
     """
 
-    __slots__ = ("_clock", "_drain", "_format", "_refresh", "_seconds", "_sends_words", "_voice", "estimates")
+    __slots__ = (
+        "__weakref__",
+        "_aligner",
+        "_clock",
+        "_drain",
+        "_emitter",
+        "_format",
+        "_refresh",
+        "_seconds",
+        "_sends_words",
+        "_voice",
+        "estimates",
+    )
 
-    def __init__(self, format: AudioFormat, clock: Clock, drain: Drain, refresh: Callable[[], None]) -> None:
+    def __init__(
+        self, format: AudioFormat, clock: Clock, emitter: Emitter, drain: Drain, refresh: Callable[[], None]
+    ) -> None:
+        self._emitter: Final = emitter
         self._format: Final = format
         self._clock: Final = clock
         self._drain: Final = drain
@@ -45,16 +69,26 @@ class LateWords:
         self._seconds = LATE_WORDS_SECONDS
         self._sends_words = True
         self._voice: Final = Voice()
+        self._aligner: Aligner | None = None
         self.estimates = False
         """Whether what was heard is estimated, where no words are known."""
 
     def follow_loudness(self) -> Envelope | None:
         """What follows how loud the audio of an utterance is, if what was heard is estimated."""
+        if self._aligner is not None:
+            return KeptSpeech(self._format, self._aligner)
         return Envelope(self._format) if self.estimates else None
 
-    def set_limit(self, seconds: float) -> None:
-        """Say how long reports stay open."""
-        self._seconds = seconds
+    def configure(self, seconds: float, *, estimates: bool, aligner: Aligner | None) -> None:
+        """Say how long reports stay open, and how it is known what was heard where no words are.
+
+        Args:
+            seconds: how long.
+            estimates: whether it is estimated.
+            aligner: what aligns it.
+        """
+        self._seconds, self.estimates, self._aligner = seconds, estimates, aligner
+        self._sends_words = aligner is None  # who has one, has a synthesizer that sends none
 
     def follow(self, report: UtteranceReport, buffer: SampleBuffer) -> None:
         """Keep a new report open, and what its estimate needs."""
@@ -73,6 +107,36 @@ class LateWords:
         elif report.text is not None and known.played.completed and report.played:
             self._sends_words = False
         known.stay_open(self._clock, self._format.samples(self._seconds))
+        if isinstance(envelope, KeptSpeech) and known.envelope is envelope and report.text is not None:
+            self._align(known, envelope.align(report.text, buffer.kept_of_played()))
+
+    def _align(self, known: KnownWords, alignment: Future[list[Word]]) -> None:
+        """Go by an alignment once it is there; what goes wrong with it is an event."""
+        known.align_by(alignment)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # it is there for whoever asks
+        words = ref(self)
+
+        def over() -> None:
+            if (late := words()) is not None:
+                late._alignment_is_over(known, alignment)
+
+        def notify(_: Future[list[Word]]) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(over)
+
+        alignment.add_done_callback(notify)
+
+    def _alignment_is_over(self, known: KnownWords, alignment: Future[list[Word]]) -> None:
+        error = None if alignment.cancelled() else alignment.exception()
+        if error is None and not known.takes(alignment):
+            error = TimeoutError(f"the aligner took longer than late_words_seconds, which is {self._seconds:g} s")
+        if error is not None:
+            self._emitter.emit(ErrorRaised(self._clock.position, error, "the aligner"))
+            self._emitter.flush()
+        self._drain.step_over()
 
     def changed(self, report: UtteranceReport) -> None:
         """More words of a report are known."""
@@ -107,4 +171,4 @@ class LateWords:
         known = report.known
         if known is None or report.final or known.covers_cut:
             return False
-        return self._sends_words or known.has_words
+        return known.is_aligning or self._sends_words or known.has_words

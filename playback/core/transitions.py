@@ -62,7 +62,7 @@ class Transitions:
         self.observers: Final = Observers(self.playhead, self._watched, self.emitter.emit, self.emitter.flush)
         self.drain: Final = Drain(self.queue, self.playhead)
         self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers, self.drain)
-        self.late_words: Final = LateWords(format, self.playhead, self.drain, self.fast.refresh)
+        self.late_words: Final = LateWords(format, self.playhead, self.emitter, self.drain, self.fast.refresh)
         self.emitter.raise_later = self.fast.raise_at_read
         self.stats: Final = Stats()
         self.unqueued: Final[dict[Utterance, None]] = {}

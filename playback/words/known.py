@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from itertools import compress, takewhile, zip_longest
 from statistics import fmean
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -17,8 +18,9 @@ from playback.audio.clip import Mark
 from playback.audio.envelope import Envelope
 from playback.words.estimate import USUAL_RATE, Sound, estimate, speaking_rate
 from playback.words.heard import heard_of, heard_words
+from playback.words.word import Word
 
-HeardFrom = Literal["completed", "marks", "estimate"]
+HeardFrom = Literal["completed", "marks", "alignment", "estimate"]
 """How it is known what was heard."""
 
 
@@ -84,12 +86,27 @@ class KnownWords:
         played: what became of it.
     """
 
-    __slots__ = ("_clock", "_covers", "_deadline", "_heard", "_voice", "envelope", "marks", "played")
+    __slots__ = (
+        "_aligned",
+        "_alignment",
+        "_clock",
+        "_covers",
+        "_deadline",
+        "_heard",
+        "_taken",
+        "_voice",
+        "envelope",
+        "marks",
+        "played",
+    )
 
     def __init__(self, marks: list[Mark], played: Played, heard: Heard | None = None) -> None:
         self.marks = marks
         self.played = played
         self.envelope: Envelope | None = None
+        self._alignment: Future[list[Word]] | None = None
+        self._aligned: list[Word] = []
+        self._taken: Future[list[Word]] | None = None
         self._clock: ref[Clock] | None = None
         self._deadline = 0
         self._heard = heard
@@ -115,6 +132,22 @@ class KnownWords:
         """
         self.envelope, self._voice = envelope, voice
 
+    def align_by(self, alignment: Future[list[Word]]) -> None:
+        """Go by an alignment, once it is there."""
+        self._alignment = alignment
+
+    def takes(self, alignment: Future[list[Word]]) -> bool:
+        """Take an alignment that is there; False if it has come too late."""
+        if alignment is self._alignment and self.is_open:
+            self._take_alignment()
+            return True
+        return self._taken is alignment
+
+    @property
+    def is_aligning(self) -> bool:
+        """Whether an alignment is under way that still counts."""
+        return self._alignment is not None and not self._alignment.done() and self.is_open
+
     def stay_open(self, clock: Clock, samples: int) -> None:
         """Take what becomes known while so many samples are read from now on."""
         if samples:
@@ -122,7 +155,8 @@ class KnownWords:
 
     def close(self) -> None:
         """Take no more: what is known now is final."""
-        self._clock = None
+        self._take_alignment()
+        self._clock = self._alignment = None
 
     def changed(self) -> None:
         """Something has become known."""
@@ -135,7 +169,7 @@ class KnownWords:
             return False
         clock = self._clock()
         if clock is None or clock.position >= self._deadline:
-            self._clock = None
+            self.close()
         return self._clock is not None
 
     @property
@@ -152,6 +186,7 @@ class KnownWords:
     @property
     def covers_cut(self) -> bool:
         """Whether the words that are known reach beyond what was played, or are all of the text."""
+        self._take_alignment()
         if self._covers is None:
             self._covers = self._find_cover()
         return self._covers
@@ -159,11 +194,22 @@ class KnownWords:
     @property
     def heard(self) -> Heard:
         """What was heard, by what is known now."""
+        is_open = self.is_open
+        self._take_alignment()
         if self._heard is None:
             self._heard = self._find_heard()
-        if not self.is_open:
+        if not is_open:
             self.envelope = self._voice = None
         return self._heard
+
+    def _take_alignment(self) -> None:
+        """See whether the alignment is there; one that has failed counts as none."""
+        alignment = self._alignment
+        if alignment is not None and alignment.done():
+            self._alignment, self._taken = None, alignment
+            if not alignment.cancelled() and alignment.exception() is None:
+                self._aligned = alignment.result()
+                self.changed()
 
     def _find_cover(self) -> bool:
         text, samples, completed, *_ = self.played
@@ -171,7 +217,7 @@ class KnownWords:
             return True
         words = [mark for mark in self.marks if isinstance(mark.payload, str)]
         if not words:
-            return text is None
+            return text is None or bool(self._aligned)
         last = max(mark.at if mark.until is None else mark.until for mark in words)
         return last > samples or any(mark.at >= samples for mark in words) or self.heard.text == text
 
@@ -184,7 +230,13 @@ class KnownWords:
         words = [(mark.payload, mark.at, mark.until) for mark in self.marks if isinstance(mark.payload, str)]
         if words:
             return Heard(self._of_words(words), "marks")
-        return Heard() if text is None else self._estimated(text)
+        if text is None:
+            return Heard()
+        if self._aligned:
+            rate = self.played.sample_rate
+            times = [(word, start * rate, None if end is None else end * rate) for word, start, end in self._aligned]
+            return Heard(self._of_words(times, follows=False), "alignment")
+        return self._estimated(text)
 
     def _estimated(self, text: str) -> Heard:
         """What was heard, by the share of the speech that was played."""
@@ -194,12 +246,19 @@ class KnownWords:
         sound = Sound(self.envelope.windows(), self.envelope.seconds, samples / sample_rate, ended)
         return Heard(estimate(text, sound, USUAL_RATE if ended else self._voice.rate), "estimate")
 
-    def _of_words(self, words: Sequence[tuple[str, int, int | None]]) -> str:
-        """What was heard by the times of words: the text and both times of each, in samples."""
+    def _of_words(self, words: Sequence[tuple[str, float, float | None]], *, follows: bool = True) -> str:
+        """What was heard by the times of words.
+
+        Args:
+            words: the text and both times of each, in samples.
+            follows: whether a word without an end lasts until the next one.
+        """
         text, samples, completed, ended, _ = self.played
+        ended |= not follows  # the words that are aligned are spelled as the text is
         spoken = [word for word, _, _ in words]
         starts = [start for _, start, _ in words]
-        ends = [after if until is None else until for (*_, until), after in zip_longest(words, starts[1:])]
+        following = starts[1:] if follows else []
+        ends = [after if until is None else until for (*_, until), after in zip_longest(words, following)]
         played = [completed or (end is not None and 0 < samples >= end) for end in ends]
         count = sum(1 for _ in takewhile(bool, played))
         if text is None:
@@ -210,6 +269,6 @@ class KnownWords:
 
 def least_certain(sources: Iterable[HeardFrom | None]) -> HeardFrom | None:
     """The least certain way of knowing; None if there is none."""
-    order: tuple[HeardFrom, ...] = ("estimate", "marks", "completed")
+    order: tuple[HeardFrom, ...] = ("estimate", "alignment", "marks", "completed")
     known = {source for source in sources if source is not None}
     return next((source for source in order if source in known), None)
