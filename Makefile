@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations compare site clean
+.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations compare site dist programs clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -92,6 +92,12 @@ compare: $(READY)  ## our adapters beside the frameworks' own outputs: measures,
 
 site: $(READY)  ## the documentation, in build/site
 	$(BIN)/mkdocs build --strict
+
+dist: $(READY)  ## wheel and source distribution, built, installed and imported; TAG=v1.2.3 compares the version with a tag
+	.ci/dist $(BIN) $(PYTHON) $(TAG)
+
+programs:  ## with apt, the programs that some tests need: Graphviz, Chromium, flite, FFmpeg, Node.js
+	.ci/programs
 
 clean:
 	rm -rf .venv .venv-* .nox build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

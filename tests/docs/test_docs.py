@@ -22,7 +22,7 @@ DOCS: Final = ROOT / "docs"
 PARTS: Final = {DOCS / "charts", DOCS / "performance"}
 """Where what pages include is made."""
 SITE: Final = sorted(page for page in DOCS.rglob("*.md") if page.parent not in PARTS)
-PAGES: Final = [ROOT / "README.md", *SITE]
+PAGES: Final = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")), *SITE]
 
 run = Sybil(parsers=[PythonCodeBlockParser()], path=str(ROOT))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
