@@ -46,11 +46,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m benchmarks.report --check
-	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" README.md playback/subscribing.py playback/bargein/subscribing.py
+	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" docs/chart.md playback/subscribing.py playback/bargein/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
 		|| { echo "renew them with: make charts"; exit 1; };)
 
-bench: $(READY)  ## what playback and calls cost, as multiples of a floor measured in the same run
+bench: $(READY)  ## what playback and calls cost, as multiples of a baseline measured in the same run
 	$(BIN)/python -m benchmarks.micro
 	$(BIN)/python -m benchmarks.calls --short
 
@@ -72,7 +72,7 @@ nightly: $(READY)  ## what is too slow for each change: every test on every Pyth
 	$(MAKE) bench-full FIGURES=build/nightly
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
-	$(BIN)/cog -r README.md playback/subscribing.py playback/bargein/subscribing.py
+	$(BIN)/cog -r docs/chart.md playback/subscribing.py playback/bargein/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --write docs/charts;)
 	cp docs/charts/playback-overview.svg playback/demo/page/chart-overview.svg
 	cp docs/charts/playback-detail.svg playback/demo/page/chart-detail.svg

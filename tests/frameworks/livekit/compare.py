@@ -1,7 +1,7 @@
 """The framework's own room output against ours, in one run of the same scenes: for the table of its page.
 
 Both play into a real ``rtc.AudioSource`` of the native library, and what comes out of its track is what was heard. Only
-the room is made up. Each sample tells its place by its value, so that what is lost, and what was heard, can be counted.
+the room is made up. The value of a sample is its place, so that what is lost, and what was heard, can be counted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Scene:
         self.output.flush()
 
     async def hear(self, samples: int) -> None:
-        while len(self.heard.samples) < samples:  # noqa: ASYNC110 - the track is not ours to tell
+        while len(self.heard.samples) < samples:  # noqa: ASYNC110 - the track is the framework's
             await asyncio.sleep(0.002)
 
     async def end(self) -> bool:
@@ -164,9 +164,9 @@ async def short_of_a_pause(scene: Scene) -> list[str]:
 async def end(scene: Scene) -> list[str]:
     await scene.say(speech(0.7))
     await scene.end()
-    told = scene.finished[0][0]
+    reported = scene.finished[0][0]
     await asyncio.sleep(0.15)
-    late = told - scene.heard.last
+    late = reported - scene.heard.last
     return [f"{abs(1000 * late):.0f} ms {'after' if late > 0 else 'before'} the last sample"]
 
 

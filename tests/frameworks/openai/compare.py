@@ -18,13 +18,13 @@ class Row(NamedTuple):
     scenario: str
     heard: dict[str, int]
     """Milliseconds of each item that were handed out."""
-    told: dict[str, int | None]
+    reported: dict[str, int | None]
     """Milliseconds at which each item was truncated; None for one that stays whole."""
 
     @property
     def wrong(self) -> int:
         """Milliseconds that the conversation has too much or too little, the worst item."""
-        return max(abs(self.heard[item] - (LENGTH if ms is None else ms)) for item, ms in self.told.items())
+        return max(abs(self.heard[item] - (LENGTH if ms is None else ms)) for item, ms in self.reported.items())
 
 
 LENGTH = 1_500
@@ -115,10 +115,10 @@ async def measure(name: str, tracked: bool) -> Row:
         scene = Scene(now)
         await SCENARIOS[name](scene)
         await scene.server.user_speaks()
-        told = {item: milliseconds for item, _, milliseconds in await now.answered()}
+        reported = {item: milliseconds for item, _, milliseconds in await now.answered()}
         scene.track.stop()
     heard = {item: round(report.played / 48) for item, report in reports.items()}
-    return Row(name, heard, {item: told.get(item) for item in heard})
+    return Row(name, heard, {item: reported.get(item) for item in heard})
 
 
 def shown(values: dict[str, int | None]) -> str:
@@ -134,4 +134,4 @@ async def measured() -> AsyncIterator[Sequence[object]]:
     """Each row: what was heard; with this project's tracker, and with the session's own estimate."""
     for name in SCENARIOS:
         ours, theirs = await asyncio.gather(measure(name, True), measure(name, False))
-        yield (shown(ours.heard), *(f"{shown(row.told)} ({row.wrong} ms wrong)" for row in (ours, theirs)))
+        yield (shown(ours.heard), *(f"{shown(row.reported)} ({row.wrong} ms wrong)" for row in (ours, theirs)))
