@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations compare site dist programs clean
+.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations compare site dist programs clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -61,9 +61,13 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 	$(BIN)/python -m benchmarks.calls --json $(FIGURES)/calls.json
 	$(BIN)/python -m benchmarks.soak --json $(FIGURES)/soak.json
 	$(BIN)/python -m benchmarks.short_words
+	$(BIN)/python -m benchmarks.conversation
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json $(FIGURES)/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi
 	$(BIN)/python -m benchmarks.report
+
+conversation: $(READY)  ## whole conversations with an agent, measured from the audio by voicebench, in half a minute
+	$(BIN)/python -m benchmarks.conversation
 
 nightly: $(READY)  ## what is too slow for each change: every test on every Python, long fuzzing, lowest versions, soaks, figures
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200

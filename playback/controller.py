@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from playback._checks import check_name, check_seconds, check_type
+from playback._checks import check_interrupt_at, check_name, check_seconds, check_type
 from playback.audio.formats import AudioFormat, check_output
 from playback.audio.ramps import Fades
 from playback.background.mixer import Background
@@ -433,7 +433,14 @@ class PlaybackController:
         rewind = self.format.samples(rewind_seconds)
         return self._playout.resume(by, max(rewind, self._playout.into_word) if to_word else rewind)
 
-    def interrupt(self, *, lock: bool = False, force: bool = False, by: str = "application") -> bool:
+    def interrupt(
+        self,
+        *,
+        lock: bool = False,
+        force: bool = False,
+        by: str = "application",
+        at: Literal["now", "word"] = "now",
+    ) -> bool:
         """Drop all speech, and finish every utterance in use as interrupted; what sounds fades out.
 
         An utterance that plays and is not interruptible plays on; the rest is dropped, and nothing is locked.
@@ -442,13 +449,17 @@ class PlaybackController:
             lock: lock the input in the same step.
             force: drop an utterance that is not interruptible, too.
             by: whose hold ends with it, if it has one. While others hold, what comes next is held back, too.
+            at: ``"word"`` lets the word end that sounds, and fades out then; all else is dropped now. It is cut at once
+                where no word sounds (between two, in a pause or an underrun, without marked words), where its end is
+                not known, not all of it has arrived, or more than 0.4 s of it is left, and by a second interrupt.
 
         Raises:
             TypeError: the name is no string.
-            ValueError: it is empty.
+            ValueError: it is empty, or there is no such place.
         """
         check_name("by", by)
-        return self._playout.interrupt(by=by, lock=lock, force=force)
+        check_interrupt_at("at", at)
+        return self._playout.interrupt(by=by, lock=lock, force=force, to_word_end=at == "word")
 
     def lock(self) -> bool:
         """Refuse every push until :meth:`unlock`; what is buffered plays to its end, as if its producers had ended."""

@@ -369,6 +369,11 @@ class Utterance:
         return self._clip.buffer.ended
 
     @property
+    def is_yielding(self) -> bool:
+        """Whether an interrupt lets it play on to the end of the word that sounds, and no further."""
+        return self._report is None and self._clip.yields
+
+    @property
     def accepted(self) -> int:
         """Samples that were pushed and taken, at the output rate."""
         return self._clip.buffer.accepted
@@ -386,7 +391,7 @@ class Utterance:
     @property
     def discarded(self) -> int:
         """Samples that were taken and will never be played."""
-        return 0 if self._report is None else self._report.discarded
+        return self._clip.buffer.discarded if self._report is None else self._report.discarded
 
     @property
     def refused(self) -> int:
@@ -394,6 +399,11 @@ class Utterance:
         return self._refused
 
     # For the core
+
+    @property
+    def _has_arrived(self) -> bool:
+        """Whether its producer has ended it, and nothing of it is missing."""
+        return self._clip.buffer.ended and not self._clip.cut_short and self._error is None
 
     def _end_input(self, *, cut_short: bool) -> int:
         """Take no more audio; returns how many bytes of an incomplete sample were dropped."""
@@ -416,7 +426,7 @@ class Utterance:
     def _finish(self, outcome: Outcome) -> UtteranceReport:
         """Write the report; the owner decides when."""
         buffer = self._clip.buffer
-        has_ended, buffer.ended = buffer.ended and not self._clip.cut_short and self._error is None, True
+        has_ended, buffer.ended = self._clip.had_arrived or self._has_arrived, True
         self._partial, self._on_cut = b"", None
         self._report = UtteranceReport(
             id=self.id,

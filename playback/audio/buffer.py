@@ -3,7 +3,7 @@
 What was pushed lies in three places: samples that were played and are kept for a rewind, samples in the output format
 that come next, and raw blocks that are still to be converted. Nothing here copies, joins or walks through what is
 buffered, so no cost depends on how much that is. Only :meth:`append` adds, only :meth:`read` and :meth:`fill` move on,
-only :meth:`rewind` goes back.
+only :meth:`rewind` goes back, only :meth:`truncate` and :meth:`release` drop anything.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class SampleBuffer:
         "_chunk",
         "_chunks",
         "_converter",
+        "_end",
         "_farthest",
         "_format",
         "_history",
@@ -50,6 +51,7 @@ class SampleBuffer:
         "_stop",
         "_width",
         "accepted",
+        "discarded",
         "ended",
         "error",
         "largest",
@@ -60,6 +62,8 @@ class SampleBuffer:
         """Output samples that the pushes so far amount to."""
         self.largest = 0
         """Output samples of the largest push so far."""
+        self.discarded = 0
+        """Output samples that were dropped by :meth:`truncate`, and will never be played."""
         self.ended = False
         """Whether no more audio may come."""
         self.error: FormatError | None = None
@@ -81,6 +85,7 @@ class SampleBuffer:
         self._made = 0  # samples up to the end of `_chunks`
         self._farthest = 0  # where playback was when it was last rewound
         self._stop = _NEVER  # see `stop_before`
+        self._end = _NEVER  # see `truncate`
         self._limit = 0  # a plain copy has to end before this byte of `_chunk`
 
         # Audio that is still to be converted, and how much of the current run of pushes was taken and promised.
@@ -121,7 +126,8 @@ class SampleBuffer:
     @property
     def _last(self) -> int:
         """Where the last sample ends that can be played."""
-        return self.accepted if self.error is None else self._made
+        last = self.accepted if self.error is None else self._made
+        return last if last < self._end else self._end
 
     def measure(self, block: Block) -> int:
         """How many output samples a block would add.
@@ -250,6 +256,35 @@ class SampleBuffer:
         self._offset -= left
         self._plan()
         return samples
+
+    def truncate(self, end: int, beyond: int) -> tuple[bytes, tuple[deque[Any], ...]] | None:
+        """Take no more audio, and drop all that comes after a sample.
+
+        Args:
+            end: how many samples from the start stay; they were accepted, and one of them is still to be read.
+            beyond: how many of those that are dropped the caller needs.
+
+        Returns:
+            The bytes of these, as many as there are, and what held all that is dropped, as :meth:`release` gives it;
+            None, and nothing is dropped, if what is to stay can't be played.
+        """
+        was_ended, self.ended = self.ended, True  # or a resampler would hold back what is to be played
+        next_bytes = self.peek(end - self.cursor + beyond)
+        kept = (end - self.cursor) * self._width
+        if len(next_bytes) < kept:
+            self.ended = was_ended
+            return None
+        held = self._chunks, self._raw
+        word = next_bytes[:kept]
+        if self._offset:
+            self._chunk, self._chunks = memoryview(self._chunk)[: self._offset], deque([word])
+        else:
+            self._chunk, self._chunks = word, deque()
+        self.discarded = self.accepted - max(end, self._farthest)
+        self._raw, self._raw_at, self._converter, self.error = deque(), 0, None, None
+        self._made = self._end = end
+        self._plan()
+        return next_bytes[kept:], held
 
     def release(self) -> tuple[deque[Any], ...]:
         """Drop all audio.

@@ -21,6 +21,10 @@ class Mark(NamedTuple):
     payload: object
 
 
+def _is_word(mark: Mark) -> bool:
+    return isinstance(mark.payload, str)
+
+
 class Clip:
     """The audio of one utterance, and its marks.
 
@@ -29,13 +33,19 @@ class Clip:
         history: how many played samples are kept for a rewind.
     """
 
-    __slots__ = ("_due", "buffer", "cut_short", "marks", "waited", "waited_at")
+    __slots__ = ("_due", "buffer", "cut_short", "had_arrived", "marks", "truncated", "waited", "waited_at", "yields")
 
     def __init__(self, format: AudioFormat, history: int) -> None:
         self.buffer = SampleBuffer(format, history)
         """The samples."""
         self.cut_short = False
         """Whether something of it is missing: a lock ended it, or audio of it was refused. It can't complete then."""
+        self.yields = False
+        """Whether an interrupt lets it end with the word that sounds."""
+        self.truncated = False
+        """Whether something of it is missing because of that, or might have come."""
+        self.had_arrived = False
+        """Whether its producer had ended it before that, so that all of it had arrived."""
         self.marks: list[Mark] = []
         """All marks, by position."""
         self.waited = 0
@@ -50,12 +60,36 @@ class Clip:
     def into_word(self) -> int:
         """How many samples of the current word were played; 0 between words, and without any."""
         cursor = self.buffer.cursor
-        number = bisect_right(self.marks, cursor, key=lambda mark: mark.at)
-        words = (mark for mark in reversed(self.marks[:number]) if isinstance(mark.payload, str))
-        word = next(words, None)
+        word, _ = self._word()
         if word is None or (word.until is not None and word.until <= cursor):
             return 0
         return cursor - word.at
+
+    @property
+    def word_end(self) -> int | None:
+        """Where the current word ends, in samples from the start.
+
+        None between words, without any, where none of its samples was played, where its end is not known (it has none,
+        and neither the next word nor the end of the input has come), and where not all of it has arrived.
+        """
+        cursor, accepted, ended = self.buffer.cursor, self.buffer.accepted, self.buffer.ended
+        word, following = self._word()
+        if word is None or word.at == cursor:
+            return None
+        end = word.until
+        if end is None:
+            end = following.at if following is not None else accepted if ended else None
+        if end is not None and ended:
+            end = min(end, accepted)
+        return end if end is not None and cursor < end <= accepted else None
+
+    def _word(self) -> tuple[Mark | None, Mark | None]:
+        """The last word that has begun, and the one that follows."""
+        number = bisect_right(self.marks, self.buffer.cursor, key=lambda mark: mark.at)
+        begun = (self.marks[index] for index in range(number - 1, -1, -1))
+        to_come = (self.marks[index] for index in range(number, len(self.marks)))
+        word, following = (next(filter(_is_word, marks), None) for marks in (begun, to_come))
+        return word, following
 
     def add_mark(self, mark: Mark) -> bool:
         """Put a mark in its place.

@@ -50,7 +50,8 @@ class ShortWords:
     Args:
         deliver: called in the loop's thread with the text, ``final`` and ``certainty``.
         recognizer: what recognizes; by default a :class:`playback.bargein.closed_grammar.ClosedGrammar` of English.
-        first_seconds: how long a sound lasts until it is recognized for the first time, while it goes on.
+        first_seconds: how long a sound lasts until it is recognized for the first time, while it goes on. The default
+            is before the policy would pause the agent, so that a "mm-hm" makes no hole.
         every_seconds: how much more of it comes until it is recognized again.
         max_seconds: what is longer is not recognized.
 
@@ -66,7 +67,7 @@ class ShortWords:
         deliver: Deliver,
         recognizer: Recognizer | None = None,
         *,
-        first_seconds: float = 0.5,
+        first_seconds: float = 0.25,
         every_seconds: float = 0.4,
         max_seconds: float = 2.5,
     ) -> None:

@@ -102,9 +102,23 @@ class PlayoutQueue:
         """Take an utterance out, with whatever it still holds."""
         if utterance in turn._utterances:
             turn._utterances.remove(utterance)
-            self._gone += utterance.accepted
+            self._gone += utterance.accepted - utterance._clip.buffer.discarded
         self._open.discard(utterance)
         self._released.extend(held for held in utterance._clip.buffer.release() if held)
+
+    def truncate(self, head: Utterance, end: int, beyond: int) -> bytes | None:
+        """Drop what comes after a sample of the head, which takes no more audio; see :meth:`SampleBuffer.truncate`.
+
+        Returns:
+            The bytes of so many samples after it; None, and nothing is dropped, if what is to stay can't be played.
+        """
+        cut = head._clip.buffer.truncate(end, beyond)
+        if cut is None:
+            return None
+        following, released = cut
+        self._gone += head._clip.buffer.discarded
+        self._released.extend(held for held in released if held)
+        return following
 
     def remove_turn(self, turn: Turn) -> None:
         """Take out a turn that is over."""

@@ -151,10 +151,10 @@ class CheckedPlayout(Playout):
         self._owner.check()
         return super().resume(by, rewind)
 
-    def interrupt(self, *, by: str, lock: bool, force: bool) -> bool:
+    def interrupt(self, *, by: str, lock: bool, force: bool, to_word_end: bool) -> bool:
         """See :meth:`Playout.interrupt`."""
         self._owner.check()
-        return super().interrupt(by=by, lock=lock, force=force)
+        return super().interrupt(by=by, lock=lock, force=force, to_word_end=to_word_end)
 
     def lock(self) -> bool:
         """See :meth:`Playout.lock`."""

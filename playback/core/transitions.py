@@ -96,6 +96,26 @@ class Transitions:
         self.queue.end_input(utterance)
         self.emitter.emit(InputEnded(self.playhead.position, utterance))
 
+    def let_end(self, head: Utterance, end: int) -> bool:
+        """Let the head play on to a sample of its own and no further; it takes no more audio.
+
+        Returns:
+            False, and nothing has changed, if the audio until there can't be played.
+        """
+        clip, was_ended, had_arrived = head._clip, head.ended, head._has_arrived
+        is_whole = was_ended and end == head.accepted
+        following = self.queue.truncate(head, end, self.format.samples(self.playhead.fades.interrupt_seconds))
+        if following is None:
+            return False
+        self.playhead.let_end(head, following, ends=was_ended)
+        clip.yields, clip.truncated, clip.had_arrived = True, not is_whole, had_arrived
+        if was_ended:
+            clip.cut_short = clip.cut_short or not is_whole
+        else:
+            head._on_cut = None  # its stream ends with it
+            self.end_input(head, cut_short=True)
+        return True
+
     def finish(self, utterance: Utterance, outcome: Outcome) -> None:
         """Drop an utterance, with its report."""
         report = self._take_out(utterance, outcome)
@@ -185,7 +205,8 @@ class Transitions:
         head = self.queue.turns[0]._utterances[0]
         self.playhead.emit_marks(head)
         if head._clip.cut_short:
-            outcome = Outcome.INTERRUPTED if head._error is None else Outcome.FAILED
+            failed = head._error is not None and not head._clip.truncated
+            outcome = Outcome.FAILED if failed else Outcome.INTERRUPTED
             self.fire("cut_short", utterance=head, report=self._take_out(head, outcome))
         else:
             self.fire("completed", utterance=head, report=self._take_out(head, Outcome.COMPLETED))

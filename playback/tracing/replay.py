@@ -141,7 +141,7 @@ class _Replayer:
             case "resume":
                 playout.resume(arguments["by"], arguments["rewind"])
             case "interrupt":
-                playout.interrupt(by=arguments["by"], lock=arguments["lock"], force=arguments["force"])
+                playout.interrupt(**arguments)
             case "lock":
                 playout.lock()
             case "close":

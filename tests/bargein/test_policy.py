@@ -508,14 +508,16 @@ def test_speech_that_began_before_the_agent_s_is_not_its_echo() -> None:
     assert talk.names() == ["barge_in_suspected", "false_interruption", "barge_in"]
 
 
-def test_a_detector_that_is_late_can_say_that_the_user_was_first() -> None:
-    talk = Talk(seconds=0.01)
+@pytest.mark.parametrize("pause_after_seconds", [0.0, 0.35, inf])
+def test_a_detector_that_is_late_can_say_that_the_user_was_first(pause_after_seconds: float) -> None:
+    """What was handed out until then was heard; no more of it is, as if the detector had been in time."""
+    talk = Talk(seconds=0.01, pause_after_seconds=pause_after_seconds)
     talk.until(2.0)
     talk.say(4.0)
     talk.until(2.06)
     assert talk.policy.leaf == "agent.early"
     talk.policy.speech_started(seconds_ago=0.1)
-    assert (talk.policy.leaf, talk.names()) == ("held.speaking", ["barge_in_suspected"])
+    assert (talk.policy.leaf, talk.state, talk.names()) == ("held.speaking", "paused", ["barge_in_suspected"])
     talk.policy.transcript("Stop.")
     assert talk.names() == ["barge_in"]
 

@@ -79,10 +79,11 @@ def test_a_plot_of_other_figures_is_stale(folder: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == f"stale: delay.svg; renew with: {RENEW}\n"
 
 
-def test_the_page_has_all_that_is_made() -> None:
-    page = (FOLDER.parent / "performance.md").read_text(encoding="utf-8")
+def test_the_pages_have_all_that_is_made() -> None:
+    docs = FOLDER.parent
+    pages = "".join((docs / name).read_text(encoding="utf-8") for name in ("performance.md", "comparisons.md"))
     for file in (*FOLDER.glob("*.md"), *FOLDER.glob("*.svg")):
-        assert f"performance/{file.name}" in page
+        assert f"performance/{file.name}" in pages
 
 
 def test_intelligibility_is_that_of_the_sound_wherever_it_begins() -> None:

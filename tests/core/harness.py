@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pytest
@@ -188,9 +188,16 @@ class Pair:
         assert resumed is self.model.resume(rewind, rewound, by)
         self.compare()
 
-    def interrupt(self, *, lock: bool = False, force: bool = False, by: str = "application") -> None:
-        interrupted = self.controller.interrupt(lock=lock, force=force, by=by)
-        assert interrupted is self.model.interrupt(lock, force, by)
+    def interrupt(
+        self,
+        *,
+        lock: bool = False,
+        force: bool = False,
+        by: str = "application",
+        at: Literal["now", "word"] = "now",
+    ) -> None:
+        interrupted = self.controller.interrupt(lock=lock, force=force, by=by, at=at)
+        assert interrupted is self.model.interrupt(lock, force, by, at)
         self.compare()
 
     def lock(self) -> None:
@@ -287,6 +294,7 @@ def _compare_utterance(utterance: Utterance, line: Line) -> None:
     assert (utterance.accepted, utterance.played) == (line.accepted, line.played)
     assert (utterance.discarded, utterance.refused) == (line.discarded, line.refused)
     assert utterance.ended == line.ended
+    assert utterance.is_yielding == (line.yields_at is not None and line.outcome is None)
     outcome = utterance.report and utterance.report.outcome.value
     assert outcome == line.outcome
 

@@ -95,6 +95,13 @@ class Line:
     partial: bytes = b""  # the first byte of a sample
     dropped: bool = False  # an interrupt, a cancel or a close ended it, and what is pushed next is no part of it
     words: list[Word] = field(default_factory=list)
+    yields_at: int | None = None
+    """Where it ends, if an interrupt lets it end with its word."""
+    truncated: bool = False
+    cut_off: int = 0
+    """Samples that were dropped by that."""
+    was_ended: bool = False
+    """Whether it had ended before that."""
 
     @property
     def accepted(self) -> int:
@@ -102,11 +109,22 @@ class Line:
 
     @property
     def left(self) -> int:
-        return len(self.samples) - self.cursor
+        return (self.accepted if self.yields_at is None else self.yields_at) - self.cursor
 
     @property
     def discarded(self) -> int:
-        return self.accepted - self.played if self.outcome else 0
+        return self.accepted - self.played if self.outcome else self.cut_off
+
+    def word_end(self) -> int | None:
+        """Where the word ends that sounds, if that is known and all of it is there."""
+        begun = [word for word in self.words if word.at <= self.cursor]
+        if not begun or begun[-1].at == self.cursor:
+            return None
+        later = [word.at for word in self.words if word.at > self.cursor] + [self.accepted] * self.ended
+        end = later[0] if begun[-1].until is None and later else begun[-1].until
+        if end is not None and self.ended:
+            end = min(end, self.accepted)
+        return end if end is not None and self.cursor < end <= self.accepted else None
 
     def heard(self) -> str | None:
         if not self.words:
@@ -155,6 +173,8 @@ class Model:
         self.faint = False  # a pause has cut the voice, so that it ramps up afterwards
         self.pausing = False  # the last read was within a pause
         self.unsilenced = False
+        self.cut_at: int | None = None  # where in this read an utterance has ended with its word
+        self.cut_tail = 0
 
     # What there is to see
 
@@ -201,7 +221,7 @@ class Model:
 
     @property
     def buffered(self) -> int:
-        return sum(line.accepted - line.played for line in self.queue)
+        return sum(line.accepted - line.played - line.cut_off for line in self.queue)
 
     # Producers
 
@@ -425,11 +445,16 @@ class Model:
         self._rest(before)
         return True
 
-    def interrupt(self, lock: bool, force: bool, by: str = "application") -> bool:
+    def interrupt(self, lock: bool, force: bool, by: str = "application", at: str = "now") -> bool:
         before = self._begin()
         leaf = self.leaf
         self.generation += 1
         spared = [line for line in [self.head] if line and not line.interruptible and not force]
+        if at == "word" and not spared and self._end_with_word():
+            if lock:
+                self._lock()
+            self._rest(before)
+            return True
         buffered = self.buffered
         doomed = [line for line in self.queue + self.unqueued if line not in spared]
         if not spared:
@@ -450,6 +475,21 @@ class Model:
                 self._hold(self.holds[0])
         self._rest(before)
         return bool(doomed) or moved
+
+    def _end_with_word(self) -> bool:
+        head = self.head
+        sounds = self.mode == "speaking" and not self.waiting and self.sounding
+        end = head.word_end() if head and head.played and sounds and head.yields_at is None else None
+        if head is None or end is None:
+            return False
+        buffered = self.buffered
+        head.truncated = not head.ended or end < head.accepted
+        head.cut_short |= head.truncated
+        head.cut_off = head.accepted - max(end, head.played)
+        head.yields_at, head.was_ended, head.dropped, head.ended = end, head.ended, not head.ended, True
+        self._drop([line for line in self.queue + self.unqueued if line is not head], "interrupted", [head])
+        self._emit("interrupted", extra=buffered - self.buffered)
+        return True
 
     def lock(self) -> bool:
         before = self._begin()
@@ -497,6 +537,7 @@ class Model:
         self.pausing = paused
 
         out: list[int | None] = []
+        self.cut_at = None
         streaming = self.mode == "speaking" and not self.waiting
         if streaming:
             self._speak(out, samples)
@@ -504,9 +545,15 @@ class Model:
         runs_out = (self.sounding or spoken > 0) and spoken < samples and not paused and self._within_turn
         self.sounding = spoken == samples
         out += [0] * (samples - spoken)
-        fading = min(self.tail, spoken)
+        fading = min(self.tail, spoken if self.cut_at is None else self.cut_at)
         out[:fading] = [None] * fading
         self.tail -= fading
+        if self.cut_at is not None:
+            self.tail, self.unsilenced = max(self.tail, self.cut_tail), True
+            rest = min(self.tail, spoken - self.cut_at)
+            out[self.cut_at : self.cut_at + rest] = [None] * rest
+            self.tail -= rest
+            fading = self.cut_at + rest
         if runs_out and self.settings.underrun_ramp:
             self.tail = max(self.tail, self.settings.underrun_ramp)
             self.ramp = self.settings.underrun_ramp
@@ -593,6 +640,8 @@ class Model:
                     self.without_input = max(0, self.without_input - 1)
                 self.position += 1
                 self._reach(head, head.cursor)
+            if head.yields_at is not None and not head.left:
+                self.cut_at, self.cut_tail, self.ramp = len(out), self._ending(self.settings.interrupt_fade), 0
             self._finish_heads()
 
     # Parts of the above
@@ -675,7 +724,7 @@ class Model:
             self.without_input = 0
         assert line.group is not None
         (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
-        line.dropped = not line.ended
+        line.dropped |= not line.ended
         line.ended = True
         line.outcome = outcome
         line.group.finished.append(line)
@@ -740,7 +789,7 @@ class Model:
             if not head.cut_short:
                 self._reach(head, 1_000_000_000)
                 self._emit("last_audio_byte", head)
-            cut_short = "failed" if head.failed else "interrupted"
+            cut_short = "failed" if head.failed and not head.truncated else "interrupted"
             self._finish(head, cut_short if head.cut_short else "completed")
 
     def _settle(self) -> None:
@@ -768,8 +817,12 @@ class Model:
         """How long a sound that stops here goes on to fade out."""
         shortest = min(fade, self.settings.shortest_fade)
         if (head := self.head) and head.played:
-            left = min(fade, head.left)
-            return left if head.ended else max(left, shortest)
+            if head.yields_at is None:
+                left, ended = head.left, head.ended
+            else:
+                beyond = min(head.accepted - head.yields_at, self.settings.interrupt_fade)
+                left, ended = head.left + beyond, head.was_ended
+            return min(fade, left) if ended else max(min(fade, left), shortest)
         return shortest
 
     def _fade_out(self) -> None:
@@ -782,3 +835,4 @@ class Model:
         if self._within_turn:
             self.sounding = self.faint = False
             self.ramp = 0
+        self.unsilenced |= self.head is not None and self.head.yields_at is not None

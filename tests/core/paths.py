@@ -19,6 +19,7 @@ A sequence is written in words:
     ``yield``                interrupt, by the other owner
     ``interrupt`` ``drop``   drop all that is interruptible · drop all by force
     ``hush``                 interrupt, and lock the input in the same step
+    ``word``                 interrupt at the end of the word that sounds
     ======================== ==============================================================
 
 and ``pause``, ``lock``, ``unlock``, ``close``. The controller does not play less than a read's worth of an open handle.
@@ -93,6 +94,7 @@ CONTEXTS: Final = {
         "read A20 A. b40 read",
         "read A40 read read",
         "read a40 b5 read a.",
+        "read a90 a@9 a@40 b9 read",
         "read a40 b. c5 read",
         "read *90 read",
         "read a40 read a. read5 b40",
@@ -121,6 +123,10 @@ CONTEXTS: Final = {
         "read turn u90 u. over read",
         "read turn u90 break read",
         "read a90 a. f9 f. read",
+        "read a90 a@9 a@40 read word",
+        "read a90 a@9 a@20 b9 read word",
+        "read a90 a@9 read a. word",
+        "read turn u90 u@9 u@40 read word",
     ),
     "speaking.sealed": (
         "read a40 read lock",
@@ -137,6 +143,7 @@ CONTEXTS: Final = {
         "read A90 b40 lock",
         "read turn u90 read lock",
         "read a90 read a~ lock",
+        "read a90 a@9 a@40 read word lock",
     ),
     "paused.empty": (
         "lock b9 unlock pause",
@@ -193,6 +200,8 @@ CONTEXTS: Final = {
         "pause A9 A. b9 b. read",
         "read a90 read a~ pause",
         "turn u90 u. over read pause",
+        "read a90 a@9 a@40 read word pause",
+        "read a90 a@9 a@40 read word read5 pause read",
     ),
     "paused.sealed": (
         "pause lock",
@@ -264,6 +273,7 @@ PROBES: Final = (
     "interrupt",
     "hush",
     "drop",
+    "word",
     "lock",
     "unlock",
     "close",
@@ -423,6 +433,8 @@ def _command(pair: Pair, command: str, number: str) -> None:
             plain()
         case "interrupt":
             pair.interrupt()
+        case "word":
+            pair.interrupt(at="word")
         case "turn":
             pair.begin_turn()
         case "over":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pytest
@@ -32,6 +32,9 @@ read_sizes = st.sampled_from([0, 1, 5, 7, 16, 16, 16, 16, 16, 40])
 positions = st.one_of(st.none(), st.integers(0, 90))
 rarely = st.integers(0, 24).map(lambda number: number == 7)
 owners = st.sampled_from(["application", "application", "another"])
+places: st.SearchStrategy[Literal["now", "word"]] = st.sampled_from(["now", "word"])
+several_words = st.lists(st.integers(0, 80), min_size=2, max_size=4)
+maybe_words: st.SearchStrategy[list[int]] = st.one_of(st.just([]), several_words)
 seldom = st.integers(0, 4).map(lambda number: number == 3)
 settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
 settings_of_limits = st.builds(
@@ -142,9 +145,9 @@ class Playouts(RuleBasedStateMachine):
     def resume(self, rewind: int, by: str) -> None:
         self.pair.resume(rewind, by)
 
-    @rule(lock=seldom, force=st.booleans(), by=owners)
-    def interrupt(self, lock: bool, force: bool, by: str) -> None:
-        self.pair.interrupt(lock=lock, force=force, by=by)
+    @rule(lock=seldom, force=st.booleans(), by=owners, at=places)
+    def interrupt(self, lock: bool, force: bool, by: str, at: Literal["now", "word"]) -> None:
+        self.pair.interrupt(lock=lock, force=force, by=by, at=at)
 
     @rule(really=seldom)
     def lock(self, really: bool) -> None:
@@ -171,16 +174,30 @@ class Playouts(RuleBasedStateMachine):
     def has_read(self, frame: NDArray[np.int16]) -> None:
         """See a frame that was right."""
 
-    @rule(pushes=st.integers(1, 5), ended=st.booleans(), reads=st.integers(1, 4))
-    def talk(self, pushes: int, ended: bool, reads: int) -> None:
+    @rule(pushes=st.integers(1, 5), ended=st.booleans(), reads=st.integers(1, 4), words=maybe_words)
+    def talk(self, pushes: int, ended: bool, reads: int, words: list[int]) -> None:
         """Speech that sounds: what most of the other commands are about."""
         if len(self.pair.parts) < 30:
             self.pair.make()
+        for word in words:
+            self.mark(-1, word, None)
         for _ in range(pushes):
             self.push(-1, 16, False, "bytes")
         if ended:
             self.end(45)
         self.read(16, reads)
+
+    @rule(words=several_words, ended=st.booleans(), alone=st.booleans(), lock=rarely, samples=st.integers(1, 40))
+    def end_with_a_word(self, words: list[int], ended: bool, alone: bool, lock: bool, samples: int) -> None:
+        """Speech of several words, interrupted at one of them: few other sequences come by that."""
+        if alone:
+            self.pair.interrupt(force=True)
+            self.pair.resume(by="another")
+            self.pair.resume()
+            self.pair.unlock()
+        self.talk(4, ended, 1, words)
+        self.read(samples, 1)
+        self.pair.interrupt(at="word", lock=lock)
 
     def pick(self, which: int) -> Part:
         """One of the handles; mostly one that is not finished, and often the newest."""

@@ -122,6 +122,21 @@ def test_a_turn_of_everything_is_the_same_again(path: Path) -> None:
     assert payloads[0] == "one"
 
 
+def test_a_word_that_an_interrupt_lets_end_ends_again(path: Path) -> None:
+    controller, trace = made()
+    speech = controller.utterance()
+    speech.mark("one", at=0.0, until=2.5 * FRAME / RATE)
+    speech.push(bytes(2 * 8 * FRAME))
+    controller.read(FRAME)
+    controller.interrupt(at="word", lock=True)
+    for _ in range(3):
+        controller.read(FRAME)
+    assert [edge.event for edge in trace.edges[-3:]] == ["drop_waiting", "lock", "cut_short"]
+    again = replayed(trace, path)
+    (report,) = [event.details["report"] for event in again.events if event.name == "utterance_finished"]
+    assert (report["outcome"], report["played"]) == ("interrupted", 2.5 * FRAME)
+
+
 def test_what_is_written_down_is_what_was_done() -> None:
     controller, trace = made()
     utterance = controller.utterance(text="Hi", id="greeting")
@@ -134,7 +149,7 @@ def test_what_is_written_down_is_what_was_done() -> None:
         " in_turn=None, stale=False)",
         "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, partial=0, dropped=0, bounded=True)",
         "0: read(samples=160)",
-        "160: interrupt(by='application', lock=True, force=False)",
+        "160: interrupt(by='application', lock=True, force=False, to_word_end=False)",
     ]
     assert [str(edge) for edge in trace.edges] == [
         "0: idle --push--> speaking.buffering",
@@ -420,7 +435,8 @@ class Script:
                 case "resume":
                     controller.resume(size / RATE, by="one" if flag else "another")
                 case "interrupt":
-                    controller.interrupt(lock=flag, force=size % 2 == 0, by="one" if size % 3 else "another")
+                    who = "one" if size % 3 else "another"
+                    controller.interrupt(lock=flag, force=size % 2 == 0, by=who, at="word" if size % 5 else "now")
                 case "read":
                     controller.read(size)
                 case "pause":
@@ -596,8 +612,8 @@ def replace_line(path: Path, number: int, line: str) -> None:
         (1, "", "line 1: expected JSON"),
         (1, "[]", "line 1: it is 'list', expected a JSON object"),
         (1, '{"call": "pause", "position": 0}', "line 1: expected the header of a trace"),
-        (1, '{"trace": 2}', "line 1: a trace of version 2, expected 3"),
-        (1, '{"trace": 3}', "line 1: 'fresh' is missing, expected true or false"),
+        (1, '{"trace": 2}', "line 1: a trace of version 2, expected 4"),
+        (1, '{"trace": 4}', "line 1: 'fresh' is missing, expected true or false"),
         (2, "pause", "line 2: expected JSON"),
         (2, "{}", 'line 2: expected a record with "call", "edge" or "event"'),
         (
