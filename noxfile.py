@@ -23,7 +23,18 @@ from typing import NamedTuple
 
 import nox
 from packaging.requirements import Requirement
+from uv import find_uv_bin
 
+
+def _backend() -> str:
+    """What makes the environments: uv, ten times as fast, where it reaches the index (it reads no settings of pip)."""
+    os.environ.setdefault("UV_SYSTEM_CERTS", "1")  # as pip does
+    resolve = (find_uv_bin(), "pip", "compile", "--quiet", "--no-cache", "-")
+    done = subprocess.run(resolve, input="packaging", capture_output=True, text=True, check=False)
+    return "uv" if done.returncode == 0 else "virtualenv"
+
+
+nox.options.default_venv_backend = _backend()
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
