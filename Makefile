@@ -45,6 +45,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.docs.words
 	$(BIN)/python -m benchmarks.report --check
 	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" docs/chart.md playback/subscribing.py playback/bargein/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
