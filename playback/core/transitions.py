@@ -4,7 +4,7 @@ State. The leaf is in :attr:`Transitions.session`; the utterances that have a pl
 use without one are in :attr:`Transitions.unqueued`; positions and ramps are the playhead's. Only this module fires
 events of the chart.
 
-A step. A command or a read does its work and fires its own event. Then :meth:`Transitions.settle` evaluates the
+A step. A command or a read does its work and fires its own event. Then :meth:`Transitions.end_step` evaluates the
 internal events in the order of :data:`playback.chart.INTERNAL`, fires the first one that is true and that the leaf
 takes, and begins again, until none is true (run to completion). At last one ``state_changed`` sums the step up, and
 the fast paths are computed anew. Events wait in the emitter's outbox until then, so a listener always meets a complete
@@ -244,10 +244,10 @@ class Transitions:
 
     def complete(self, before: str) -> None:
         """Complete a command that began in this leaf, and deliver all that has happened."""
-        self.settle(before)
+        self.end_step(before)
         self.emitter.flush()
 
-    def settle(self, before: str) -> None:
+    def end_step(self, before: str) -> None:
         """Run to completion, and sum up what has changed since this leaf."""
         self.run_internal_events()
         self.emit_change(before)

@@ -57,7 +57,7 @@ class TestReached:
     def test_beyond_the_end_just_before_the_last_byte(self) -> None:
         case = said(None, [("beyond", 99_999, None)], samples=100)
         case.read()
-        assert case.told() == [
+        assert case.emitted() == [
             "state_changed",
             "state_changed",
             "first_audio_byte",
@@ -71,9 +71,9 @@ class TestReached:
         case = Heard()
         utterance = case.controller.utterance()
         utterance.mark("only", at=0)
-        assert case.told() == []
+        assert case.emitted() == []
         utterance.end()
-        assert case.told() == ["mark_reached", "last_audio_byte", "utterance_finished"]
+        assert case.emitted() == ["mark_reached", "last_audio_byte", "utterance_finished"]
 
     def test_late_at_once(self) -> None:
         case = Heard()
@@ -86,7 +86,7 @@ class TestReached:
         case.read()
         assert marks(case) == [("late", FRAME), ("next", 500)]
 
-    def test_where_the_audio_stands_unless_told(self) -> None:
+    def test_by_default_where_the_audio_stands(self) -> None:
         case = Heard()
         utterance = case.controller.utterance()
         utterance.push(ramp(100))
