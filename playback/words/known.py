@@ -45,8 +45,8 @@ class Played(NamedTuple):
     """Of the samples."""
 
 
-class Voice:
-    """How fast a voice speaks, by what it has said: that of one controller."""
+class SpeakingRate:
+    """How fast the speech of one controller is, by what it has said so far."""
 
     def __init__(self) -> None:
         self._rates: deque[float] = deque(maxlen=_SAID)
@@ -93,8 +93,8 @@ class KnownWords:
         "_covers",
         "_deadline",
         "_heard",
+        "_rate",
         "_taken",
-        "_voice",
         "envelope",
         "marks",
         "played",
@@ -110,7 +110,7 @@ class KnownWords:
         self._clock: ref[Clock] | None = None
         self._deadline = 0
         self._heard = heard
-        self._voice: Voice | None = None
+        self._rate: SpeakingRate | None = None
         self._covers: bool | None = None
 
     def __copy__(self) -> KnownWords:
@@ -123,14 +123,14 @@ class KnownWords:
         """What is pickled is final: nothing more becomes known to it."""
         return KnownWords, ([*self.marks], self.played, self.heard)
 
-    def estimate_by(self, envelope: Envelope, voice: Voice) -> None:
+    def estimate_by(self, envelope: Envelope, rate: SpeakingRate) -> None:
         """Estimate what was heard, while no words are known.
 
         Args:
             envelope: how loud all of its audio was.
-            voice: how fast it speaks.
+            rate: how fast it is spoken.
         """
-        self.envelope, self._voice = envelope, voice
+        self.envelope, self._rate = envelope, rate
 
     def align_by(self, alignment: Future[list[Word]]) -> None:
         """Go by an alignment, once it is there."""
@@ -199,7 +199,7 @@ class KnownWords:
         if self._heard is None:
             self._heard = self._find_heard()
         if not is_open:
-            self.envelope = self._voice = None
+            self.envelope = self._rate = None
         return self._heard
 
     def _take_alignment(self) -> None:
@@ -240,11 +240,11 @@ class KnownWords:
 
     def _estimated(self, text: str) -> Heard:
         """What was heard, by the share of the speech that was played."""
-        if self.envelope is None or self._voice is None:
+        if self.envelope is None or self._rate is None:
             return Heard()
         _, samples, _, ended, sample_rate = self.played
         sound = Sound(self.envelope.windows(), self.envelope.seconds, samples / sample_rate, ended)
-        return Heard(estimate(text, sound, USUAL_RATE if ended else self._voice.rate), "estimate")
+        return Heard(estimate(text, sound, USUAL_RATE if ended else self._rate.rate), "estimate")
 
     def _of_words(self, words: Sequence[tuple[str, float, float | None]], *, follows: bool = True) -> str:
         """What was heard by the times of words.
