@@ -25,7 +25,7 @@ from playback.events import ErrorRaised
 from playback.report import UtteranceReport
 from playback.words.aligner import Aligner
 from playback.words.alignment import KeptSpeech
-from playback.words.known import Clock, KnownWords, Voice
+from playback.words.known import Clock, KnownWords, SpeakingRate
 from playback.words.word import Word
 
 LATE_WORDS_SECONDS: Final = 0.3
@@ -51,10 +51,10 @@ class LateWords:
         "_drain",
         "_emitter",
         "_format",
+        "_rate",
         "_refresh",
         "_seconds",
         "_sends_words",
-        "_voice",
         "estimates",
     )
 
@@ -68,7 +68,7 @@ class LateWords:
         self._refresh: Final = refresh
         self._seconds = LATE_WORDS_SECONDS
         self._sends_words = True
-        self._voice: Final = Voice()
+        self._rate: Final = SpeakingRate()
         self._aligner: Aligner | None = None
         self.estimates = False
         """Whether what was heard is estimated, where no words are known."""
@@ -99,9 +99,9 @@ class LateWords:
             buffer.envelope = None
         elif envelope is not None and report.text is not None:
             if known.played.completed:
-                self._voice.has_said(report.text, envelope)
+                self._rate.has_said(report.text, envelope)
             else:
-                known.estimate_by(envelope, self._voice)
+                known.estimate_by(envelope, self._rate)
         if known.has_words:
             self._sends_words = True
         elif report.text is not None and known.played.completed and report.played:
