@@ -157,7 +157,7 @@ class PlaybackAudioOutput(AudioOutput):
         if utterance not in self._progress:
             return
         if utterance is self._starting:
-            # Outputs around this one count a segment when its first frame was taken; they must not hear of its end
+            # Outputs around this one count a segment when its first frame was taken; they must not receive its end
             # before that, or they would wait for it for ever.
             asyncio.get_running_loop().call_soon(self._on_utterance_finished, event)
             return
@@ -171,13 +171,13 @@ class PlaybackAudioOutput(AudioOutput):
 
     def _report_progress(self, utterance: Utterance) -> None:
         """Report what has sounded without a gap since the last report: the session's recorder puts it in its place."""
-        told = self._progress.get(utterance)
-        if told is None or utterance.played <= told:
+        reported = self._progress.get(utterance)
+        if reported is None or utterance.played <= reported:
             return
         self._progress[utterance] = utterance.played
         rate = self.controller.format.sample_rate
-        duration = (utterance.played - told) / rate
-        self.on_playback_progressed(started_at=time.time() - duration, offset=told / rate, duration=duration)
+        duration = (utterance.played - reported) / rate
+        self.on_playback_progressed(started_at=time.time() - duration, offset=reported / rate, duration=duration)
 
 
 def source_pump(
@@ -208,7 +208,7 @@ def source_pump(
 
     async def write(samples: NDArray[np.int16]) -> None:
         await source.capture_frame(rtc.AudioFrame(samples.tobytes(), rate, channels, len(samples)))
-        # A source that ran dry plays later than the pump reckons. So it is the queue itself that is waited for: the
+        # A source with an underrun plays later than the pump reckons. So it is the queue itself that is waited for: the
         # next frame is not read before there is room for it.
         await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
 
@@ -218,7 +218,7 @@ def source_pump(
 
 def _mark(utterance: Utterance, word: TimedString) -> None:
     """Mark a word where the synthesizer says that it is; where its audio begins, if it says nothing that can be."""
-    start, end = (told if is_given(told) and isfinite(told) else None for told in (word.start_time, word.end_time))
+    start, end = (time if is_given(time) and isfinite(time) else None for time in (word.start_time, word.end_time))
     at = None if start is None else max(0.0, start)
     utterance.mark(str(word), at=at, until=None if at is None or end is None else max(at, end))
 

@@ -107,7 +107,7 @@ def test_a_floor_fails_the_run(tmp_path: Path) -> None:
     assert "less than the floor of 34 %" in done.stdout
 
 
-def test_without_a_terminal_a_missed_floor_is_told_nevertheless(tmp_path: Path) -> None:
+def test_without_a_terminal_a_missed_floor_is_reported_nevertheless(tmp_path: Path) -> None:
     done = run(tmp_path, "--chart-coverage", "test_suite:TOY", "--chart-coverage-floor", "34", "-p", "no:terminal")
     assert done.returncode == 1
     assert done.stderr.endswith("toy: 1 of 3 cells, 33.3 %\n  never in on: go, stop\nless than the floor of 34 %\n")
