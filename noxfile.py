@@ -47,7 +47,7 @@ class Framework(NamedTuple):
     example: str
     """Our example for it; it can't have the name of the framework's own module."""
     packages: tuple[str, ...]
-    """Whose versions are told; the framework first."""
+    """Whose versions are shown; the framework first."""
 
 
 FRAMEWORKS = {
@@ -82,9 +82,9 @@ def run(session: nox.Session, name: str, *, lowest: bool = False) -> None:
         session.run(*table, "--check")
         session.run("python", f"examples/{FRAMEWORKS[name].example}")
     packages = (*FRAMEWORKS[name].packages, "aiortc", "av", "numpy", "transitions", "pyee")
-    told = session.run("python", "-c", VERSIONS, *packages, silent=True)
+    found = session.run("python", "-c", VERSIONS, *packages, silent=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    result.write_text(str(told))
+    result.write_text(str(found))
 
 
 def constrained(session: nox.Session, requirements: list[str]) -> tuple[str, str]:

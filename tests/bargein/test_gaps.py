@@ -39,7 +39,7 @@ class NoWord:
         return None
 
 
-class Scene:
+class Case:
     """An agent that speaks for eight seconds, and a user who makes one sound."""
 
     def __init__(self, seconds: float, **options: Any) -> None:
@@ -104,69 +104,69 @@ def test_the_detector_is_as_late_as_this_says() -> None:
     assert late == {True: pytest.approx(BEGAN_LATE, abs=0.02), False: pytest.approx(ENDED_LATE, abs=0.02)}
 
 
-async def alone(scene: Scene) -> None:
+async def alone(case: Case) -> None:
     """Nobody hears words."""
 
 
-async def by_ear(scene: Scene) -> None:
-    scene.words = ShortWords(scene.policy.transcript, NoWord())
+async def by_ear(case: Case) -> None:
+    case.words = ShortWords(case.policy.transcript, NoWord())
 
 
-async def recognition_that_finds_nothing(scene: Scene) -> None:
+async def recognition_that_finds_nothing(case: Case) -> None:
     for late in (0.2, 0.7):
-        scene.at(scene.seconds + late, partial(scene.policy.transcript, "", final=late > 0.5))
+        case.at(case.seconds + late, partial(case.policy.transcript, "", final=late > 0.5))
 
 
 @pytest.mark.parametrize("hear", [alone, by_ear, recognition_that_finds_nothing])
 @pytest.mark.parametrize("seconds", COUGHS)
 async def test_a_cough_makes_no_gap_and_drops_nothing(seconds: float, hear: Any) -> None:
-    scene = Scene(seconds)
-    await hear(scene)
-    await scene.play(10.0)
-    assert scene.gap < LONGEST_GAP
-    assert (scene.answer.played, scene.answer.report is not None) == (8 * RATE, True)
-    assert scene.emitted == ["false_interruption"]
-    assert scene.controller.gain_db == 0.0
+    case = Case(seconds)
+    await hear(case)
+    await case.play(10.0)
+    assert case.gap < LONGEST_GAP
+    assert (case.answer.played, case.answer.report is not None) == (8 * RATE, True)
+    assert case.emitted == ["false_interruption"]
+    assert case.controller.gain_db == 0.0
 
 
 @pytest.mark.parametrize("seconds", [0.5, 0.8, 1.0])
 async def test_a_sound_that_is_no_word_lets_the_agent_go_on_when_it_ends(seconds: float) -> None:
-    scene = Scene(seconds)
-    await by_ear(scene)
-    await scene.play(10.0)
-    assert scene.gap <= seconds + ENDED_LATE + 0.02 - 0.446, "since it was paused, to when its end is known"
-    assert scene.emitted == ["false_interruption"]
+    case = Case(seconds)
+    await by_ear(case)
+    await case.play(10.0)
+    assert case.gap <= seconds + ENDED_LATE + 0.02 - 0.446, "since it was paused, to when its end is known"
+    assert case.emitted == ["false_interruption"]
 
 
 async def test_what_lasts_is_waited_for_though_it_has_ended() -> None:
     """A "Stop." whose words come late: nothing resumes."""
-    scene = Scene(0.64)
-    scene.at(0.64 + 0.6, partial(scene.policy.transcript, "Stop."))
-    await scene.play()
-    assert scene.emitted == ["barge_in"]
-    assert not any(scene.heard[round((START + 0.55) * RATE) :])
+    case = Case(0.64)
+    case.at(0.64 + 0.6, partial(case.policy.transcript, "Stop."))
+    await case.play()
+    assert case.emitted == ["barge_in"]
+    assert not any(case.heard[round((START + 0.55) * RATE) :])
 
 
 @pytest.mark.parametrize("early", [0.3, 0.5])
 async def test_words_that_came_before_a_short_sound_ended_are_waited_for(early: float) -> None:
     """A "No." of which recognition has heard something: it may become more."""
-    scene = Scene(0.44, min_words=3)
-    scene.at(early, partial(scene.policy.transcript, "no", final=False))
-    scene.at(0.44 + 0.6, partial(scene.policy.transcript, "No.", final=True))
-    await scene.play()
-    assert scene.emitted == ["barge_in"]
-    assert not any(scene.heard[round((START + 0.5) * RATE) :])
+    case = Case(0.44, min_words=3)
+    case.at(early, partial(case.policy.transcript, "no", final=False))
+    case.at(0.44 + 0.6, partial(case.policy.transcript, "No.", final=True))
+    await case.play()
+    assert case.emitted == ["barge_in"]
+    assert not any(case.heard[round((START + 0.5) * RATE) :])
 
 
 async def test_a_sentence_is_silent_as_soon_as_before() -> None:
-    scene = Scene(2.0)
-    await scene.play()
-    assert scene.emitted == ["barge_in"]
-    assert np.flatnonzero(scene.heard)[-1] / RATE - START <= 0.47
+    case = Case(2.0)
+    await case.play()
+    assert case.emitted == ["barge_in"]
+    assert np.flatnonzero(case.heard)[-1] / RATE - START <= 0.47
 
 
 async def test_words_that_come_late_for_a_short_sound_interrupt_all_the_same() -> None:
-    scene = Scene(0.4)
-    scene.at(0.4 + 0.6, partial(scene.policy.transcript, "No."))
-    await scene.play()
-    assert scene.emitted == ["barge_in"]
+    case = Case(0.4)
+    case.at(0.4 + 0.6, partial(case.policy.transcript, "No."))
+    await case.play()
+    assert case.emitted == ["barge_in"]

@@ -94,7 +94,7 @@ def cases(rule: Rule) -> Iterator[Case]:
     yield from (Case(*values) for values in product(begins, lates, SHAPES, PAUSES, YIELDS))
 
 
-class Scene:
+class Scenario:
     """An agent and a user on one clock, with a script of what the user does."""
 
     def __init__(self, rule: Rule, case: Case) -> None:
@@ -160,22 +160,22 @@ class Scene:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.sound}, by {rule.heard_by}, {rule.late}")
 def test_a_rule_holds_whoever_began_and_however_the_agent_speaks(rule: Rule) -> None:
     for case in cases(rule):
-        scene = Scene(rule, case)
-        scene.play()
+        scenario = Scenario(rule, case)
+        scenario.play()
         alone = case.begins == "agent silent"
-        gave_way = "barge_in" in scene.emitted
-        assert gave_way == (rule.gives_way and not alone), (case, scene.emitted)
-        played = sum(utterance.played for utterance in scene.said)
+        gave_way = "barge_in" in scenario.emitted
+        assert gave_way == (rule.gives_way and not alone), (case, scenario.emitted)
+        played = sum(utterance.played for utterance in scenario.said)
         if gave_way:
-            heard = np.count_nonzero(scene.controller.read(RATE // 2))
+            heard = np.count_nonzero(scenario.controller.read(RATE // 2))
             assert heard <= (0.3 * RATE if case.yield_at == "word" else 0), "no more than what is left of a word"
-            assert scene.turn.report is not None, case
-            assert scene.turn.utterance().push(np.ones(80, np.int16)) == 0, "the whole turn has ended"
+            assert scenario.turn.report is not None, case
+            assert scenario.turn.utterance().push(np.ones(80, np.int16)) == 0, "the whole turn has ended"
         else:
             assert played == 6 * RATE, case
-            assert scene.controller.holds == ()
-            assert scene.emitted[0::2] == ["barge_in_suspected"] * len(scene.emitted[0::2])
-            assert scene.emitted[1::2] == ["false_interruption"] * len(scene.emitted[1::2])
+            assert scenario.controller.holds == ()
+            assert scenario.emitted[0::2] == ["barge_in_suspected"] * len(scenario.emitted[0::2])
+            assert scenario.emitted[1::2] == ["false_interruption"] * len(scenario.emitted[1::2])
 
 
 def table() -> str:

@@ -345,7 +345,7 @@ def test_backchannels_may_begin_like_others() -> None:
         ("❤\ufe0f ... ' -", []),
     ],
 )
-def test_words_are_told_apart_in_any_script(text: str, words: list[str]) -> None:
+def test_words_are_split_in_any_script(text: str, words: list[str]) -> None:
     assert words_of(text) == words
 
 

@@ -35,7 +35,7 @@ from typing import Final, NamedTuple
 
 from statecharts import Chart
 from statecharts.machine import WATCHERS
-from tests.core.harness import Duet, Part
+from tests.core.harness import Pair, Part
 from tests.core.model import Settings
 
 CONTEXTS: Final = {
@@ -362,86 +362,86 @@ def asked() -> frozenset[tuple[str, str]]:
     return frozenset(cells)
 
 
-def walk(stop: Stop) -> Duet:
+def walk(stop: Stop) -> Pair:
     """Take one sequence of actions, and compare the controller with the model after each.
 
     Raises:
         AssertionError: they differ; this and any other exception has a note that says where.
     """
-    duet = Duet(SETTINGS[stop.settings])
+    pair = Pair(SETTINGS[stop.settings])
     parts: dict[str, Part] = {}
     for number, word in enumerate(stop.sequence.split(), start=1):
         try:
-            _take(duet, parts, word)
+            _take(pair, parts, word)
         except Exception as error:
             error.add_note(f"at word {number}, {word!r}, of {stop}")
             raise
-    return duet
+    return pair
 
 
-def _take(duet: Duet, parts: dict[str, Part], word: str) -> None:
+def _take(pair: Pair, parts: dict[str, Part], word: str) -> None:
     """Do what one word says."""
     match = _WORD.fullmatch(word)
     if match is None:
         raise ValueError(f"{word!r} is no action")
     name, does, many, command, number = match.groups()
     if name is None:
-        _command(duet, command, number)
+        _command(pair, command, number)
     elif name == "*":
         if does:
-            duet.end_own()
+            pair.end_own()
         else:
-            duet.push_own(int(many))
+            pair.push_own(int(many))
     else:
         part = parts.get(name.lower())
         if part is None:
             made = {"interruptible": name.islower(), "first": name.lower() == "f", "in_turn": name in "uv"}
-            part = parts[name.lower()] = duet.make(**made)
+            part = parts[name.lower()] = pair.make(**made)
         match does:
             case ".":
-                duet.end(part)
+                pair.end(part)
             case "!":
-                duet.cancel(part)
+                pair.cancel(part)
             case "+":
-                duet.enqueue(part)
+                pair.enqueue(part)
             case "~":
-                duet.fail(part)
+                pair.fail(part)
             case "@":
-                duet.mark(part, int(many), None)
+                pair.mark(part, int(many), None)
             case _ if many:
-                duet.push(part, int(many))
+                pair.push(part, int(many))
 
 
-def _command(duet: Duet, command: str, number: str) -> None:
+def _command(pair: Pair, command: str, number: str) -> None:
     match command:
         case "read":
-            duet.read(int(number or 16))
+            pair.read(int(number or 16))
         case "resume":
-            duet.resume(int(number or 0))
+            pair.resume(int(number or 0))
         case "hold":
-            duet.pause("another")
+            pair.pause("another")
         case "release":
-            duet.resume(int(number or 0), "another")
+            pair.resume(int(number or 0), "another")
         case "yield":
-            duet.interrupt(by="another")
+            pair.interrupt(by="another")
         case "hush":
-            duet.interrupt(lock=True)
+            pair.interrupt(lock=True)
         case "drop":
-            duet.interrupt(force=True)
+            pair.interrupt(force=True)
         case "pause" | "lock" | "unlock" | "close":
-            plain: Callable[[], None] = getattr(duet, command)
+            plain: Callable[[], None] = getattr(pair, command)
             plain()
         case "interrupt":
-            duet.interrupt()
+            pair.interrupt()
         case "word":
-            duet.interrupt(at="word")
+            pair.interrupt(at="word")
         case "turn":
-            duet.begin_turn()
+            pair.begin_turn()
         case "over":
-            duet.end_turn()
+            pair.end_turn()
         case "undo":
-            duet.cancel_turn()
+            pair.cancel_turn()
         case "break":
-            duet.fail_turn()
+            pair.fail_turn()
         case _:
             raise ValueError(f"{command!r} is no action")

@@ -114,9 +114,9 @@ class Playout:
             ),
         )
         self.controller.read(1)  # a read's worth is one sample from now on
-        self.told: list[Event] = []
+        self.emitted: list[Event] = []
         for name in EVENTS:
-            self.controller.on(name, self.told.append)
+            self.controller.on(name, self.emitted.append)
         self.slots = [self.controller.utterance() for _ in range(setting.slots)]
         self.utterances = list(self.slots)
         for utterance in self.slots:
@@ -188,14 +188,14 @@ class Playout:
 
     def visit(self, action: Action) -> None:
         """Do one thing, and check all that must be true then."""
-        before, state, leaf, told = self.key(), self.controller.state, self.controller.leaf, len(self.told)
+        before, state, leaf, count = self.key(), self.controller.state, self.controller.leaf, len(self.emitted)
         refuses = action[0] == "push" and (self.controller.input_locked or self.slots[action[1]].ended)
         result = self.apply(action)
-        names = [event.name for event in self.told[told:]]
+        names = [event.name for event in self.emitted[count:]]
         if action[0] == "push":
             self._check("a push is taken whole or refused", result == (0 if refuses else 1))
             if refuses:
-                self._check("a refused push is told, and nothing else", names == ["audio_refused"])
+                self._check("a refused push is emitted, and nothing else", names == ["audio_refused"])
                 self._check("a refused push changes nothing that sounds", _sound(self.key()) == _sound(before))
         elif action[0] == "read":
             allowed = {State.PAUSED: self.setting.pause_samples, State.INTERRUPTED: TAIL, State.CLOSED: 0}.get(state)
@@ -203,8 +203,8 @@ class Playout:
         elif not result:
             self._check("what returns False changes nothing", self.key() == before and not names)
         changed = self.controller.leaf != leaf
-        self._check("a change is told once", names.count("state_changed") == changed)
-        self._check("a change is told last", not changed or names[-1] == "state_changed")
+        self._check("a change is emitted once", names.count("state_changed") == changed)
+        self._check("a change is emitted last", not changed or names[-1] == "state_changed")
         self._check("no error", "error" not in names)
         paused = self.controller.state is State.PAUSED
         self._check("a pause lasts while anybody holds", bool(self.controller.holds) == paused)
@@ -216,9 +216,9 @@ class Playout:
             self.setting.failures.setdefault(name, " · ".join(f"{what} {slot}" for what, slot in self.path))
 
     def _check_exactly_once(self) -> None:
-        finished = Counter(event.utterance.id for event in self.told if isinstance(event, UtteranceFinished))
-        first = Counter(event.utterance.id for event in self.told if isinstance(event, FirstAudioByte))
-        last = Counter(event.utterance.id for event in self.told if isinstance(event, LastAudioByte))
+        finished = Counter(event.utterance.id for event in self.emitted if isinstance(event, UtteranceFinished))
+        first = Counter(event.utterance.id for event in self.emitted if isinstance(event, FirstAudioByte))
+        last = Counter(event.utterance.id for event in self.emitted if isinstance(event, LastAudioByte))
         for utterance in self.utterances:
             report = utterance.report
             self._check("first_audio_byte exactly once", first[utterance.id] == (utterance.played > 0))
@@ -294,7 +294,9 @@ def _sound(configuration: Configuration) -> Configuration:
 Found = tuple[str, Setting, Exploration[Configuration, Action]]
 
 
-@pytest.fixture(scope="module", params=SETTINGS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name == "cuts" else ()) for name in SETTINGS]
+)
 def found(request: pytest.FixtureRequest) -> Found:
     """All there is in one setting; every step was checked as it was made."""
     setting = Setting(**SETTINGS[request.param])
@@ -327,7 +329,7 @@ def test_every_leaf_is_reached(found: Found) -> None:
 
 def test_every_cell_is_asked(found: Found) -> None:
     _, setting, _ = found
-    if setting.slots > 1:  # some facts take two utterances
+    if setting.slots > 1:  # some internal events take two utterances
         taken = {(edge.source, edge.event) for edge in PLAYBACK.edges()}
         spared = {cell for cell in taken if cell[1] == "drop_waiting"} if setting.interruptible else set()
         turns = {cell for cell in taken if cell[1] == "gap"}  # turns are explored by the paths and the properties

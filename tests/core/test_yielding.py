@@ -269,7 +269,7 @@ class TestTheRest:
         assert case.utterance.is_yielding
         case.events.clear()
         case.finish()
-        assert case.told("last_audio_byte", "utterance_finished", "silenced") == [
+        assert case.emitted("last_audio_byte", "utterance_finished", "silenced") == [
             "last_audio_byte",
             "utterance_finished",
             "silenced",
@@ -327,9 +327,9 @@ class TestTheEvents:
         case.events.clear()
         for _ in range(20):
             case.read()
-        told = [event for event in case.events if event.name not in ("mark_reached", "turn_finished")]
-        assert [event.name for event in told] == ["utterance_finished", "silenced", "state_changed"]
-        finished, silenced, _ = told
+        emitted = [event for event in case.events if event.name not in ("mark_reached", "turn_finished")]
+        assert [event.name for event in emitted] == ["utterance_finished", "silenced", "state_changed"]
+        finished, silenced, _ = emitted
         assert isinstance(finished, UtteranceFinished)
         assert isinstance(silenced, Silenced)
         assert (finished.position, silenced.position) == (at(0.3), at(0.36))
@@ -337,10 +337,10 @@ class TestTheEvents:
     def test_of_an_open_utterance_have_the_end_of_its_input(self) -> None:
         case = Case(0.2, ended=False)
         case.controller.interrupt(at="word")
-        assert "last_audio_byte" not in case.told()
+        assert "last_audio_byte" not in case.emitted()
         assert case.controller.leaf == "speaking.draining"
 
-    def test_tell_of_silence_at_the_end_of_the_word_without_a_fade(self) -> None:
+    def test_emits_silence_at_the_end_of_the_word_without_a_fade(self) -> None:
         case = Case(0.2)
         case.controller.interrupt(at="word")
         case.finish()
@@ -362,7 +362,7 @@ class TestASecondInterrupt:
         case.read(100)
         case.events.clear()
         assert case.controller.interrupt(at=how)
-        assert case.told("utterance_finished", "interrupted") == ["utterance_finished", "interrupted"]
+        assert case.emitted("utterance_finished", "interrupted") == ["utterance_finished", "interrupted"]
         assert case.utterance.played == at(0.2) + 100
         assert case.conserved
         assert not any(case.finish())
@@ -377,7 +377,7 @@ class TestASecondInterrupt:
         first = at(0.3) - 2
         tail = ramp(LONG)[first : first + fade] * (1 - np.arange(fade) / fade)
         assert np.abs(heard[:fade] - tail).max() <= 1
-        assert case.told("silenced") == ["silenced"]
+        assert case.emitted("silenced") == ["silenced"]
 
     @pytest.mark.parametrize("whole", [False, True])
     def test_may_be_a_cancel(self, whole: bool) -> None:
@@ -386,7 +386,7 @@ class TestASecondInterrupt:
         case.events.clear()
         assert (case.utterance.turn if whole else case.utterance).cancel()
         assert not any(case.finish())
-        assert case.told("utterance_finished", "silenced") == ["utterance_finished", "silenced"]
+        assert case.emitted("utterance_finished", "silenced") == ["utterance_finished", "silenced"]
 
     def test_is_none_for_the_next_answer(self) -> None:
         case = Case(0.2)

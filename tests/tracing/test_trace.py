@@ -183,7 +183,7 @@ def test_reads_that_follow_each_other_are_one_record() -> None:
     assert trace.calls[0] == TracedCall(0, "read", {"samples": FRAME}, 3)
 
 
-def test_underruns_a_cushion_and_starving(path: Path) -> None:
+def test_underruns_a_prebuffer_and_an_input_timeout(path: Path) -> None:
     controller, trace = made(prebuffer_seconds=0.03, input_timeout_seconds=0.1)
     utterance = controller.utterance()
     utterance.push(bytes(2 * FRAME + 1))
@@ -309,7 +309,7 @@ def test_listeners_that_call_back_and_fail(path: Path) -> None:
     controller.unlock()
     controller.push(bytes(500))
     controller.read(FRAME)
-    controller.pause()  # what the listener does is told from within this call, and is a call of its own
+    controller.pause()  # what the listener does is called from within this call, and is a call of its own
     assert names(trace)[-2:] == ["pause", "resume"]
     assert any(event.name == "error" for event in trace.events)
     again = replayed(trace, path)
@@ -388,7 +388,7 @@ def test_who_measures_the_chart_changes_no_trace() -> None:
 
 
 def test_a_trace_changes_nothing() -> None:
-    def told(controller: PlaybackController) -> list[tuple[int, str]]:
+    def emitted(controller: PlaybackController) -> list[tuple[int, str]]:
         events: list[tuple[int, str]] = []
         for name in ("state_changed", "utterance_finished", "mark_reached", "audio_refused", "first_audio_byte"):
             controller.on(name, lambda event: events.append((event.position, event.name)))
@@ -396,7 +396,7 @@ def test_a_trace_changes_nothing() -> None:
         return events
 
     plain, (traced, _) = PlaybackController(AudioFormat(RATE)), made()
-    assert told(plain) == told(traced)
+    assert emitted(plain) == emitted(traced)
     assert plain.stats == traced.stats
 
 
@@ -743,7 +743,7 @@ def test_the_command_replays(path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert str(bad) in capsys.readouterr().err
 
 
-def test_the_command_tells_of_an_older_chart_s_trace_before_it_can_not_draw_it(
+def test_the_command_reports_an_older_chart_s_trace_before_it_can_not_draw_it(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need_program("dot", "Debian package graphviz")
@@ -760,7 +760,7 @@ def test_the_command_tells_of_an_older_chart_s_trace_before_it_can_not_draw_it(
     assert not picture.exists()
 
 
-def test_the_command_tells_what_a_terminal_can_not_show(path: Path) -> None:
+def test_the_command_names_what_a_terminal_can_not_show(path: Path) -> None:
     controller, trace = made()
     turn(controller)
     trace.save(path)
