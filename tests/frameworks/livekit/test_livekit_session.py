@@ -470,7 +470,7 @@ async def test_with_a_text_words_with_times_are_exact_as_they_are_without():
 
 async def test_an_aligner_is_waited_for():
     class Levels:
-        """Finds the words by their levels, as they are told apart here."""
+        """Finds the words by their levels, which differ here."""
 
         def align(self, text, audio, format):
             samples = np.frombuffer(audio, np.int16)
