@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._checks import check_interrupt_at
 from playback.audio.formats import FormatError
 from playback.chart import State
 from playback.controller import PlaybackController
@@ -58,17 +59,30 @@ class PlaybackAudioOutput(AudioOutput):
         label: what the framework calls it in its log.
         resume_to_word: whether to go on, after a false interruption, at the beginning of the word that was cut, if the
             synthesizer gives the times of its words; otherwise at the very next sample.
+        interrupt_at: ``"word"`` lets an interruption end the word that sounds, as
+            :meth:`PlaybackController.interrupt` has it, if the synthesizer gives the times of its words; the end of the
+            segment is reported then. A pause that the framework has made before has cut the word.
+
+    Raises:
+        ValueError: there is no such place.
     """
 
     def __init__(
-        self, controller: PlaybackController, *, label: str = "Playback", resume_to_word: bool = False
+        self,
+        controller: PlaybackController,
+        *,
+        label: str = "Playback",
+        resume_to_word: bool = False,
+        interrupt_at: Literal["now", "word"] = "now",
     ) -> None:
+        check_interrupt_at("interrupt_at", interrupt_at)
         # Without a sample rate the framework hands on what synthesis makes, unconverted and with its words.
         super().__init__(label=label, capabilities=AudioOutputCapabilities(pause=True))
         self.controller: Final = controller
         """What plays it, for all that the framework has no word for: background, sinks, gain, events."""
 
         self._resume_to_word: Final = resume_to_word
+        self._interrupt_at: Final[Literal["now", "word"]] = interrupt_at
         self._open: Utterance | None = None
         self._starting: Utterance | None = None
         # The segments that are not finished, and how many samples of each were reported as progress.
@@ -118,12 +132,12 @@ class PlaybackAudioOutput(AudioOutput):
             utterance.end()
 
     def clear_buffer(self) -> None:
-        """Drop everything at once, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
+        """Drop everything, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
         self._text = None
         if not self._progress and not self.controller.buffered:
             return
         paused = self.controller.state is State.PAUSED
-        self.controller.interrupt()
+        self.controller.interrupt(at=self._interrupt_at)
         if paused:  # to the controller an interrupt ends a pause, to the framework only `resume` does
             self.controller.pause()
 

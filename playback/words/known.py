@@ -75,7 +75,7 @@ class Heard(NamedTuple):
 
 
 _SAID: Final = 8
-"""By how many utterances it is known how fast a voice speaks."""
+"""By how many utterances it is known how fast the speech is."""
 
 
 class KnownWords:
@@ -128,7 +128,7 @@ class KnownWords:
 
         Args:
             envelope: how loud all of its audio was.
-            rate: how fast it is spoken.
+            rate: how fast the speech is.
         """
         self.envelope, self._rate = envelope, rate
 

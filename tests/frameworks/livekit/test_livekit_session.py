@@ -56,6 +56,21 @@ async def test_an_interruption_in_mid_word():
         assert call.levels == {**words(0, 3), level(3): heard - 3 * WORD}
 
 
+async def test_an_interruption_may_let_the_word_end():
+    async with calling(ANSWER) as call:
+        call.output._interrupt_at = "word"
+        speech = call.session.generate_reply(user_input="Is there a table?")
+        await call.listen_until(lambda: call.session.agent_state == "speaking")
+        await call.listen(0.32)
+        speech.interrupt()
+        await call.play_out(speech)
+        assert call.said == [("Your table is booked", True)]
+        assert [event.interrupted for event in call.finished] == [True]
+        assert call.finished[0].playback_position == pytest.approx(0.4)
+        assert call.finished[0].synchronized_transcript == "Your table is booked"
+        assert call.levels == words(0, 4)
+
+
 async def test_a_user_who_interrupts_and_says_something():
     async with calling(ANSWER, "Nine it is.", user=True, false_interruption_timeout=5.0) as call:
         call.session.generate_reply(user_input="Is there a table?")
@@ -455,7 +470,7 @@ async def test_with_a_text_words_with_times_are_exact_as_they_are_without():
 
 async def test_an_aligner_is_waited_for():
     class Levels:
-        """Finds the words by their levels, as they are told apart here."""
+        """Finds the words by their levels, which differ here."""
 
         def align(self, text, audio, format):
             samples = np.frombuffer(audio, np.int16)
