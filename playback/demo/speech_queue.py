@@ -13,16 +13,15 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat, Block, FormatError
 from playback.audio.media.untrusted import UntrustedDecoder
 from playback.controller import PlaybackController
 from playback.demo.protocol import File, ProtocolError, Say
+from playback.demo.recording import Recording, find_aligner
 from playback.demo.settings import DemoSettings
 from playback.sources import open_source
 from playback.speech import SpeechError, stream
 from playback.utterance import Utterance
-from playback.words.estimate import Sound, word_times
 from playback.words.word import Word
 
 LOGGER: Final = logging.getLogger("playback")
@@ -122,7 +121,7 @@ class Speaker:
         Args:
             name: what it is called.
             data: all of it.
-            text: what it says; the page then gets its words, at the times at which they are estimated to sound.
+            text: what it says; the page then gets its words, with the times at which they sound.
 
         Raises:
             ProtocolError: the input is locked.
@@ -196,19 +195,22 @@ class Speaker:
         It comes from a stranger, so a process of its own decodes it.
         """
         limit = self._settings.file_seconds
-        loudness, shown, is_whole = Envelope(self._controller.format), 0.0, True
+        recording = None
+        if job.says:
+            recording = Recording(job.text, self._controller.format, await asyncio.to_thread(find_aligner))
+        shown, is_whole = 0.0, True
         async with self._make(job):
             yield b""  # its write waits for room
             try:
                 async with aclosing(open_source(UntrustedDecoder(data, name=job.name))) as decoded:
                     async for block in decoded:
-                        if job.says:
-                            loudness.add_block(block)
+                        if recording is not None:
+                            recording.add(block)
                         yield block
                         seconds = job.handle.accepted_seconds
-                        if seconds >= shown + _ESTIMATE_SECONDS:
+                        if recording is not None and seconds >= shown + _ESTIMATE_SECONDS:
                             shown = seconds
-                            self._show_estimate(job, loudness, ended=False)
+                            self._show(job, _spans(recording.estimated(ended=False), seconds))
                         if seconds >= limit:
                             self._put("refused", error=f"{job.name} is cut off after {limit:g} s", do=job.do)
                             is_whole = False
@@ -216,13 +218,9 @@ class Speaker:
             except FormatError as error:
                 reason = f"{error}; expected audio such as WAV, MP3, Ogg or FLAC"
                 raise FileError(f"{job.name} can't be decoded: {reason}") from error
-        self._show_estimate(job, loudness, ended=is_whole)
-
-    def _show_estimate(self, job: _Job, loudness: Envelope, *, ended: bool) -> None:
-        """Send when the words of a recording sound, as far as it can be estimated."""
-        if job.says:
-            found = word_times(job.text, Sound(loudness.windows(), loudness.seconds, 0.0, ended))
-            self._show(job, _spans(found, job.handle.accepted_seconds))
+        if recording is not None:
+            words = await recording.found() if is_whole else recording.estimated(ended=False)
+            self._show(job, _spans(words, job.handle.accepted_seconds))
 
     def _show(self, job: _Job, words: list[dict[str, Any]]) -> None:
         handle = job.handle
