@@ -84,6 +84,8 @@ def estimate(text: str, sound: Sound, rate: float = USUAL_RATE) -> str:
     share = (heard - before.at) / (after.at - before.at)
     inside = before.length + share * (after.length - before.length)
     number = bisect_right(ends, inside + 1e-6) - 1
+    if not sound.ended:
+        number = min(number, len(written) - 1)  # more was to come: the last word at least
     return text[: written[number - 1].end] if number else ""
 
 
@@ -135,7 +137,9 @@ def _path(
     ]
     places = [ends[number] for number in breaks(text, written)]
     whole = ends[-1] if sound.ended else None
-    return ends, _match(pauses, places, total, whole, ends[-1] / total if whole else rate * sound.seconds)
+    # Whatever the rate, what has arrived says no more than all of the text.
+    even = ends[-1] / total
+    return ends, _match(pauses, places, total, whole, even if whole else min(even, rate * sound.seconds))
 
 
 def _speech_of(sound: Sound) -> NDArray[np.bool_]:
