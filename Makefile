@@ -37,8 +37,8 @@ say: $(READY)  ## a session of ten seconds in the terminal, with its sound and i
 	mkdir -p demo-output
 	$(BIN)/playback say --out demo-output/session.wav --plot demo-output/session.svg --record demo-output/sent.flac
 
-test: $(READY) lint  ## all tests
-	$(BIN)/python -m slipcover --dont-wrap-pytest -m pytest \
+test: $(READY) lint  ## all tests but the slow ones, which `make nightly` runs
+	$(BIN)/python -m slipcover --dont-wrap-pytest -m pytest -m "not slow" \
 		$(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100 || { code=$$?; \
 		test $$code -ne 2 || echo "interrupted, or fewer lines and branches executed than fail-under in pyproject.toml" >&2; \
 		exit $$code; }
@@ -74,6 +74,7 @@ conversation: $(READY)  ## whole conversations with an agent, measured from the 
 	$(BIN)/python -m benchmarks.conversation
 
 nightly: $(READY)  ## what is too slow for each change: every test on every Python, long fuzzing, lowest versions, soaks, figures
+	$(BIN)/python -m pytest -m slow --timeout 1200
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
 	$(BIN)/nox -t nightly
 	$(BIN)/python -m benchmarks.soak.churn

@@ -21,6 +21,7 @@ from playback.background.mixer import Background
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
 from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
+from playback.core.late_words import LATE_WORDS_SECONDS
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
@@ -35,6 +36,7 @@ from playback.subscribing import Subscribe
 from playback.threads import ThreadsafeProducer
 from playback.turn import Turn
 from playback.utterance import Utterance
+from playback.words.aligner import Aligner
 
 
 class PlaybackController:
@@ -66,6 +68,11 @@ class PlaybackController:
             pauses, is ended with :class:`InputTimeout`, and so is an open turn that has nothing enqueued; None waits
             for ever. What it plays makes up for as much silence as it is long, and no more.
         on_input_timeout: whether such an utterance fails, or completes: then ``last_audio_byte`` is emitted, too.
+        word_timing: how it is known what was heard where no words are marked: ``"estimate"`` goes by how much of the
+            speech was played; an aligner finds the words in the audio, on a thread, when an utterance is cut, and what
+            it does not find in time is estimated; with None it is not known.
+        late_words_seconds: how long the report of an utterance that was cut takes word times that come late, in samples
+            read; and how long ``wait()`` waits for them, where those that are known do not reach to the cut.
 
     Raises:
         TypeError: an argument of another type, such as a bare rate for a format.
@@ -84,10 +91,16 @@ class PlaybackController:
         history_seconds: float = 2.0,
         input_timeout_seconds: float | None = 10.0,
         on_input_timeout: Literal["fail", "complete"] = "fail",
+        word_timing: Literal["estimate"] | Aligner | None = "estimate",
+        late_words_seconds: float = LATE_WORDS_SECONDS,
     ) -> None:
         check_type("format", format, AudioFormat)
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
+        aligner = None if word_timing is None or isinstance(word_timing, str) else word_timing
+        if not (word_timing in ("estimate", None) if aligner is None else callable(getattr(aligner, "align", None))):
+            raise ValueError(f"word_timing is {word_timing!r}, expected 'estimate', None or an aligner")
+        check_seconds("late_words_seconds", late_words_seconds)
         check_output(format)
         self.format: Final = format
         """What is handed out."""
@@ -107,6 +120,8 @@ class PlaybackController:
         self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
+        estimates = word_timing is not None
+        self._transitions.late_words.configure(late_words_seconds, estimates=estimates, aligner=aligner)
         self._emitter: Final = self._transitions.emitter
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)

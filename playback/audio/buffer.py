@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, Final
 
 from playback.audio.converter import Converter, check_convertible, converted_samples
+from playback.audio.envelope import Envelope
 from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout
 
 _NEVER: Final = 1 << 62
@@ -53,6 +54,7 @@ class SampleBuffer:
         "accepted",
         "discarded",
         "ended",
+        "envelope",
         "error",
         "largest",
     )
@@ -68,6 +70,9 @@ class SampleBuffer:
         """Whether no more audio may come."""
         self.error: FormatError | None = None
         """Why the rest can't be played, once that was found: a long push is checked as it is converted."""
+
+        self.envelope: Envelope | None = None
+        """What follows how loud it is, if anything does."""
 
         self._format = format
         self._width = format.frame_bytes
@@ -237,6 +242,23 @@ class SampleBuffer:
             left -= len(chunk)
         return b"".join(pieces)
 
+    def follow_loudness(self, envelope: Envelope | None) -> None:
+        """Have an envelope follow how loud it is, from here on: what is gone already counts as speech."""
+        self.envelope = envelope
+        if envelope is not None:
+            envelope.skip(self._base - self._past_bytes // self._width)
+
+    def kept_of_played(self) -> list[bytes | memoryview]:
+        """What was played, as far as it is still here."""
+        left = self.played * self._width - (self._base * self._width - self._past_bytes)
+        pieces: list[bytes | memoryview] = []
+        for chunk in chain(self._past, [self._chunk], self._chunks):
+            if left <= 0:
+                break
+            pieces.append(memoryview(chunk)[:left])
+            left -= len(chunk)
+        return pieces
+
     def rewind(self, samples: int) -> int:
         """Go back by so many samples, as far as the history goes.
 
@@ -290,9 +312,14 @@ class SampleBuffer:
         """Drop all audio.
 
         Returns:
-            What held it, so that the caller can free it a little at a time.
+            What held it, so that the caller can free it a little at a time. An envelope has it instead, if there is
+            one: it looks at what it frees.
         """
-        held = self._past, self._chunks, self._raw
+        held: tuple[deque[Any], ...] = self._past, self._chunks, self._raw
+        if self.envelope is not None:
+            self._past.append(self._chunk)
+            self.envelope.keep_rest(self._past, self._chunks, self._raw, self._raw_at)
+            held = ()
         self._farthest = self.played
         self._past, self._chunks, self._raw = deque(), deque(), deque()
         self._chunk, self._offset, self._base, self._converter = b"", 0, 0, None
@@ -309,7 +336,11 @@ class SampleBuffer:
         self._past.append(self._chunk)
         self._past_bytes += size
         while self._past and self._past_bytes - len(self._past[0]) >= self._history_bytes:
-            self._past_bytes -= len(self._past.popleft())
+            gone = self._past.popleft()
+            self._past_bytes -= len(gone)
+            if self.envelope is not None:
+                self.envelope.add(gone)
+                self.envelope.keep(gone)
         self._chunk = self._chunks.popleft()
         self._offset = 0
         self._plan()

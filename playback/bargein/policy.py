@@ -16,7 +16,7 @@ from weakref import finalize, ref
 
 from playback._checks import check_decibels, check_interrupt_at, check_seconds, check_share, check_type
 from playback.bargein.agent import AgentWatch
-from playback.bargein.backchannels import BACKCHANNELS, Backchannels
+from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
 from playback.bargein.chart import (
     AGENT_SPEAKS,
     BARGE_IN,
@@ -50,7 +50,7 @@ user's own turn: a detector reports the end about a quarter of a second late."""
 
 # What may change who has the floor.
 _WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished", "interrupted")
-_TIMED: Final = tuple(event for event in INTERNAL if event.endswith(("_elapsed", "_timeout")))
+_TIMED: Final = tuple(event for event in INTERNAL if event.endswith(("_elapsed", "_timeout", "_late")))
 
 
 class Timer(Protocol):
@@ -96,7 +96,7 @@ class BargeIn:
         yield_at: ``"word"`` lets the agent end its word when it gives way, unless a pause has cut it before.
         rewind: after a pause, go on at the beginning of the word that was cut, if words are marked.
         backchannels: what counts as listening, whatever its case and punctuation.
-        min_certainty: below it, a transcript says nothing; a final one counts as a backchannel.
+        min_certainty: below it, a transcript says nothing, as one without words.
         timer: the clock; the running event loop by default.
 
     Raises:
@@ -261,7 +261,7 @@ class BargeIn:
         """
         check_type("text", text, str)
         check_share("certainty", certainty)
-        now = self._moments.quiet_since = self._timer.time()
+        now = self._timer.time()
         command = self._transcripts.command(
             text,
             leaf=self._session.leaf,
@@ -271,6 +271,8 @@ class BargeIn:
             min_words=self.min_words,
             pauses=self.pause_after_seconds < math.inf,
         )
+        if words_of(text):
+            self._moments.quiet_since = now
         if command is not None:
             self._take(command, text)
 
@@ -311,6 +313,8 @@ class BargeIn:
         now, position = self._timer.time(), self.controller.position
         if before not in IN_DOUBT and self._session.leaf in IN_DOUBT:
             self._moments.doubted = now
+        if event == "pause_elapsed":
+            self._moments.paused = now
         outputs = (*BARGE_IN.outputs.get((before, event), ()), *TURNS.get((before, event), ()))
         for name in outputs:  # first into the outbox: what is done may have others call the policy back
             self._emitter.emit(self._moments.event(name, (before, event), position, now, words))
@@ -382,6 +386,9 @@ class BargeIn:
                 return moments.began  # the detector was late: the agent would have waited for a user who was first
             case "pause_elapsed":
                 return moments.begin_reported + self.pause_after_seconds
+            case "pause_too_late":
+                is_too_late = moments.ended < moments.paused and not self._transcripts.has_words
+                return moments.end_reported if is_too_late else math.inf
             case "min_speech_elapsed" if leaf in WAITING:
                 return max(moments.begin_reported + self.min_seconds, moments.arrived + OVERLAP_SECONDS)
             case "min_speech_elapsed":

@@ -108,6 +108,11 @@ class CheckedInput(Input):
         self.owner.check()
         return super().mark(utterance, mark)
 
+    def unmark(self, utterance: Utterance, mark: Mark) -> None:
+        """See :meth:`Input.unmark`."""
+        self.owner.check()
+        super().unmark(utterance, mark)
+
 
 class CheckedOutput(Output):
     """What the reader does; it finds out where the loop runs."""

@@ -22,6 +22,7 @@ from playback.chart import INTERNAL_OF, MACHINE, PLAYBACK, STATE_OF
 from playback.core.drain import Drain
 from playback.core.emitter import Emitter
 from playback.core.fast_paths import FastPaths
+from playback.core.late_words import LateWords
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observers
 from playback.core.playhead import Playhead
@@ -61,6 +62,7 @@ class Transitions:
         self.observers: Final = Observers(self.playhead, self._watched, self.emitter.emit, self.emitter.flush)
         self.drain: Final = Drain(self.queue, self.playhead)
         self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers, self.drain)
+        self.late_words: Final = LateWords(format, self.playhead, self.emitter, self.drain, self.fast.refresh)
         self.emitter.raise_later = self.fast.raise_at_read
         self.stats: Final = Stats()
         self.unqueued: Final[dict[Utterance, None]] = {}
@@ -170,6 +172,7 @@ class Transitions:
             self.playhead.pass_on(utterance)
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
+        self.late_words.follow(report, utterance._clip.buffer)
         turn: Turn = utterance._turn
         turn._take_report(report)
         self.queue.remove(utterance, turn)

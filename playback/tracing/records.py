@@ -24,6 +24,7 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "push_from_thread": _AUDIO,
     "refuse": _AUDIO,
     "mark": ("utterance", "at", "until", "payload"),
+    "unmark": ("utterance", "at", "until", "payload"),
     "end": ("utterance", "cut_short", "error"),
     "cancel": ("utterance",),
     "turn": ("turn", "id", "stop_on_failure"),

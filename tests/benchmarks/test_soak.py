@@ -67,6 +67,7 @@ def test_only_one_part_is_traced(written: tuple[int, dict[str, Any]]) -> None:
     assert math.isclose(most["plan"]["hours"] + traced["plan"]["hours"], soak.QUICK.hours)
 
 
+@pytest.mark.slow
 def test_a_seed_decides_on_everything() -> None:
     one, same, other = (_happened(run(replace(SHORT, seed=seed))) for seed in (5, 5, 6))
     assert one == same
@@ -105,6 +106,7 @@ def test_an_utterance_that_is_reported_twice_is_noticed(monkeypatch: pytest.Monk
     assert _checks(run(SHORT)) == {"utterance_finished exactly once"}
 
 
+@pytest.mark.slow
 def test_an_utterance_that_is_never_reported_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     emit, due = EventEmitter.emit, _every(20)
 
@@ -117,6 +119,7 @@ def test_an_utterance_that_is_never_reported_is_noticed(monkeypatch: pytest.Monk
     assert any(" utterances, but " in problem for problem in outcome.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["first_audio_byte", "last_audio_byte", "mark_reached"])
 @pytest.mark.parametrize("times", [0, 2])
 def test_an_event_that_is_emitted_another_number_of_times_is_noticed(
@@ -138,6 +141,7 @@ def test_an_event_that_is_emitted_another_number_of_times_is_noticed(
     assert _checks(run(SHORT)) & expected[name]
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_lost_in_a_push_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     append, due = SampleBuffer.append_plain, _every(50)
 
@@ -150,6 +154,7 @@ def test_a_sample_that_is_lost_in_a_push_is_noticed(monkeypatch: pytest.MonkeyPa
     assert "what is open is counted" in _checks(run(SHORT))
 
 
+@pytest.mark.slow
 def test_samples_that_are_played_and_not_counted_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     read, due = SampleBuffer.read, _every(20)
 
@@ -162,6 +167,7 @@ def test_samples_that_are_played_and_not_counted_are_noticed(monkeypatch: pytest
     assert "what was counted is what was heard" in _checks(run(SHORT))
 
 
+@pytest.mark.slow
 def test_a_buffer_that_is_counted_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     remove, due = PlayoutQueue.remove, _every(40)
 
@@ -173,6 +179,7 @@ def test_a_buffer_that_is_counted_wrong_is_noticed(monkeypatch: pytest.MonkeyPat
     assert "buffered is what is left" in _checks(run(replace(SHORT, segments=1, hours=0.02)))
 
 
+@pytest.mark.slow
 def test_a_refusal_that_is_not_counted_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse, due = Input.refuse, _every(10)
 
@@ -184,6 +191,7 @@ def test_a_refusal_that_is_not_counted_is_noticed(monkeypatch: pytest.MonkeyPatc
     assert _checks(run(SHORT)) == {"refusals are counted"}
 
 
+@pytest.mark.slow
 def test_stale_audio_that_is_taken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     may_push = Input.may_push
 
@@ -215,6 +223,7 @@ def _keep(monkeypatch: pytest.MonkeyPatch, of: Callable[[Any], object]) -> list[
     return kept
 
 
+@pytest.mark.slow
 def test_utterances_that_a_listener_keeps_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _keep(monkeypatch, lambda event: event.utterance)
     outcome = run(soak.QUICK.parts()[0])
@@ -229,6 +238,7 @@ def test_utterances_that_a_listener_keeps_are_noticed(monkeypatch: pytest.Monkey
     )
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_kept_when_it_was_replaced_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[object] = []
     close = Session.close
@@ -243,6 +253,7 @@ def test_a_controller_that_is_kept_when_it_was_replaced_is_noticed(monkeypatch: 
     assert "controllers that nobody holds are kept: 7, not 6" in outcome.problems
 
 
+@pytest.mark.slow
 def test_bytes_that_a_listener_keeps_are_noticed_where_they_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _keep(monkeypatch, lambda _: bytes(20_000))
     outcome = run(soak.QUICK.parts()[1])
@@ -251,6 +262,7 @@ def test_bytes_that_a_listener_keeps_are_noticed_where_they_are_traced(monkeypat
     assert outcome.problems[0].startswith("traced grows")
 
 
+@pytest.mark.slow
 def test_a_process_that_takes_more_and_more_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _keep(monkeypatch, lambda _: _taken(400_000))
     outcome = run(soak.QUICK.parts()[0])

@@ -43,8 +43,9 @@ from playback.events import (
     Underrun,
     UtteranceFinished,
 )
-from playback.report import HeardFrom, Outcome, UtteranceReport
+from playback.report import Outcome, UtteranceReport
 from playback.sinks.chunks import Chunk
+from playback.words.known import HeardFrom
 from tests.signals import FRAME, Heard
 
 pytestmark = pytest.mark.portable
@@ -314,7 +315,7 @@ HEARD: list[tuple[Outcome, str | None, bool, str | None, HeardFrom | None]] = [
     (Outcome.COMPLETED, None, True, "one two", "marks"),
     (Outcome.COMPLETED, None, False, None, None),
     *((outcome, "One, two.", True, "One", "marks") for outcome in CUT_SHORT),
-    *((outcome, "One, two.", False, None, None) for outcome in CUT_SHORT),
+    *((outcome, "One, two.", False, "", "estimate") for outcome in CUT_SHORT),
     *((outcome, None, True, "one", "marks") for outcome in CUT_SHORT),
     *((outcome, None, False, None, None) for outcome in CUT_SHORT),
 ]

@@ -294,7 +294,9 @@ def _sound(configuration: Configuration) -> Configuration:
 Found = tuple[str, Setting, Exploration[Configuration, Action]]
 
 
-@pytest.fixture(scope="module", params=SETTINGS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name == "cuts" else ()) for name in SETTINGS]
+)
 def found(request: pytest.FixtureRequest) -> Found:
     """All there is in one setting; every step was checked as it was made."""
     setting = Setting(**SETTINGS[request.param])

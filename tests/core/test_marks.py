@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from playback import PlaybackController, Utterance
+from playback import AudioFormat, PlaybackController, Utterance
 from playback.events import MarkReached
-from tests.signals import FRAME, RATE, Heard, ramp
+from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 
 class Said(Heard):
@@ -27,8 +27,8 @@ Words = Sequence[tuple[str, int, int | None]]
 """Each word with its start and, if it is known, its end, in samples."""
 
 
-def said(text: str | None, words: Words, samples: int = 10 * FRAME) -> Said:
-    case = Said()
+def said(text: str | None, words: Words, samples: int = 10 * FRAME, **options: Any) -> Said:
+    case = Said(PlaybackController(AudioFormat(RATE), fades=CUTS, **options))
     utterance = case.handle = case.controller.utterance(text=text)
     for word, at, until in words:
         utterance.mark(word, at=at / RATE, until=None if until is None else until / RATE)
@@ -168,8 +168,8 @@ class TestHeard:
         assert heard(said(None, self.WORDS), 2) == "Your table"
         assert heard(said(None, self.WORDS), 10) == "Your table is booked"
 
-    def test_none_without_marks(self) -> None:
-        assert heard(said(self.TEXT, []), 2) is None
+    def test_none_without_marks_and_without_an_estimate(self) -> None:
+        assert heard(said(self.TEXT, [], word_timing=None), 2) is None
         assert heard(said(None, []), 10) is None
 
     def test_a_few_words_are_enough(self) -> None:
@@ -225,7 +225,7 @@ class TestHeard:
         case = said(None, [("Hello", 0, 480)])
         case.handle.mark({"viseme": 3}, at=0.02)
         assert heard(case, 3) == "Hello"
-        case = said("Hello there", [])
+        case = said("Hello there", [], word_timing=None)
         case.handle.mark(3, at=0.02)
         assert heard(case, 3) is None
 

@@ -114,7 +114,13 @@ def test_without_a_terminal_a_missed_floor_is_reported_nevertheless(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "option", ["--collect-only", "--setup-plan", "--setup-only", "--cache-show", "--fixtures", "--fixtures-per-test"]
+    "option",
+    [
+        "--collect-only",
+        "--setup-plan",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("--setup-only", "--cache-show", "--fixtures")),
+        pytest.param("--fixtures-per-test", marks=pytest.mark.slow),
+    ],
 )
 def test_where_no_test_is_executed_nothing_is_measured(tmp_path: Path, option: str) -> None:
     cache = ["-p", "cacheprovider"] if option == "--cache-show" else []
