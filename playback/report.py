@@ -81,11 +81,17 @@ class UtteranceReport:
         return self.known is None or self.known.is_certain or not self.known.is_open
 
     @property
-    def heard_from(self) -> HeardFrom | None:
-        """How :attr:`heard` is known: all of it was played (``completed``), or from word times (``marks``).
+    def aligning(self) -> bool:
+        """Whether an aligner is at work to find out what was heard, for as long as that counts."""
+        return self.known is not None and self.known.is_aligning
 
-        Where nothing was played, no word time is needed to know that nothing was heard; that counts as ``marks``, too.
-        None where ``heard`` is None.
+    @property
+    def heard_from(self) -> HeardFrom | None:
+        """How :attr:`heard` is known.
+
+        ``completed``: all of it was played. ``marks``: from word times; where nothing was played, no word time is
+        needed to know that nothing was heard, so that counts as ``marks``, too. ``alignment``: an aligner has found the
+        words in the audio. ``estimate``: from the share of the speech that was played. None where ``heard`` is None.
         """
         return None if self.known is None else self.known.heard.source
 
@@ -95,9 +101,9 @@ class UtteranceReport:
 
         Words are the marks whose payload is a string. Without a text they are joined. On completion, and where all
         words were played and nothing but silence was cut off, it is all of the text; where nothing was played it is
-        empty; without words to know it by it is None. Words are found in the text by their letters and digits, so case,
-        spaces, punctuation, parts of words and single characters make no difference; what is spelled otherwise ("8" for
-        "eight") is aligned by what stands around it.
+        empty; without words it is aligned or estimated, as the controller's ``word_timing`` says. Words are found in
+        the text by their letters and digits, so case, spaces, punctuation, parts of words and single characters make no
+        difference; what is spelled otherwise ("8" for "eight") is aligned by what stands around it.
 
         It is computed from what is known when it is asked for, in time that grows with the number of words. Word times
         that come late change it, until the report is :attr:`final`.

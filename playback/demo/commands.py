@@ -104,12 +104,28 @@ class CommandHandler:
             LOGGER.exception("a message of a page could not be carried out")
             self._messages.put("refused", error="something went wrong in the server, see its log", do=None)
 
-    def hear(self, speaking: bool) -> None:
-        """The user has begun to speak, or fallen silent."""
+    def hear(self, speaking: bool, seconds_ago: float = 0.0) -> None:
+        """The user has begun to speak, or fallen silent.
+
+        Args:
+            speaking: which of the two.
+            seconds_ago: how long before now that was.
+        """
         self._user_speaks = speaking
         self._messages.put("speech", speaking=speaking)
         if self._listening is not None:
-            self._listening.heard(speaking)
+            self._listening.heard(speaking, seconds_ago)
+
+    def understand(self, text: str, *, final: bool, certainty: float) -> None:
+        """The user has said a short word.
+
+        Args:
+            text: what was said so far.
+            final: whether no word of it will change.
+            certainty: how sure that is, 0 to 1.
+        """
+        if self._listening is not None:
+            self._listening.understood(text, final=final, certainty=certainty)
 
     def lose(self) -> None:
         """The page is gone, or has another connection: what it was sending does not come any more."""

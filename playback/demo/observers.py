@@ -90,12 +90,17 @@ class PolicyObserver:
 
         return self._loop.call_at(when, call)
 
-    def heard(self, speaking: bool) -> None:
-        """The user has begun to speak, or fallen silent."""
+    def heard(self, speaking: bool, seconds_ago: float = 0.0) -> None:
+        """The user has begun to speak, or fallen silent, so long before now."""
         if speaking:
-            self.policy.speech_started()
+            self.policy.speech_started(seconds_ago)
         else:
-            self.policy.speech_ended()
+            self.policy.speech_ended(seconds_ago)
+        self._look()
+
+    def understood(self, text: str, *, final: bool, certainty: float) -> None:
+        """The user has said a short word."""
+        self.policy.transcript(text, final=final, certainty=certainty)
         self._look()
 
     def stop(self) -> None:

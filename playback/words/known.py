@@ -176,7 +176,7 @@ class KnownWords:
     def is_certain(self) -> bool:
         """Whether what was heard is certain, whatever becomes known: all of the text, or nothing."""
         text, samples, completed, *_ = self.played
-        return text is not None and (completed or not samples)
+        return not samples or (text is not None and completed)
 
     @property
     def has_words(self) -> bool:

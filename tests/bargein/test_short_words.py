@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.short_words import cut, kind_of
 from benchmarks.voices import BACKCHANNELS, COMMANDS, JUDGED, Saying, Voice, in_noise, say
+from playback.align import dictionary
 from playback.bargein import BACKCHANNELS as POLICY_BACKCHANNELS
 from playback.bargein import closed_grammar
 from playback.bargein.closed_grammar import ClosedGrammar, english
@@ -229,7 +230,7 @@ def test_a_grammar_that_cannot_be_is_refused(arguments: dict[str, Any], error: t
 
 async def test_without_pocketsphinx_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    closed_grammar._dictionary.cache_clear()
+    dictionary.english.cache_clear()
     english.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'voice-playback\[align\]'"):
         ShortWords(Transcripts())

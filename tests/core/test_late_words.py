@@ -138,6 +138,15 @@ class TestLate:
         assert copied.heard == report.heard == "Your table"
         assert (pickled.heard, pickled.final) != (report.heard, report.final)
 
+    def test_an_utterance_that_never_sounded_takes_none(self) -> None:
+        controller = PlaybackController()
+        controller.close()
+        utterance = controller.utterance()
+        assert not utterance.mark("one")
+        assert utterance.mark_words(WORDS) == 0
+        assert utterance.report is not None
+        assert (utterance.report.final, utterance.report.heard) == (True, None)
+
     @pytest.mark.parametrize("seconds", [-0.1, float("nan"), float("inf"), "0.3", None])
     def test_a_limit_that_can_not_be(self, seconds: Any) -> None:
         with pytest.raises((TypeError, ValueError), match=r"late_words_seconds is .*, expected"):

@@ -9,16 +9,20 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Playwright, sync_playwright
+from scipy.signal import resample_poly
 
 from benchmarks.browser.signals import RATE
+from benchmarks.voices import Saying, Voice, say
+from playback.bargein import recognizer
 from playback.speech import speech_format, synthesize
 from tests.demo.browser import Visit, browsing, heard_tones, serving, tones, visiting, write_wav
+from tests.needs import need_program
 
 HERTZ = [400 + 200 * step for step in range(12)]
 FILE_RATE = 16_000
@@ -294,6 +298,12 @@ def speech(text: str) -> NDArray[np.float64]:
     return np.asarray(np.interp(times, np.arange(len(samples)), samples))
 
 
+def by_flite(text: str, phones: str = "") -> NDArray[np.float64]:
+    """The same by another synthesizer, which hums as people do."""
+    samples = say(Voice("flite", "rms"), Saying(text, phones)) / 32768
+    return np.asarray(resample_poly(samples, RATE // recognizer.RATE, 1))
+
+
 @by_ear
 @pytest.mark.timeout(ATTEMPTS_SECONDS)
 def test_the_user_talks_over_the_agent(
@@ -330,6 +340,60 @@ def test_the_user_talks_over_the_agent(
             print(
                 f"\nheld for {found[1]['seconds']:.2f} s by “hm”; barge-in after {found[-1]['seconds']:.2f} s of speech"
             )
+
+
+def microphone(path: Path, *sounds: tuple[float, NDArray[np.float64]], seconds: float) -> Path:
+    """A file for the fake microphone: sounds, each from a time in seconds on."""
+    timeline = np.zeros(round(seconds * RATE))
+    for at, sound in sounds:
+        timeline[round(at * RATE) :][: len(sound)] += sound
+    return write_wav(path, timeline, RATE)
+
+
+@by_ear
+@pytest.mark.timeout(ATTEMPTS_SECONDS)
+def test_a_conversation_with_short_words(playwright: Playwright, address: str, tmp_path: Path) -> None:
+    """Three times "mm-hm" changes nothing, "Stop." ends the answer for good, who speaks first is not talked over."""
+    need_program("flite", "Debian package flite")
+    hum, stop = by_flite("mm hm", "pau m hh m pau"), by_flite("Stop.")
+    sentence = by_flite("No, wait, I would like another table next to the window, for nine people.")
+    sounds = ((1.5, hum), (3.3, hum), (5.1, hum), (13.0, stop), (18.0, sentence))
+    file = microphone(tmp_path / "microphone.wav", *sounds, seconds=30)
+    with browsing(playwright, file) as browser, visiting(browser, address) as visit:
+
+        def speeches() -> int:
+            return sum(message["speaking"] for message in visit.received("speech"))
+
+        def reports() -> list[dict[str, Any]]:
+            return [each["report"] for each in visit.received("event") if each["name"] == "utterance_finished"]
+
+        def decisions() -> list[str]:
+            names = [event["name"] for event in visit.received("policy")]
+            return [name for name in names if name in ("barge_in_suspected", "false_interruption", "barge_in")]
+
+        visit.rest(0.5)
+        visit.say(SENTENCE)
+        visit.await_leaf(*SPEAKING)
+        visit.press("Microphone")
+        visit.await_leaf("idle")
+        assert speeches() == 3
+        assert decisions() == ["barge_in_suspected", "false_interruption"] * 3
+        assert [(report["outcome"], report["discarded"]) for report in reports()] == [("completed", 0)]
+
+        visit.say(TEXT)
+        visit.wait("received.some(({ name }) => name === 'barge_in')", 30)
+        assert speeches() == 4
+        assert decisions()[-1] == "barge_in"
+
+        visit.wait("received.filter((message) => message.is === 'speech' && message.speaking).length === 5", 30)
+        visit.say(TEXT)  # the answer arrives while the user goes on
+        visit.wait("received.filter(({ name }) => name === 'utterance_finished').length === 3", 30)
+        _, stopped, unheard = reports()
+        assert stopped["outcome"] == unheard["outcome"] == "interrupted"
+        assert unheard["played"] <= RATE // 50, "at most one frame is heard"
+        ends = [event["position"] for event in visit.received("event") if event["name"] == "interrupted"]
+        resumed = [event["position"] for event in visit.received("event") if event["name"] == "resumed"]
+        assert not [at for at in resumed if ends[0] < at < ends[1]], "nothing resumes after “Stop.”"
 
 
 # For everybody
