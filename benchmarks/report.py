@@ -27,13 +27,13 @@ FOLDER: Final = Path(__file__).parent.parent / "docs" / "performance"
 RENEW: Final = "python -m benchmarks.report"
 
 LABELS: Final = {
-    "floor": "ready-made frames",
+    "baseline": "ready-made frames",
     "frames": "`PlaybackTrack`",
     "opus": "`OpusPlaybackTrack`",
 }
-# The palette of Okabe and Ito, which people who see colours differently can tell apart.
+# The palette of Okabe and Ito, which people who see colours differently can distinguish.
 COLOURS: Final = {
-    "floor": "#8b94a3",
+    "baseline": "#8b94a3",
     "frames": "#d55e00",
     "opus": "#009e73",
     "24 kHz frames": "#e69f00",
@@ -72,7 +72,7 @@ def _machines(results: Results) -> str:
         commands.setdefault((machine["date"], where, versions), []).append(f"`python -m {command}`")
     return _table(
         ["date", "machine", "versions", "commands"],
-        ([*measured, "<br>".join(told)] for measured, told in commands.items()),
+        ([*measured, "<br>".join(found)] for measured, found in commands.items()),
     )
 
 
@@ -97,7 +97,7 @@ def _capacity(calls: Results) -> str:
         (
             [
                 LABELS[track],
-                *(f"{told[track]} | {told[track] / told['frames']:.1f}" for told in (speaking, listening) if told),
+                *(f"{found[track]} | {found[track] / found['frames']:.1f}" for found in (speaking, listening) if found),
             ]
             for track in speaking
         ),
@@ -135,9 +135,9 @@ def _tuning(calls: Results) -> str:
             [
                 f"`{setting}`" if "(" in setting else setting,
                 *(
-                    f"{told['settings'][setting]['cpu_us']:.0f} | {told['settings'][setting]['second_p99_ms']:.1f} |"
-                    f" {told['settings'][setting]['p99_ms']:.1f}"
-                    for told in tuning.values()
+                    f"{found['settings'][setting]['cpu_us']:.0f} | {found['settings'][setting]['second_p99_ms']:.1f} |"
+                    f" {found['settings'][setting]['p99_ms']:.1f}"
+                    for found in tuning.values()
                 ),
             ]
             for setting in tuning["frames"]["settings"]
@@ -150,7 +150,7 @@ def _others(calls: Results) -> str:
     others = calls["others"]
     return _table(
         ["where", "its own track", "`PlaybackTrack`", "`OpusPlaybackTrack`"],
-        ([name, *(f"{told[which]:.2f}" for which in ("its own", "frames", "opus"))] for name, told in others.items()),
+        ([name, *(f"{found[which]:.2f}" for which in ("its own", "frames", "opus"))] for name, found in others.items()),
     )
 
 
@@ -201,7 +201,7 @@ def _soak(soak: Results) -> str:
         "utterances": [f"{part['totals']['utterances']:,}" for part in parts],
         "samples accepted": [f"{part['totals']['accepted']:,}" for part in parts],
         "samples played + discarded": [f"{part['totals']['played'] + part['totals']['discarded']:,}" for part in parts],
-        "a read, × floor, in the first quarter and in the last": [_span_of(*part["reads"]) for part in parts],
+        "a read, × baseline, in the first quarter and in the last": [_span_of(*part["reads"]) for part in parts],
         "live objects, after the first segment and at the end": [_first_and_last(part, "objects") for part in parts],
         "memory of the process, MB": [_first_and_last(part, "rss", MEGABYTE) for part in parts],
         "memory of Python's objects, MB": ["", _first_and_last(parts[1], "traced", MEGABYTE)],
@@ -257,7 +257,7 @@ def plots(results: Results) -> Iterator[Plot]:
 
 
 def _digest(figures: list[Results]) -> str:
-    """Tells whether a plot is of these figures: two releases of Matplotlib do not draw the same bytes."""
+    """Says whether a plot is of these figures: two releases of Matplotlib do not draw the same bytes."""
     return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
 
 

@@ -264,10 +264,10 @@ class _Words:
         index = 0
         while (event := events[index]).type != _EVENT_LIST_TERMINATED:
             if event.type == _EVENT_WORD:
-                self._tell(event.text_position - 1, event.sample / self._sample_rate)
+                self._report(event.text_position - 1, event.sample / self._sample_rate)
             index += 1
 
-    def _tell(self, place: int, at: float) -> None:
+    def _report(self, place: int, at: float) -> None:
         # eSpeak takes "2026" for five words with odd lengths and "don't" for "don". So only the place counts, and a
         # word of the text is reported once. Rarely it leaves out the first: that one begins with the audio.
         if not self._next and self._words and self._words[0].end() <= place:

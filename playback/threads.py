@@ -57,6 +57,7 @@ class ThreadsafeUtterance:
         self._beginning: bytes | None = b""
         self._partial = partial
         self._is_cut = False
+        self._has_refused = False  # maybe less than a sample, which the handle does not count
         utterance._on_cut = self._cut  # noqa: SLF001 - this is its producer
 
     @property
@@ -72,7 +73,7 @@ class ThreadsafeUtterance:
     @property
     def is_refused(self) -> bool:
         """Whether audio of it was refused, and none was taken."""
-        return self.handle.refused > 0 and not self.handle.accepted
+        return (self._has_refused or self.handle.refused > 0) and not self.handle.accepted
 
     def _cut(self, _: bytes) -> None:
         self._is_cut = True
@@ -88,7 +89,7 @@ class ThreadsafeUtterance:
             self._beginning = next_beginning(self._beginning, audio)
         block = parse(audio, self.handle.format, self._partial)
         self._partial = block.partial
-        self._call(self._input.push_from_thread, self.handle, block)
+        self._call(self._push, block)
 
     def write(self, audio: Any) -> int:
         """As :meth:`Utterance.write`: the calling thread waits while more than the high water is buffered.
@@ -132,6 +133,11 @@ class ThreadsafeUtterance:
         """As :meth:`Utterance.cancel`."""
         self._call(self.handle.cancel)
 
+    def _push(self, block: Block) -> None:
+        self._input.admit(self.handle)
+        self._input.push_from_thread(self.handle, block)
+        self._has_refused |= not self._input.may_push(self.handle)
+
     def _call(self, function: Callable[..., object], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(self._carry_out, function, arguments)
 
@@ -139,7 +145,7 @@ class ThreadsafeUtterance:
         try:
             function(*arguments)
         except BaseException as error:
-            self._input.report_error(error, f"a call from another thread, {function.__name__}")
+            self._input.report_error(error, f"a call from another thread, {function.__name__.strip('_')}")
 
 
 class ThreadsafeProducer:
@@ -252,8 +258,8 @@ class ThreadsafeProducer:
     def _begin(self, last: ThreadsafeUtterance | None) -> ThreadsafeUtterance:
         """The next utterance of the stream, or of another one if an interrupt has come: see ``core/direct.py``."""
         generation, partial = self._input.generation, b""
-        if last is None or not last.is_refused:
-            self._generation = generation if last is None else last.generation
+        if last is not None and not last.is_refused:
+            self._generation = last.generation
         if last is not None and self._generation is generation:
             partial = last.remainder
         return ThreadsafeUtterance(self._input, self._loop, self._loop_end, self._make(), partial)
@@ -262,6 +268,7 @@ class ThreadsafeProducer:
         """As :meth:`PlaybackController.end`; does nothing if no push came before."""
         with self._lock:
             own, self._own = self._own, None
+            self._generation = self._input.generation
             if own is not None:
                 own.end()
 

@@ -210,12 +210,12 @@ class CommandHandler:
         was_on = self._listening is not None
         self.stop()
         if command.on:
-            self._listening = PolicyObserver(self._controller, command, self._loop, self._tell_policy, self._tell_leaf)
+            self._listening = PolicyObserver(self._controller, command, self._loop, self._send_policy, self._send_leaf)
             if self._user_speaks:
                 self._listening.heard(True)
         return command.on or was_on
 
-    def _tell_policy(self, event: Event, leaf: str) -> None:
+    def _send_policy(self, event: Event, leaf: str) -> None:
         values = {
             name: plain(getattr(event, name))
             for name in ("position", "seconds", "words", "latency")
@@ -223,7 +223,7 @@ class CommandHandler:
         }
         self._messages.put("policy", name=event.name, leaf=leaf, **values)
 
-    def _tell_leaf(self, leaf: str) -> None:
+    def _send_leaf(self, leaf: str) -> None:
         self._messages.put("policy_leaf", leaf=leaf)
 
     # Files

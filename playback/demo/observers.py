@@ -71,7 +71,7 @@ class PolicyObserver:
             timer=self,
         )
         for name in EVENTS:
-            self.policy.on(name, self._told)
+            self.policy.on(name, self._forward)
         # The policy listens to these, too, and was there first.
         for event in _LEAF_MAY_CHANGE:
             controller.on(event, self._look)
@@ -110,7 +110,7 @@ class PolicyObserver:
         self.policy.stop()
         self._look()
 
-    def _told(self, event: Event) -> None:
+    def _forward(self, event: Event) -> None:
         self._on_event(event, self.policy.leaf)
         self._look()
 

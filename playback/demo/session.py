@@ -114,8 +114,8 @@ class Session:
         self._rewind_seconds = 0.0
         self._link = self._make_link()
         for name in EVENTS:
-            self.controller.on(name, self._tell_event)
-        self.controller.observe(EdgeObserver(self._tell_edge))
+            self.controller.on(name, self._send_event)
+        self.controller.observe(EdgeObserver(self._send_edge))
 
     async def answer(self, offer: str) -> str:
         """Take an offer, and begin.
@@ -354,12 +354,12 @@ class Session:
 
     # What is sent to the page
 
-    def _tell_event(self, event: Event) -> None:
+    def _send_event(self, event: Event) -> None:
         if isinstance(event, Paused):
             self._paused_position = event.position
         self._messages.put_line(event_line(event))
 
-    def _tell_edge(self, position: int, source: str, event: str, target: str) -> None:
+    def _send_edge(self, position: int, source: str, event: str, target: str) -> None:
         self._messages.put("edge", position=position, source=source, event=event, target=target)
 
     def _overflowed(self) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._checks import check_interrupt_at
 from playback.audio.formats import FormatError
 from playback.chart import State
 from playback.controller import PlaybackController
@@ -58,17 +59,30 @@ class PlaybackAudioOutput(AudioOutput):
         label: what the framework calls it in its log.
         resume_to_word: whether to go on, after a false interruption, at the beginning of the word that was cut, if the
             synthesizer gives the times of its words; otherwise at the very next sample.
+        interrupt_at: ``"word"`` lets an interruption end the word that sounds, as
+            :meth:`PlaybackController.interrupt` has it, if the synthesizer gives the times of its words; the end of the
+            segment is reported then. A pause that the framework has made before has cut the word.
+
+    Raises:
+        ValueError: there is no such place.
     """
 
     def __init__(
-        self, controller: PlaybackController, *, label: str = "Playback", resume_to_word: bool = False
+        self,
+        controller: PlaybackController,
+        *,
+        label: str = "Playback",
+        resume_to_word: bool = False,
+        interrupt_at: Literal["now", "word"] = "now",
     ) -> None:
+        check_interrupt_at("interrupt_at", interrupt_at)
         # Without a sample rate the framework hands on what synthesis makes, unconverted and with its words.
         super().__init__(label=label, capabilities=AudioOutputCapabilities(pause=True))
         self.controller: Final = controller
         """What plays it, for all that the framework has no word for: background, sinks, gain, events."""
 
         self._resume_to_word: Final = resume_to_word
+        self._interrupt_at: Final[Literal["now", "word"]] = interrupt_at
         self._open: Utterance | None = None
         self._starting: Utterance | None = None
         # The segments that are not finished, and how many samples of each were reported as progress.
@@ -113,11 +127,11 @@ class PlaybackAudioOutput(AudioOutput):
             utterance.end()
 
     def clear_buffer(self) -> None:
-        """Drop everything at once, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
+        """Drop everything, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
         if not self._progress and not self.controller.buffered:
             return
         paused = self.controller.state is State.PAUSED
-        self.controller.interrupt()
+        self.controller.interrupt(at=self._interrupt_at)
         if paused:  # to the controller an interrupt ends a pause, to the framework only `resume` does
             self.controller.pause()
 
@@ -157,7 +171,7 @@ class PlaybackAudioOutput(AudioOutput):
         if utterance not in self._progress:
             return
         if utterance is self._starting:
-            # Outputs around this one count a segment when its first frame was taken; they must not hear of its end
+            # Outputs around this one count a segment when its first frame was taken; they must not receive its end
             # before that, or they would wait for it for ever.
             asyncio.get_running_loop().call_soon(self._on_utterance_finished, event)
             return
@@ -171,13 +185,13 @@ class PlaybackAudioOutput(AudioOutput):
 
     def _report_progress(self, utterance: Utterance) -> None:
         """Report what has sounded without a gap since the last report: the session's recorder puts it in its place."""
-        told = self._progress.get(utterance)
-        if told is None or utterance.played <= told:
+        reported = self._progress.get(utterance)
+        if reported is None or utterance.played <= reported:
             return
         self._progress[utterance] = utterance.played
         rate = self.controller.format.sample_rate
-        duration = (utterance.played - told) / rate
-        self.on_playback_progressed(started_at=time.time() - duration, offset=told / rate, duration=duration)
+        duration = (utterance.played - reported) / rate
+        self.on_playback_progressed(started_at=time.time() - duration, offset=reported / rate, duration=duration)
 
 
 def source_pump(
@@ -208,7 +222,7 @@ def source_pump(
 
     async def write(samples: NDArray[np.int16]) -> None:
         await source.capture_frame(rtc.AudioFrame(samples.tobytes(), rate, channels, len(samples)))
-        # A source that ran dry plays later than the pump reckons. So it is the queue itself that is waited for: the
+        # A source with an underrun plays later than the pump reckons. So it is the queue itself that is waited for: the
         # next frame is not read before there is room for it.
         await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
 
@@ -218,7 +232,7 @@ def source_pump(
 
 def _mark(utterance: Utterance, word: TimedString) -> None:
     """Mark a word where the synthesizer says that it is; where its audio begins, if it says nothing that can be."""
-    start, end = (told if is_given(told) and isfinite(told) else None for told in (word.start_time, word.end_time))
+    start, end = (time if is_given(time) and isfinite(time) else None for time in (word.start_time, word.end_time))
     at = None if start is None else max(0.0, start)
     utterance.mark(str(word), at=at, until=None if at is None or end is None else max(at, end))
 

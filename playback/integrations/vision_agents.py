@@ -84,7 +84,7 @@ class PlaybackAudioTrack(PlaybackTrack):
             TypeError: the text is no str.
             ValueError: a time that is negative or not finite.
         """
-        # Here, where whoever is wrong hears of it, and not in the task in which the framework writes.
+        # Here, where the error reaches whoever made it, and not in the task in which the framework writes.
         check_type("text", text, str)
         words = [(word, start) for word, start in words]
         for word, start in words:

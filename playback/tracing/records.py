@@ -12,7 +12,7 @@ from playback.core.limits import Limits
 from playback.events import EVENTS
 from playback.tracing.fields import LONGEST_LINE, READ_SAMPLES, check, check_details, check_limits, shown
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the format in which a trace is saved."""
 
 _AUDIO: Final = ("utterance", "layout", "samples", "partial", "dropped")
@@ -24,6 +24,7 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "push_from_thread": _AUDIO,
     "refuse": _AUDIO,
     "mark": ("utterance", "at", "until", "payload"),
+    "unmark": ("utterance", "at", "until", "payload"),
     "end": ("utterance", "cut_short", "error"),
     "cancel": ("utterance",),
     "turn": ("turn", "id", "stop_on_failure"),
@@ -32,7 +33,7 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "fail_turn": ("turn", "error"),
     "pause": ("by",),
     "resume": ("by", "rewind"),
-    "interrupt": ("by", "lock", "force"),
+    "interrupt": ("by", "lock", "force", "to_word_end"),
     "lock": (),
     "unlock": (),
     "close": (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -159,7 +160,7 @@ def test_a_file_is_decoded_a_little_ahead_and_no_more() -> None:
 
 
 class Gated(io.BytesIO):
-    """A file whose reads wait, once told to, or fail."""
+    """A file whose reads wait, once asked to, or fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,11 +281,18 @@ def test_only_the_beginning_is_read_in_the_thread_that_adds_a_file(kind: str) ->
     voice.stop(0)
 
 
+def _pipe(folder: Path) -> Path:
+    """A pipe that nobody writes to: to open it would wait for ever."""
+    os.mkfifo(folder / "pipe.wav")
+    return folder / "pipe.wav"
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda path: str(path / "none.wav"), FileNotFoundError, r"none\.wav"),
         (lambda path: path, IsADirectoryError, "directory"),
+        (_pipe, FormatError, "is a pipe"),
         (lambda _: io.BytesIO(b"no audio at all" * 100), FormatError, "BytesIO.* is text, expected audio"),
         (lambda _: io.BytesIO(), FormatError, "BytesIO"),
         (lambda _: io.StringIO("text"), (FormatError, TypeError), "StringIO|bytes"),

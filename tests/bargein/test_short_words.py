@@ -120,7 +120,7 @@ async def test_what_is_too_long_is_no_short_sound() -> None:
     assert ears.sounds == got.got == []
 
 
-async def test_what_is_none_of_the_words_delivers_nothing_and_takes_back_what_was_delivered() -> None:
+async def test_what_is_none_of_the_words_delivers_that_at_its_end() -> None:
     ears, got = Ears(None, YEAH, None), Transcripts()
     words = ShortWords(got, ears, first_seconds=0.2, every_seconds=0.2)
     words.speech_started()
@@ -131,7 +131,7 @@ async def test_what_is_none_of_the_words_delivers_nothing_and_takes_back_what_wa
     await got.until(1)
     words.speech_ended()
     await got.until(2)
-    assert got.got == [("yeah", False, 0.9), ("", False, 0.0)]
+    assert got.got == [("yeah", False, 0.9), ("", True, 0.0)]
 
 
 async def test_a_recognizer_that_is_slow_has_one_request_and_the_newest_waits() -> None:
@@ -172,9 +172,9 @@ async def test_a_recognizer_that_raises_is_reported_and_the_next_sound_is_recogn
     words.speech_started()
     hear(words, 0.2)
     words.speech_ended()
-    await got.until(1)
+    await got.until(2)
     assert [str(error) for error in reported] == ["no ears"]
-    assert got.got == [("stop", True, 0.8)]
+    assert got.got == [("", True, 0.0), ("stop", True, 0.8)]
 
 
 async def test_voice_activity_gives_it_what_it_has_cut_out() -> None:

@@ -229,8 +229,8 @@ def test_words_are_lit_when_they_sound(visit: Visit, capsys: pytest.CaptureFixtu
     visit.say(TEXT)
     visit.wait("new Set(lit.map(({ word }) => word)).size > 8", 60)
     lit = [next(same) for _, same in groupby(visit.page.evaluate("lit"), key=itemgetter("word"))]
-    told = [event for event in visit.received("event") if event["name"] == "mark_reached"]
-    late = [each["when"] - event["when"] for each, event in zip(lit, told, strict=False)]
+    emitted = [event for event in visit.received("event") if event["name"] == "mark_reached"]
+    late = [each["when"] - event["when"] for each, event in zip(lit, emitted, strict=False)]
     assert len(late) > 8
     assert min(late) >= 0
     assert [each["word"] for each in lit] == TEXT.split()[: len(lit)]
@@ -238,7 +238,7 @@ def test_words_are_lit_when_they_sound(visit: Visit, capsys: pytest.CaptureFixtu
         print(f"\nfrom a mark's arrival to its word's light: median {median(late):.0f} ms")
 
 
-def test_what_is_refused_is_told(visit: Visit, tmp_path: Path) -> None:
+def test_what_is_refused_is_shown(visit: Visit, tmp_path: Path) -> None:
     visit.play(write_wav(tmp_path / "large.wav", np.zeros(5 * 2**20 + 1), FILE_RATE))
     visit.page.get_by_role("alert").get_by_text("too large").wait_for()
     (tmp_path / "no.wav").write_bytes(b"this is no sound")
@@ -248,7 +248,7 @@ def test_what_is_refused_is_told(visit: Visit, tmp_path: Path) -> None:
     assert visit.page.get_by_role("alert").get_by_role("button").count() == 1
 
 
-def test_what_goes_wrong_is_told(visit: Visit) -> None:
+def test_what_goes_wrong_is_shown(visit: Visit) -> None:
     page = visit.page
     page.evaluate(
         "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') } }"

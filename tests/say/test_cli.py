@@ -295,7 +295,7 @@ def test_a_file_that_was_there_is_kept_until_there_is_something_to_write(tmp_pat
     assert (tmp_path / "say.wav").read_text() == "kept"
 
 
-def test_missing_packages_are_told_with_the_extra_that_brings_them() -> None:
+def test_missing_packages_are_reported_with_the_extra_that_brings_them() -> None:
     script = "import sys; sys.modules['rich'] = sys.modules['matplotlib'] = None\n"
     script += "sys.modules['uvicorn'] = None\nfrom playback.cli import main; main([sys.argv[1], *sys.argv[2:]])"
     for arguments, missing in ((["say", "Hi."], "matplotlib, rich"), (["demo"], "uvicorn")):

@@ -8,9 +8,11 @@ by a decoder of its own.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Generator, Iterator
 from io import BytesIO
 from os import PathLike
+from os import stat as stat_of
 from typing import Any, BinaryIO, Final, cast
 
 from playback.audio.formats import Block, FormatError
@@ -170,9 +172,12 @@ def check_beginning(source: Source, *, name: str) -> Source:
 
     Raises:
         OSError: it can't be read.
-        FormatError: it is text, a list of other files, plain samples, nothing.
+        FormatError: it is text, a list of other files, plain samples, nothing; or a pipe by its path, which may wait
+            for its writer.
     """
     if isinstance(source, (str, PathLike)):
+        if stat.S_ISFIFO(stat_of(source).st_mode):
+            raise FormatError(f"{name} is a pipe, whose writer may never come, expected a file; or open it on a thread")
         with open(source, "rb") as file:
             check_beginning(file, name=name)
         return source

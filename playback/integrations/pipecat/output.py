@@ -148,7 +148,7 @@ class PlaybackOutput(FrameProcessor):
         """Get ready: the rate of the pipeline's audio is known now."""
         await super().setup(setup)
         usual = AudioFormat(setup.audio_out_sample_rate)
-        self._turns = Turns(self.controller, usual, self._due, self._tell_speaking, setup.clock.get_time)
+        self._turns = Turns(self.controller, usual, self._due, self._report_speaking, setup.clock.get_time)
         self.controller.on("interrupted", self._interrupted)
         self.controller.sinks.add(self._played, when="played")
 
@@ -322,7 +322,7 @@ class PlaybackOutput(FrameProcessor):
             self._next_speaking = chunk.position + chunk.format.samples(BOT_SPEAKING_SECONDS)
             self._broadcast(BotSpeakingFrame(), BotSpeakingFrame())
 
-    def _tell_speaking(self, is_speaking: bool) -> None:
+    def _report_speaking(self, is_speaking: bool) -> None:
         kind = BotStartedSpeakingFrame if is_speaking else BotStoppedSpeakingFrame
         self._broadcast(kind(), kind())
 

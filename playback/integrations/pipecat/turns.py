@@ -107,7 +107,7 @@ class Turns:
         self._controller: Final = controller
         self._format: Final = format
         self._due: Final = due
-        self._tell_speaking: Final = speaking
+        self._report_speaking: Final = speaking
         self._clock: Final = clock
         self._contexts: Final[dict[str | None, Turn]] = {}
         self._turns: Final[dict[Utterance, Turn]] = {}
@@ -357,11 +357,11 @@ class Turns:
     def _speak(self, turn: Turn) -> None:
         if self._speaking is not turn:
             if self._speaking is not None:
-                self._tell_speaking(False)
+                self._report_speaking(False)
             self._speaking = turn
-            self._tell_speaking(True)
+            self._report_speaking(True)
 
     def _fall_silent(self, turn: Turn) -> None:
         if self._speaking is turn:
             self._speaking = None
-            self._tell_speaking(False)
+            self._report_speaking(False)

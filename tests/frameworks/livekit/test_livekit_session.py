@@ -33,7 +33,7 @@ async def test_a_turn_to_its_end():
         await call.play_out(speech)
         assert call.said == [(ANSWER, False)]
         assert call.levels == words(0, 6)
-        assert [name for name, _ in call.told] == ["playback_started", "playback_progressed", "playback_finished"]
+        assert [name for name, _ in call.emitted] == ["playback_started", "playback_progressed", "playback_finished"]
         assert call.finished[0].playback_position == pytest.approx(0.61)
         assert call.session.agent_state == "listening"
 
@@ -53,6 +53,21 @@ async def test_an_interruption_in_mid_word():
         assert call.levels == {**words(0, 3), level(3): heard - 3 * WORD}
 
 
+async def test_an_interruption_may_let_the_word_end():
+    async with calling(ANSWER) as call:
+        call.output._interrupt_at = "word"
+        speech = call.session.generate_reply(user_input="Is there a table?")
+        await call.listen_until(lambda: call.session.agent_state == "speaking")
+        await call.listen(0.32)
+        speech.interrupt()
+        await call.play_out(speech)
+        assert call.said == [("Your table is booked", True)]
+        assert [event.interrupted for event in call.finished] == [True]
+        assert call.finished[0].playback_position == pytest.approx(0.4)
+        assert call.finished[0].synchronized_transcript == "Your table is booked"
+        assert call.levels == words(0, 4)
+
+
 async def test_a_user_who_interrupts_and_says_something():
     async with calling(ANSWER, "Nine it is.", user=True, false_interruption_timeout=5.0) as call:
         call.session.generate_reply(user_input="Is there a table?")
@@ -70,9 +85,9 @@ async def test_a_user_who_interrupts_and_says_something():
 
 
 async def test_a_false_interruption_pauses_and_goes_on_with_no_sample_lost():
-    told = []
+    emitted = []
     async with calling(ANSWER, user=True, false_interruption_timeout=0.05) as call:
-        call.session.on("agent_false_interruption", told.append)
+        call.session.on("agent_false_interruption", emitted.append)
         speech = call.session.generate_reply(user_input="Is there a table?")
         await call.listen_until(lambda: call.session.agent_state == "speaking")
         await call.listen(0.2)
@@ -83,11 +98,11 @@ async def test_a_false_interruption_pauses_and_goes_on_with_no_sample_lost():
         call.microphone.hear(0.3, speech=False)
         await until(lambda: call.controller.state == "speaking")
         await call.play_out(speech)
-        assert [event.resumed for event in told] == [True]
+        assert [event.resumed for event in emitted] == [True]
         assert call.levels == words(0, 6)
         assert call.said == [(ANSWER, False)]
         assert [event.interrupted for event in call.finished] == [False]
-        assert [name for name, _ in call.told].count("playback_started") == 1
+        assert [name for name, _ in call.emitted].count("playback_started") == 1
 
 
 async def test_three_false_interruptions_in_one_turn():
@@ -202,7 +217,7 @@ async def test_three_barge_ins_in_a_row():
     async with calling(ANSWER, ANSWER, ANSWER, "Good.") as call:
         for number in range(3):
             speech = call.session.generate_reply(user_input="Wait.")
-            await call.listen_until(lambda number=number: len(call.told) > 3 * number)
+            await call.listen_until(lambda number=number: len(call.emitted) > 3 * number)
             await call.listen(0.12)
             speech.interrupt()
             await call.play_out(speech)
@@ -296,7 +311,7 @@ async def test_a_synthesizer_of_another_rate(rate, channels):
         assert call.finished[0].playback_position == sum(audio.any() * len(audio) for audio in call.heard) / RATE
 
 
-async def test_without_the_times_of_words_the_synchronizer_of_the_framework_tells_what_was_heard():
+async def test_without_the_times_of_words_the_synchronizer_of_the_framework_says_what_was_heard():
     """It goes by the wall clock, so this one does, too."""
 
     def synchronized(session, output):
