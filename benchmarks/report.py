@@ -19,6 +19,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks import words
 from benchmarks.browser.__main__ import digits
 from benchmarks.calls.__main__ import LATE_MS
 from benchmarks.soak.growth import MEGABYTE
@@ -227,10 +228,32 @@ CALLS: Final = {
 }
 """The tables of what :mod:`benchmarks.calls` has measured, by part."""
 
-ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak}
+
+def _words(found: Results) -> str:
+    return _table(words.HEADS, words.rows(found))
+
+
+def _aligned(found: Results) -> str:
+    columns = ["median", "p99", "p99_9", "over_20", "interrupted", "cores"]
+    return _table(
+        ["heard by", "late reads, median, ms", "99 %", "99.9 %", "over 20 ms", "interrupts", "cores"],
+        (
+            [name, *(f"{kind[column]:.2%}" if column == "over_20" else f"{kind[column]:.3g}" for column in columns)]
+            for name, kind in found["kinds"].items()
+        ),
+    )
+
+
+ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak, "words": _words, "aligned": _aligned}
 """Those of the other programs, by the name of the file."""
 
-PROGRAMS: Final = {"heard": "browser", "codecs": "micro.codecs", "soak": "soak"}
+PROGRAMS: Final = {
+    "heard": "browser",
+    "codecs": "micro.codecs",
+    "soak": "soak",
+    "words": "words",
+    "aligned": "aligned_calls",
+}
 """What has made each of these files: a module of benchmarks."""
 
 

@@ -248,15 +248,41 @@ class SampleBuffer:
         if envelope is not None:
             envelope.skip(self._base - self._past_bytes // self._width)
 
-    def kept_of_played(self) -> list[bytes | memoryview]:
-        """What was played, as far as it is still here."""
-        left = self.played * self._width - (self._base * self._width - self._past_bytes)
+    def kept_of_played(self, beyond: int = 0) -> list[bytes | memoryview]:
+        """What was played, as far as it is still here.
+
+        Args:
+            beyond: how many samples of what follows it are wanted, too, if they have been converted.
+        """
+        left = (self.played + beyond) * self._width - (self._base * self._width - self._past_bytes)
         pieces: list[bytes | memoryview] = []
         for chunk in chain(self._past, [self._chunk], self._chunks):
             if left <= 0:
                 break
             pieces.append(memoryview(chunk)[:left])
             left -= len(chunk)
+        return pieces
+
+    def following_raw(self, beyond: int) -> list[tuple[Block, int, int]]:
+        """What follows that and was not converted.
+
+        Args:
+            beyond: how many samples of what follows what was played are wanted.
+
+        Returns:
+            Blocks, and where in each of them the samples begin and end that are wanted.
+        """
+        left = self.played + beyond - self._made
+        start = self._raw_at
+        pieces: list[tuple[Block, int, int]] = []
+        for block in self._raw:
+            if left <= 0:
+                break
+            rate = block.layout.sample_rate
+            stop = min(block.samples, start + converted_samples(left, self._format.sample_rate, rate))
+            pieces.append((block, start, stop))
+            left -= converted_samples(stop - start, rate, self._format.sample_rate)
+            start = 0
         return pieces
 
     def rewind(self, samples: int) -> int:

@@ -24,7 +24,7 @@ from playback.core.emitter import Emitter
 from playback.events import ErrorRaised
 from playback.report import UtteranceReport
 from playback.words.aligner import Aligner
-from playback.words.alignment import KeptSpeech
+from playback.words.alignment import BEYOND_SECONDS, KeptSpeech
 from playback.words.known import Clock, KnownWords, SpeakingRate
 from playback.words.word import Word
 
@@ -108,7 +108,9 @@ class LateWords:
             self._sends_words = False
         known.stay_open(self._clock, self._format.samples(self._seconds))
         if isinstance(envelope, KeptSpeech) and known.envelope is envelope and report.text is not None:
-            self._align(known, envelope.align(report.text, buffer.kept_of_played()))
+            beyond = self._format.samples(BEYOND_SECONDS)
+            rest = buffer.kept_of_played(beyond)
+            self._align(known, envelope.align(report.text, rest, buffer.following_raw(beyond)))
 
     def _align(self, known: KnownWords, alignment: Future[list[Word]]) -> None:
         """Go by an alignment once it is there; what goes wrong with it is an event."""
