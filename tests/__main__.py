@@ -16,4 +16,4 @@ import statecharts
 
 for module in pkgutil.iter_modules(statecharts.__path__, "statecharts."):
     import_module(module.name)
-sys.exit(pytest.console_main())
+sys.exit(pytest.main())
