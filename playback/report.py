@@ -32,34 +32,34 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, repr=False)
 class UtteranceReport:
-    """What was really played of an utterance. Counts are samples at the output rate."""
+    """How an utterance ended, and how much of it was played. Counts are samples at the output rate."""
 
     id: str
     outcome: Outcome
     accepted: int
-    """Samples that were pushed and taken."""
+    """Samples that were pushed and accepted."""
     played: int
     """Samples that were handed out, each counted once."""
     discarded: int
-    """Samples that were taken and will never be played."""
+    """Samples that were accepted and will never be played."""
     refused: int
-    """Samples that were pushed and turned away until it finished."""
+    """Samples that were pushed and refused before it finished."""
     text: str | None
-    """What it was to say."""
+    """The text to be spoken."""
     error: BaseException | None = None
-    """Why it failed: what its producer raised, or :class:`InputTimeout`. An utterance that an input timeout was let
-    complete has one, too."""
+    """Why it failed: the exception of its producer, or :class:`InputTimeout`. An utterance that was completed by an
+    input timeout has one, too."""
     ended: bool = False
-    """Whether its producer had ended it, so that all of it had arrived."""
+    """Whether its producer had ended it, so that all of its audio had arrived."""
     known: KnownWords | None = field(default=None, repr=False, compare=False)
-    """What is known of its words."""
+    """The known words, from which :attr:`heard` is computed."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
         return f"{type(self).__qualname__}({shown}, heard={self.heard!r}, heard_from={self.heard_from!r})"
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON can hold it; marks as ``[at, until, payload]``, positions in samples."""
+        """The report as a dictionary of JSON values; marks as ``[at, until, payload]``, positions in samples."""
         names = [field.name for field in fields(self) if field.name not in ("error", "known")]
         plain = {name: jsonable(getattr(self, name)) for name in names}
         marks = [[mark.at, mark.until, jsonable(mark.payload)] for mark in self.marks]
@@ -68,30 +68,30 @@ class UtteranceReport:
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """Its marks, by position; words that come late are added to them, until the report is :attr:`final`."""
+        """Its marks, by position; late words are added to them, until the report is :attr:`final`."""
         return () if self.known is None else tuple(self.known.marks)
 
     @property
     def final(self) -> bool:
-        """Whether :attr:`heard` stays as it is now.
+        """Whether :attr:`heard` will not change any more.
 
-        It is from the start where all of the text was heard, or nothing was. Otherwise it is
-        ``late_words_seconds`` after the end, in samples read, or once ``wait()`` has waited for so long.
+        A report is final from the start if all or none of the text was heard. Otherwise it becomes final
+        ``late_words_seconds`` after the end, in samples read, or when ``wait()`` has waited that long.
         """
         return self.known is None or self.known.is_certain or not self.known.is_open
 
     @property
     def aligning(self) -> bool:
-        """Whether an aligner is at work to find out what was heard, for as long as that counts."""
+        """Whether an aligner is running whose result will still count for :attr:`heard`."""
         return self.known is not None and self.known.is_aligning
 
     @property
     def heard_from(self) -> HeardFrom | None:
-        """How :attr:`heard` is known.
+        """The source of :attr:`heard`.
 
-        ``completed``: all of it was played. ``marks``: from word times; where nothing was played, no word time is
-        needed to know that nothing was heard, so that counts as ``marks``, too. ``alignment``: an aligner has found the
-        words in the audio. ``estimate``: from the share of the speech that was played. None where ``heard`` is None.
+        ``completed``: all of it was played. ``marks``: word times; also if nothing was played. ``alignment``: an
+        aligner has found the words in the audio. ``estimate``: the share of the speech that was played. None if
+        ``heard`` is None.
         """
         return None if self.known is None else self.known.heard.source
 
@@ -99,27 +99,28 @@ class UtteranceReport:
     def heard(self) -> str | None:
         """What was heard: ``text`` up to the last word that was played to its end; whole words only.
 
-        Words are the marks whose payload is a string. Without a text they are joined. On completion, and where all
-        words were played and nothing but silence was cut off, it is all of the text; where nothing was played it is
-        empty; without words it is aligned or estimated, as the controller's ``word_timing`` says. Words are found in
-        the text by their letters and digits, so case, spaces, punctuation, parts of words and single characters make no
-        difference; what is spelled otherwise ("8" for "eight") is aligned by what stands around it.
+        Words are the marks whose payload is a string. Without a text, they are joined. After completion, and if only
+        silence was cut off after the last word, it is the whole text. If nothing was played, it is empty. Without words
+        it is aligned or estimated, depending on the controller's ``word_timing``. Words are found in the text by their
+        letters and digits, so case, spaces, punctuation, parts of words and single characters make no difference; a
+        word that is spelled differently ("8" for "eight") is located by its neighbours.
 
-        It is computed from what is known when it is asked for, in time that grows with the number of words. Word times
-        that come late change it, until the report is :attr:`final`.
+        It is computed on each access, in time that grows with the number of words. Late words change it, until the
+        report is :attr:`final`.
         """
         return None if self.known is None else self.known.heard.text
 
 
 @dataclass(frozen=True, repr=False)
 class TurnReport:
-    """What was really played of a turn. Counts are samples at the output rate."""
+    """How a turn ended, and how much of it was played. Counts are samples at the output rate."""
 
     id: str
     outcome: Outcome
-    """The worst of its own end and of its utterances': closed, interrupted, failed, completed."""
+    """The worst outcome of the turn itself and of its utterances; worst first: closed, interrupted, failed,
+    completed."""
     utterances: tuple[UtteranceReport, ...]
-    """Of its utterances, in the order in which they finished."""
+    """The reports of its utterances, in the order in which they finished."""
     error: BaseException | None = None
     """The first thing that went wrong."""
     gaps: tuple[float, ...] = ()
@@ -129,7 +130,7 @@ class TurnReport:
 
     @property
     def text(self) -> str | None:
-        """What it was to say: the texts of its utterances, one after the other; None if none has a text."""
+        """The texts of its utterances, joined; None if none has a text."""
         return _joined(report.text for report in self.utterances)
 
     @property
@@ -149,7 +150,7 @@ class TurnReport:
 
     @property
     def accepted(self) -> int:
-        """Samples that were pushed and taken."""
+        """Samples that were pushed and accepted."""
         return sum(report.accepted for report in self.utterances)
 
     @property
@@ -159,7 +160,7 @@ class TurnReport:
 
     @property
     def discarded(self) -> int:
-        """Samples that were taken and will never be played."""
+        """Samples that were accepted and will never be played."""
         return sum(report.discarded for report in self.utterances)
 
     def __repr__(self) -> str:

@@ -60,8 +60,8 @@ class Turn:
                 turn.speak(synthesize(sentence), text=sentence)
         report = await turn.wait()
 
-    Leaving the ``with`` block ends the turn. An exception in it fails the turn: what is there plays, and the exception
-    goes on. A cancellation cancels the turn.
+    Leaving the ``with`` block ends the turn. An exception in it fails the turn: the buffered audio plays, and the
+    exception propagates. A cancellation cancels the turn.
     """
 
     __slots__ = (
@@ -166,7 +166,7 @@ class Turn:
         return self._make().speak(source, turn=self, **options)
 
     def end(self) -> bool:
-        """Say that no more utterances come; those that are enqueued play to their end.
+        """State that no more utterances come; the enqueued ones play to their end.
 
         Returns:
             False if it had ended before.
@@ -174,7 +174,7 @@ class Turn:
         return self._owner.end_turn(self)
 
     def cancel(self) -> bool:
-        """Drop all of it; it finishes as interrupted, and so do its utterances.
+        """Drop all of its utterances; it finishes as interrupted, and so do they.
 
         Returns:
             False if it was finished before.
@@ -182,9 +182,10 @@ class Turn:
         return self._owner.cancel_turn(self)
 
     async def wait(self) -> TurnReport:
-        """Wait until it is finished, and get the report; at once if it is.
+        """Wait until it is finished, and return the report.
 
-        Words of its utterances that come late are waited for as in :meth:`Utterance.wait`, of all at the same time.
+        This also waits for late words of its utterances, as :meth:`Utterance.wait` does, for all of them at the same
+        time.
         """
         while self._report is None:
             await self._done.wait()

@@ -148,11 +148,11 @@ class Utterance:
         self.id: Final = id
         """The name that reports and events carry."""
         self.format: Final = format
-        """What bare bytes and arrays are taken for."""
+        """The format of pushed bytes and arrays."""
         self.interruptible: Final = interruptible
         """Whether an interrupt without ``force`` drops it while it plays."""
         self.first: Final = first
-        """Whether its place is directly behind what plays, and not behind all others."""
+        """Whether it is enqueued directly behind the utterance that plays, not at the end of the queue."""
 
         self._owner: Final = owner
         self._generation: Final = owner.generation if generation is None else generation
@@ -203,15 +203,15 @@ class Utterance:
             self.fail(error)
 
     def enqueue(self) -> bool:
-        """Take the place in the queue now, before there is any audio; the first push, an empty one too, does the same.
+        """Enqueue the utterance now, before there is any audio; the first push, even an empty one, does the same.
 
-        Until it has ended, whatever is enqueued behind it waits, at most for the controller's input timeout. Used in
-        an ``async with`` statement, an utterance is enqueued on entry and ended on leaving; an exception fails it, and
-        goes on; a cancellation cancels it.
+        Until it has ended, the utterances behind it wait, at most for the controller's input timeout. Used in an
+        ``async with`` statement, an utterance is enqueued on entry and ended on leaving; an exception fails it, and
+        propagates; a cancellation cancels it.
 
         Returns:
-            False if it has its place already, or can have none: it is finished, or the input is locked, which is
-            reported as ``audio_refused`` without samples.
+            False if it is enqueued already, or can't be: it is finished, or the input is locked, which is reported as
+            ``audio_refused`` without samples.
         """
         return self._owner.enqueue(self)
 
@@ -228,9 +228,9 @@ class Utterance:
             has ended, or the controller is closed. A refusal is reported as ``audio_refused``.
 
         Raises:
-            FormatError: a type, shape, rate or value that can't be; bytes that begin with a container's signature. Of
-                floats, the first second is checked. What is wrong behind that fails the utterance when it comes to be
-                played, with an ``error`` event, and is not heard.
+            FormatError: an invalid type, shape, rate or value, or bytes that begin with a container's signature. Of
+                floats, the first second is checked. Invalid floats after that fail the utterance before they would
+                play, with an ``error`` event, and are not heard.
             BufferFull: more than ``max_buffered_seconds`` would be buffered; nothing of this push was taken.
         """
         if self._decoder is not None:
@@ -240,10 +240,10 @@ class Utterance:
     async def write(self, audio: Any) -> int:
         """Add audio as :meth:`push` does, after waiting while more than the high water is buffered, also in a pause.
 
-        What counts is what plays before the end of this utterance: an utterance behind it never keeps it waiting.
+        Only the audio up to the end of this utterance counts: utterances behind it never make it wait.
 
-        Concurrent writes of one utterance keep their order. A write that is cancelled has taken nothing. The audio
-        must not change until it returns.
+        Concurrent writes of one utterance keep their order. A cancelled write has added nothing. The audio must not
+        change until it returns.
 
         Returns:
             The output samples that were accepted: 0 if the push was refused, or if an interrupt, a lock or a close came
@@ -263,16 +263,16 @@ class Utterance:
             return await self._owner.write(self, audio, lock_generation)
 
     def mark(self, payload: object, at: float | None = None, until: float | None = None) -> bool:
-        """Mark a place; ``mark_reached`` is emitted once the samples before it are played.
+        """Mark a position; ``mark_reached`` is emitted when all samples before it were played.
 
-        A mark at the very start is reached with the first sample, one beyond the end just before ``last_audio_byte``,
-        one whose place was played already at once.
+        A mark at position 0 is reached with the first sample, a mark beyond the end just before ``last_audio_byte``,
+        and a mark whose position was played already at once.
 
         Args:
-            payload: what the event carries; a word, mostly.
-            at: seconds from the utterance's start; defaults to what is accepted so far.
-            until: where the word ends, in seconds from the utterance's start, if known. The word counts as heard when
-                this is played; without it, when the next mark is, or else at the end.
+            payload: the payload of the event, usually a word.
+            at: seconds from the utterance's start; defaults to the end of the audio accepted so far.
+            until: the end of the word, in seconds from the utterance's start, if known. The word counts as heard when
+                playback reaches it; without it, at the next mark, or at the end of the utterance.
 
         Returns:
             False if the utterance is finished, so that the mark will never be reached. A word counts for ``heard`` even
@@ -297,7 +297,7 @@ class Utterance:
         return Mark(start, stop, payload)
 
     def end(self) -> bool:
-        """Say that no more audio comes; what is buffered plays to its end.
+        """State that no more audio comes; the buffered audio plays to its end.
 
         Returns:
             False if it had ended before.
@@ -305,25 +305,25 @@ class Utterance:
         return self._owner.end(self) if self._decoder is None else self._decoder.end()
 
     def fail(self, error: BaseException) -> bool:
-        """Say that its producer broke: no more audio comes. What is there plays, then it finishes as failed.
+        """State that the producer failed and no more audio comes. The buffered audio plays, then it finishes as failed.
 
         Args:
-            error: what the report carries.
+            error: the exception for ``report.error``.
 
         Returns:
             False if its input had ended before.
 
         Raises:
-            TypeError: the error is no exception.
+            TypeError: the error is not an exception.
         """
         check_type("error", error, BaseException)
         return self._owner.fail(self, error) if self._decoder is None else self._decoder.end(error)
 
     def append_text(self, text: str) -> None:
-        """Add to what it says, as a language model writes on.
+        """Append to :attr:`text`, while a language model is still writing it.
 
         Raises:
-            TypeError: the text is no string.
+            TypeError: the text is not a string.
         """
         check_type("text", text, str)
         if self._text is None and self._report is None:
@@ -333,20 +333,19 @@ class Utterance:
     def mark_words(self, words: Iterable[Word], offset_seconds: float = 0.0) -> int:
         """Mark words at their times, as a synthesizer sends them.
 
-        Words that overlap earlier ones correct them: those are replaced. Words may also come when the utterance is
-        finished, for as long as its report is not :attr:`UtteranceReport.final`; then they count for ``heard``, and no
-        ``mark_reached`` is emitted.
+        Words replace earlier ones that they overlap. Words may also come after the utterance has finished, until its
+        report is :attr:`UtteranceReport.final`; they then count for ``heard``, and no ``mark_reached`` is emitted.
 
         Args:
-            words: each with its start and its end in seconds.
-            offset_seconds: what their times count from, in seconds from the utterance's start; for times that count
-                from a chunk, :attr:`accepted_seconds` before it is pushed.
+            words: words with start and end in seconds.
+            offset_seconds: the origin of their times, in seconds from the utterance's start. If times count from the
+                start of a chunk, that is :attr:`accepted_seconds` before the chunk is pushed.
 
         Returns:
             How many were marked; 0 if the report is final.
 
         Raises:
-            TypeError: something that is no word.
+            TypeError: an item is not a :class:`playback.words.Word`.
             ValueError: a time that is negative or not finite, or an end before its start.
         """
         check_seconds("offset_seconds", offset_seconds)
@@ -371,10 +370,10 @@ class Utterance:
         return self._owner.cancel(self)
 
     async def wait(self) -> UtteranceReport:
-        """Wait until it is finished, and get the report; at once if it is.
+        """Wait until it is finished, and return the report.
 
-        Where the words that are known do not reach to where it was cut, more are waited for, at most for the
-        controller's ``late_words_seconds``.
+        If it was cut, and the known words do not reach the position of the cut, this also waits for late words, at most
+        the controller's ``late_words_seconds``.
         """
         self._owner.admit(self)
         while self._report is None:
@@ -384,12 +383,12 @@ class Utterance:
 
     @property
     def text(self) -> str | None:
-        """What it says, if the producer gave it."""
+        """The text of the speech; None if the producer gave none."""
         return self._text
 
     @property
     def turn(self) -> Any:
-        """The :class:`Turn` that it belongs to; its own one from its first use on, if that is none else."""
+        """The :class:`Turn` that it belongs to; outside of a turn, from its first use on, a turn of its own."""
         return self._turn
 
     @property
@@ -404,12 +403,12 @@ class Utterance:
 
     @property
     def is_yielding(self) -> bool:
-        """Whether an interrupt lets it play on to the end of the word that sounds, and no further."""
+        """Whether it plays only to the end of the word that sounds, after an interrupt with ``at="word"``."""
         return self._report is None and self._clip.yields
 
     @property
     def accepted(self) -> int:
-        """Samples that were pushed and taken, at the output rate."""
+        """Samples that were pushed and accepted, at the output rate."""
         return self._clip.buffer.accepted
 
     @property
