@@ -27,23 +27,22 @@ _closing: Final[set[asyncio.Task[None]]] = set()
 def close_with(
     peer_connection: RTCPeerConnection, track: ControllerTrack, *, connect_seconds: float | None = CONNECT_SECONDS
 ) -> None:
-    """End a track with the connection that it is sent over, however that ends.
+    """Stop a track when the connection that it is sent over ends, for whatever reason.
 
-    For tracks that were added by hand; :func:`playback.track.play` does it itself. To be called once for each
-    connection. Behind a ``MediaRelay`` that is once for each peer, with the track that is relayed; it ends with the
-    last of them::
+    For tracks that were added by hand; :func:`playback.track.play` does it itself. Call this once for each connection.
+    Behind a ``MediaRelay``, call it once for each peer, with the relayed track; the track ends with the last of them::
 
         relay, track = MediaRelay(), PlaybackTrack(controller)
         for peer_connection in peers:
             peer_connection.addTrack(relay.subscribe(track))
             close_with(peer_connection, track)
 
-    A connection that has failed, or was not up in time, is closed.
+    A connection that has failed, or did not connect in time, is closed.
 
     Args:
         peer_connection: an ``RTCPeerConnection``; one of a fork of aiortc has what is needed, too.
         track: a :class:`~playback.track.PlaybackTrack` or :class:`~playback.opus.OpusPlaybackTrack`.
-        connect_seconds: how long the connection may take from now on to come up; None waits for ever.
+        connect_seconds: how long the connection may take to connect, from now on; None: no timeout.
 
     Raises:
         TypeError: the track is something else, such as the relay's, or the time is no number.

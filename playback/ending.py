@@ -1,4 +1,4 @@
-"""The end of a process: what its calls are saying is finished, goodbye is said, and all of them are closed in time."""
+"""The end of a process: its calls finish their speech, say goodbye, and are closed by a deadline."""
 
 from __future__ import annotations
 
@@ -34,30 +34,31 @@ async def shutdown(
     deadline_seconds: float = 10.0,
     network_seconds: float = 0.2,
 ) -> bool:
-    """End calls: each one finishes what it says, says goodbye, and is closed, all at the same time.
+    """End calls: each one finishes its speech, says goodbye, and is closed, all at the same time.
 
-    The application takes no new calls before, and closes the connections behind it. For each controller:
+    Stop accepting new calls before, and close the connections afterwards. For each controller:
 
-    1. Every hold is released: whoever holds would find nobody to resume later.
-    2. What is playing goes on to its end. After ``finish_seconds`` it is interrupted, and so is what waits behind it.
-    3. Goodbye is said. What is enqueued meanwhile comes behind it, and is dropped.
-    4. The listener's ear has the last of it (as for :meth:`PlaybackController.drain`), and the controller is closed.
+    1. Every hold is released, because its owner may not resume in time.
+    2. The turn or utterance that plays goes on to its end. After ``finish_seconds`` it is interrupted, together with
+       the utterances behind it.
+    3. Goodbye is said. Utterances that are enqueued meanwhile wait behind it, and are dropped.
+    4. When the listener has heard all of it (as in :meth:`PlaybackController.drain`), the controller is closed.
 
     Args:
-        controllers: whose calls end; those that are closed are left out.
+        controllers: the controllers of the calls; closed ones are ignored.
         goodbye: called once for each controller, such as ``lambda controller: controller.speak(source,
-            interruptible=False)``. It must not block. What it raises is an ``error`` event of that controller.
-        finish: what may go on to its end: the turn that plays, or only its utterance.
+            interruptible=False)``. It must not block. An exception of it is an ``error`` event of that controller.
+        finish: what may play to its end: ``"turn"`` or only ``"utterance"``.
         finish_seconds: how long that may take; 0 interrupts at once.
-        deadline_seconds: when all are closed in any case, whoever has stopped reading and whatever a source does.
+        deadline_seconds: when all controllers are closed in any case, even if a reader or a source hangs.
         network_seconds: as for :meth:`PlaybackController.drain`.
 
     Returns:
-        Whether every goodbye was heard whole; without one, whether everything that was said has drained.
+        Whether every goodbye was heard whole; without a goodbye, whether all speech has drained.
 
     Raises:
-        TypeError: a time that is no number.
-        ValueError: a time that is negative or not finite, or another ``finish``.
+        TypeError: a time that is not a number.
+        ValueError: a time that is negative or not finite, or ``finish`` is neither ``"turn"`` nor ``"utterance"``.
     """
     check_seconds("finish_seconds", finish_seconds)
     check_seconds("deadline_seconds", deadline_seconds)

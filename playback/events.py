@@ -1,8 +1,8 @@
-"""What listeners receive: one frozen dataclass for each event.
+"""The events of a controller: one frozen dataclass for each.
 
 Every event has ``name``, by which listeners subscribe, and ``position``: when it happened, in samples read since the
-controller was made, exact within a read too. Events are data: :meth:`Event.as_dict` gives what JSON can hold, and a
-copy of an event copies neither the utterance nor the controller that it refers to.
+controller was made, exact within a read too. Events are data: :meth:`Event.as_dict` returns a dictionary of JSON
+values, and a copy of an event copies neither the utterance nor the controller that it refers to.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Event:
     """Samples read since the controller was made."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as JSON can hold it: ``name``, ``position`` and its other fields.
+        """The event as a dictionary of JSON values: ``name``, ``position`` and its other fields.
 
         An utterance is given by its id, a report as :meth:`UtteranceReport.as_dict` gives it, an exception by its type
         and message; a payload that JSON can't hold becomes ``{"repr": ...}``.
@@ -162,7 +162,7 @@ class InputLocked(Event):
 
 @dataclass(frozen=True, slots=True)
 class InputUnlocked(Event):
-    """Pushes are taken again."""
+    """From now on pushes are accepted again."""
 
     name: ClassVar[str] = "input_unlocked"
 
@@ -183,7 +183,7 @@ for a producer on another thread, which no exception reaches, more than may be b
 
 @dataclass(frozen=True, slots=True)
 class AudioRefused(Event):
-    """A push was turned away. Late pushes are not errors, but they are never silent."""
+    """A push was refused. A late push is not an error, but it is always reported."""
 
     name: ClassVar[str] = "audio_refused"
 
@@ -213,7 +213,7 @@ class Closed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ErrorRaised(Event):
-    """Something raised where playback has to go on: a listener, or the read itself."""
+    """An exception that must not stop playback, such as one of a listener or within a read."""
 
     name: ClassVar[str] = "error"
 

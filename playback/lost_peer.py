@@ -1,4 +1,4 @@
-"""A peer that has vanished: the controller is held while nobody is there to hear it, and goes on a little earlier.
+"""A lost peer: pauses the controller while the peer does not answer, and resumes it where the peer was lost.
 
 A crashed browser, a dead battery or a tunnel close no connection. aioice notices only after half a minute, when six of
 its requests for consent were not answered (RFC 7675, section 5.1), and until then everything counts as heard.
@@ -39,18 +39,19 @@ def hold_while_lost(
     *,
     lost_seconds: float = LOST_SECONDS,
 ) -> None:
-    """Pause a controller while the peer is lost, and go on where it was lost when it is back.
+    """Pause a controller while the peer is lost, and resume it where the peer was lost when it is back.
 
-    For tracks that were added by hand; :func:`playback.track.play` does it itself. It is of no use behind a
+    For tracks that were added by hand; :func:`playback.track.play` does it itself. Do not use it behind a
     ``MediaRelay``, where others still listen.
 
-    The pause is a hold of its own, :data:`HOLD`: it ends no other one. The end of the connection ends it all.
+    The pause has an owner of its own, :data:`HOLD`, so it does not end the pause of another owner. When the connection
+    ends, the watch ends.
 
     Args:
         peer_connection: the connection.
-        sender: what sends the track over it.
-        controller: what is played.
-        lost_seconds: how long no packet may come, and no answer to a request for consent, before the peer is lost.
+        sender: the sender of the track.
+        controller: the controller that the track plays.
+        lost_seconds: the peer is lost after this time without a packet and without an answer to a consent request.
 
     Raises:
         TypeError: an argument of another type.

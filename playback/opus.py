@@ -1,4 +1,4 @@
-"""The track that encodes for itself: Opus packets, and nothing at all while there is nothing to hear."""
+"""The aiortc track that encodes Opus itself, and sends nothing during silence."""
 
 from __future__ import annotations
 
@@ -71,24 +71,22 @@ class CodecError(RuntimeError):
 class OpusPlaybackTrack(ControllerTrack):
     """An audio track that plays a controller as Opus packets, which aiortc sends as they are.
 
-    It costs less than half of what a :class:`~playback.track.PlaybackTrack` does, where aiortc encodes: mono instead of
-    stereo, a bit rate for speech, no hop to another thread. A packet holds 20 ms. When there was nothing but silence
-    for 200 ms nothing is sent until there is something to hear again, which comes behind 10 ms of silence, so that none
-    of it is lost; timestamps follow the clock throughout. When the loop was blocked for more than 60 ms the track skips
-    ahead, as the other one does.
+    It takes less than half of the CPU of a :class:`~playback.track.PlaybackTrack`, which aiortc encodes: it encodes
+    mono instead of stereo, at a bit rate for speech, without another thread. A packet holds 20 ms. After 200 ms of
+    silence, nothing is sent until there is sound again; 10 ms of silence are sent before that sound, so that none of it
+    is lost. Timestamps always follow the clock. When the loop was blocked for more than 60 ms, the track skips ahead.
 
-    The connection has to negotiate Opus first of all::
+    Opus has to be the first codec that the connection negotiates::
 
         sender = peer_connection.addTrack(OpusPlaybackTrack(controller))
         prefer_opus(peer_connection, sender)
 
-    aiortc labels packets as whatever codec it negotiated, and does not say to a track which one that is.
-    :func:`prefer_opus` gives the track the connection to look it up in: if it is another codec, nothing is sent, and
-    :meth:`recv` raises. A track that was not given to it can't know; it warns of that in the log.
+    aiortc labels packets with the codec that it negotiated, and does not report this codec to the track.
+    :func:`prefer_opus` gives the connection to the track, so that it can check the codec: if it is not Opus, nothing is
+    sent, and :meth:`recv` raises. Without :func:`prefer_opus` the track can't check this, and logs a warning.
 
-    Only the controller knows what is played: its states, events and positions are the same with either track. But
-    aiortc informs a receiver how loud each frame is (RFC 6464), and not each packet: what looks for the active speaker
-    by that does not see this track.
+    The controller's states, events and positions are the same with either track. But aiortc sends audio levels
+    (RFC 6464) only for frames, not for packets: a receiver that detects the active speaker by them ignores this track.
 
     Args:
         controller: what to play, mono at 8, 12, 16, 24 or 48 kHz; it can have one live reader, and
@@ -159,7 +157,7 @@ class OpusPlaybackTrack(ControllerTrack):
         self._codec_checked = False
 
     async def recv(self) -> av.Packet[av.AudioStream]:
-        """The next packet, when it is due; while there is nothing to hear, the first one after that.
+        """The next packet, when it is due; during silence, the first packet after it.
 
         Raises:
             CodecError: the connection, as :func:`prefer_opus` was given it, negotiated another codec for this track's
@@ -181,8 +179,8 @@ class OpusPlaybackTrack(ControllerTrack):
             pts: their timestamp, in samples at 48 kHz.
 
         Returns:
-            One packet; none if there has been nothing but silence, and still is; two where that has ended: what comes
-            first after a gap is faded in by a jitter buffer, so that is 10 ms of silence, as of before.
+            One packet; none within silence; two at the end of silence: a jitter buffer fades in the first packet after
+            a gap, so the first one is 10 ms of silence.
         """
         idle = self._silent > self._most_silent
         self._controller.read_into(self._audio)
@@ -256,13 +254,13 @@ def _codecs(sdp: str, mid: str | None) -> list[str]:
 
 
 def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> None:
-    """Have a connection choose Opus for what a sender sends, if the other side has it.
+    """Make a connection prefer Opus for a sender, if the other side supports it.
 
-    To be called before ``createOffer()`` or, where an offer is answered, before ``setRemoteDescription()``. It sets the
-    codec preferences: Opus, then all others that aiortc has. If the other side has no Opus, another codec is negotiated
-    still; the sender's :class:`OpusPlaybackTrack` refuses to be sent then, with a :class:`CodecError`.
+    Call this before ``createOffer()`` or, if the connection answers an offer, before ``setRemoteDescription()``. It
+    sets the codec preferences: Opus, then all others that aiortc has. If the other side has no Opus, another codec is
+    negotiated, and the sender's :class:`OpusPlaybackTrack` raises a :class:`CodecError` instead of sending.
 
-    Called again, after ``replaceTrack()``, it has the sender's new track see what is negotiated, too.
+    After ``replaceTrack()``, call it again, so that the new track can check the negotiated codec.
 
     Raises:
         ValueError: the sender is not one of this connection's, or does not send audio.

@@ -23,10 +23,10 @@ MOST_AHEAD_SECONDS: Final = 0.040
 
 
 class Pump:
-    """Reads a controller at the pace of playback, and writes each frame out.
+    """Reads a controller in real time, and writes each frame to a transport.
 
-    A frame is written at most ``lead_seconds`` before it is due, so no more than that is ever out of reach of a pause
-    or an interrupt. When the loop or the transport blocks for more than 60 ms, the pump skips ahead.
+    A frame is written at most ``lead_seconds`` before it is due, so at most that much audio plays on after a pause or
+    an interrupt. When the loop or the transport blocks for more than 60 ms, the pump skips ahead.
 
     Example::
 
@@ -38,13 +38,13 @@ class Pump:
         write: called with each frame, int16 of shape (samples, channels); may be a coroutine function.
         frame_seconds: how much audio a frame holds, up to 0.040.
         lead_seconds: how far ahead frames are written, 0 to 0.040.
-        ready: called before the first frame, and awaited if it can be: until somebody listens, nothing is read, so that
-            a greeting is not spoken to nobody.
-        close_controller: whether the controller is closed when ``write`` or ``ready`` raises, so that nobody waits for
-            ever; False lets another reader go on from there.
+        ready: called before the first frame; may be a coroutine function. Nothing is read before it has returned, so
+            that a greeting does not play before somebody listens.
+        close_controller: whether the controller is closed when ``write`` or ``ready`` raises, so that no task waits for
+            ever; False keeps it open for another reader.
 
     Raises:
-        ValueError: times beyond that, or the controller's rate has no frames of this length.
+        ValueError: a time outside of these ranges, or ``frame_seconds`` is not a whole number of samples.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Pump:
         """Pump until the controller is closed, :meth:`stop` is called or the task is cancelled.
 
         Raises:
-            Exception: whatever ``write`` or ``ready`` raises; the controller is closed then, unless the pump was made
-                not to.
+            Exception: an exception of ``write`` or ``ready``; the controller is closed then, unless the pump was made
+                with ``close_controller=False``.
             RuntimeError: another live reader has the controller.
         """
         self._controller.attach(self)

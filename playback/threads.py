@@ -40,8 +40,8 @@ class _Make(Protocol):
 class ThreadsafeUtterance:
     """An utterance whose producer runs on any thread. Made by :meth:`ThreadsafeProducer.utterance`.
 
-    Calls are carried out in the loop's thread, in order. All but :meth:`write` return None at once; what they raise
-    there becomes an ``error`` event.
+    Calls run in the loop's thread, in order. All but :meth:`write` return None at once; an exception in the loop's
+    thread becomes an ``error`` event.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ThreadsafeUtterance:
         self._is_cut = True
 
     def push(self, audio: Any) -> None:
-        """As :meth:`Utterance.push`; what is pushed is copied before this returns, unless it is immutable bytes.
+        """As :meth:`Utterance.push`; the audio is copied before this returns, unless it is immutable bytes.
 
         Raises:
             FormatError: a type, shape, rate or value that can't be.
@@ -151,8 +151,8 @@ class ThreadsafeUtterance:
 class ThreadsafeProducer:
     """The producer's calls of a controller, for use from any thread.
 
-    A call is bound to its utterance when it is made: if an interrupt comes before it is carried out, it is refused as
-    any stale audio is.
+    A call is bound to its utterance when it is made: if an interrupt comes before the call runs, it is refused like any
+    stale audio.
 
     Example::
 
@@ -196,7 +196,7 @@ class ThreadsafeProducer:
     ) -> ThreadsafeUtterance:
         """Play a source as one utterance, from this thread.
 
-        It returns once all of it is buffered, or nothing more is taken.
+        It returns when all of the source is buffered, or when the utterance takes no more audio.
 
         Args:
             source: audio, an iterable of it, a path or a binary file object. Pieces may be

@@ -1,6 +1,6 @@
-"""The aiortc track: waits until a frame is due, reads it from the controller, stamps it. It decides nothing.
+"""The aiortc track: waits until a frame is due, reads it from the controller, and sets its timestamp.
 
-:func:`play` adds one to a connection, and lets both end together.
+:func:`play` adds a track to a connection, and makes both end together.
 """
 
 from __future__ import annotations
@@ -93,23 +93,24 @@ def play(
 ) -> RTCRtpSender:
     """Play a controller over a connection, and end with it.
 
-    However the connection ends (closed, failed, never answered, closed while it connects), the track ends with it, and
-    so does the controller: whoever waits for an utterance gets its report. While the peer is lost (no packet and no
-    answer to a request for consent), the controller is paused; it goes on where the peer was lost when that is back.
+    When the connection ends (closed, failed, never answered, closed while it connects), the track is stopped and the
+    controller is closed, so that tasks that wait for an utterance get its report. While the peer is lost (no packet and
+    no answer to a consent request), the controller is paused; when the peer is back, it resumes where the peer was
+    lost.
 
     Example::
 
         play(peer_connection, controller)
 
     Args:
-        peer_connection: where to; to be called before ``createOffer()`` or, with ``opus`` where an offer is answered,
-            before ``setRemoteDescription()``.
-        controller: what to play; it can have one live reader.
-        opus: send an :class:`~playback.opus.OpusPlaybackTrack`, which costs less than half.
-        connect_seconds: how long the connection may take from now on to come up, before it is closed; None waits for
-            ever.
-        lost_seconds: how long the peer may send nothing, not even an answer to a request for consent, before it is
-            lost; None never pauses.
+        peer_connection: the connection. Call this before ``createOffer()``; with ``opus``, if the connection answers an
+            offer, before ``setRemoteDescription()``.
+        controller: the controller to play; it can have one live reader.
+        opus: send an :class:`~playback.opus.OpusPlaybackTrack`, which takes less than half of the CPU.
+        connect_seconds: how long the connection may take to connect, from now on, before it is closed; None: no
+            timeout.
+        lost_seconds: how long the peer may send nothing, not even an answer to a consent request, before it counts as
+            lost; None: the peer is not watched.
         close_controller: whether the controller is closed at the end; False keeps it for another connection.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a process with many calls wants. Nothing here is done unless it is called; see the page on performance."""
+"""Settings for a process with many calls: garbage collector, event loop, threads. See the page on performance."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from playback._checks import check_whole
 
 
 def freeze() -> int:
-    """Have the garbage collector look no more at what there is now.
+    """Exclude all existing objects from garbage collection.
 
-    To be called once, when everything is imported and set up, before the first call comes. A full collection stops all
-    calls for as long as it takes to look at every object, and with aiortc loaded that is longer than a frame.
+    Call this once, when everything is imported and set up, before the first call comes. A full collection stops all
+    calls until it has visited every object, and with aiortc loaded that takes longer than a frame.
 
-    What is frozen is never collected, so call it before there is anything that should be.
+    Frozen objects are never collected, so call this before there are objects that should be collected.
 
     Returns:
-        How many objects it needs to look at no more.
+        How many objects were frozen.
     """
     gc.collect()
     before = gc.get_freeze_count()
@@ -29,7 +29,7 @@ def freeze() -> int:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the fastest event loop that is there: uvloop's where it is installed, else None, for asyncio's own.
+    """The factory of the fastest available event loop: uvloop's if it is installed, else None, for asyncio's own.
 
     Example::
 
@@ -45,17 +45,17 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def set_threads(count: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
-    """Have a loop use so many threads for what it gives to others: with frames, that is aiortc's encoding.
+    """Set the number of threads of a loop's default executor, in which aiortc encodes frames.
 
-    asyncio's own choice is 4 more than there are cores, up to 32. More than there are cores only wait for each other.
-    To be called before the first call comes.
+    asyncio's default is the number of cores plus 4, at most 32; threads beyond the number of cores only wait for each
+    other. Call this before the first call comes.
 
     Args:
         count: 1 or more.
-        loop: the loop; the one that runs, unless given.
+        loop: the loop; defaults to the running one.
 
     Raises:
-        TypeError: the count is no whole number.
+        TypeError: the count is not a whole number.
         ValueError: the count is not positive.
         RuntimeError: no loop was given, and none runs.
     """

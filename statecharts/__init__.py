@@ -1,4 +1,4 @@
-"""Statecharts as plain data, and all that follows from them. Knows nothing about audio."""
+"""Statecharts as plain data, with execution, diagrams, exports and test coverage. Independent of audio."""
 
 from statecharts.chart import IGNORED, IMPOSSIBLE, REFUSED, STAYS, VERDICTS, Chart, ChartError, Edge, state_of
 from statecharts.machine import ChartMachine, Session

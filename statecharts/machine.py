@@ -41,7 +41,7 @@ WATCHERS: Final[set[Watcher]] = set()
 
 
 class Session:
-    """Where one user of a chart stands. It belongs to no machine's list of models, so it is gone when it is dropped."""
+    """The current leaf of one user of a chart. No machine keeps a reference to it."""
 
     __slots__ = ("leaf",)
 
@@ -51,7 +51,7 @@ class Session:
 class ChartMachine:
     """The executor of a chart.
 
-    Building one takes milliseconds; sessions are what there may be thousands of.
+    Building a machine takes milliseconds, so share it; it can run thousands of sessions.
 
     Args:
         chart: the chart, already checked.
@@ -80,7 +80,7 @@ class ChartMachine:
         return session
 
     def fire(self, session: Session, event: str) -> bool:
-        """Give a session an event.
+        """Fire an event in a session.
 
         Returns:
             True if the cell takes the event (also when the leaf stays), False if it ignores it.

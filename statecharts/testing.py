@@ -1,4 +1,4 @@
-"""For the tests of whatever follows a chart: all cells as test cases, all configurations, and what a run has touched.
+"""Tests of code that follows a chart: all cells as test cases, all configurations, and the coverage of a test run.
 
 The last is also an option of pytest's, once this package is installed: ``pytest --chart-coverage MODULE:CHART``, with
 ``--chart-coverage-floor PERCENT`` to fail the run below it.
@@ -29,8 +29,8 @@ def cells(chart: Chart, *events: str) -> list[ParameterSet]:
         def test_a_cell(leaf, event): ...
 
     Args:
-        chart: whose cells.
-        events: only the cells of these events, unless there are none.
+        chart: the chart.
+        events: return only the cells of these events; by default of all events.
 
     Returns:
         For each cell its leaf and its event, named ``leaf-event``, in the order of the table.

@@ -50,12 +50,12 @@ class PocketsphinxAligner:
     audio, never holds the interpreter's lock for long, and must not run in an event loop's thread.
 
     Args:
-        language: the language of texts, as in ``"en"`` or ``"de"``: what numbers are spoken in, and with which voice
-            eSpeak NG pronounces words that are in no dictionary.
-        model: the folder of an acoustic model of pocketsphinx's; None for its own English one.
+        language: the language of texts, such as ``"en"`` or ``"de"``: the language of spoken numbers, and of the eSpeak
+            NG voice that pronounces words that are not in the dictionary.
+        model: the folder of a pocketsphinx acoustic model; None for its English model.
         dictionary: a pronunciation dictionary in the model's phones; None for pocketsphinx's own if the language is
-            English. Without one, eSpeak NG pronounces each word.
-        voice: the voice of eSpeak's, where it is not the language's.
+            English. Without a dictionary, eSpeak NG pronounces each word.
+        voice: the eSpeak NG voice; defaults to that of the language.
 
     Raises:
         ModuleNotFoundError: pocketsphinx is not installed, or num2words: both come with the extra ``align``.
@@ -102,7 +102,7 @@ class PocketsphinxAligner:
         The audio may stop in the middle of the text, or of a word, and the text may go on after it.
 
         Args:
-            text: what the audio says or begins to say. Markup such as SSML's and Markdown's is not spoken.
+            text: the text that the audio says, or begins to say. Markup such as SSML's and Markdown's is not spoken.
             audio: the audio from its start.
             format: the format of ``audio``.
 
@@ -113,7 +113,7 @@ class PocketsphinxAligner:
 
         Raises:
             TypeError: the text is no string.
-            playback.FormatError: the audio is none of that format.
+            playback.FormatError: the audio does not have this format.
         """
         check_type("text", text, str)
         speech = Speech(_samples(audio, format))

@@ -30,7 +30,7 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How bare audio is laid out: its samples, channels interleaved.
+    """The format of plain samples: rate, channels (interleaved) and encoding.
 
     Args:
         sample_rate: samples of one channel in a second, in Hz.
@@ -41,7 +41,7 @@ class AudioFormat:
             apply to them. A controller's output is always "s16le".
 
     Raises:
-        FormatError: a rate that is no whole number from 4,000 to 384,000, other channels, or another encoding.
+        FormatError: a rate that is not a whole number from 4,000 to 384,000, other channels, or another encoding.
     """
 
     sample_rate: int

@@ -27,7 +27,7 @@ LONGEST_FADE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Fades:
-    """How long each change takes, in seconds; 0 is a cut, exact to the sample.
+    """How long each fade takes, in seconds; 0 cuts, exact to the sample.
 
     Args:
         interrupt_seconds: the fade-out of interrupted speech.

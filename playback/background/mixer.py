@@ -1,6 +1,6 @@
 """Background sounds beneath the speech: music on hold, the hum of an office, a second speaker.
 
-They take no part in the chart: they sound on whatever becomes of the speech, and change nothing but what is heard.
+They are not part of the chart: pauses and interrupts of the speech do not stop them, and they change no state.
 """
 
 from __future__ import annotations
@@ -161,11 +161,11 @@ class Background:
         format: AudioFormat | None = None,
         untrusted: bool = False,
     ) -> BackgroundSound:
-        """Let something sound, from the next read on.
+        """Add a sound that plays from the next read on.
 
-        A file is opened and decoded on a thread, a little ahead. Packets that are damaged are skipped and counted, and
-        joined files play one after the other. What can't be played is reported as an ``error`` event: the sound ends
-        where nothing can be decoded; a loop begins again where only the rest can't, and reports that once.
+        A file is opened and decoded on a thread, a little ahead. Damaged packets are skipped and counted, and joined
+        files play one after the other. If nothing can be decoded, the sound ends with an ``error`` event. If only the
+        rest of a file can't be decoded, a loop begins again, and emits that event once.
 
         Args:
             source: audio (bytes-like, an array of int16 or float32, an ``av.AudioFrame``), or a path or binary file
@@ -204,7 +204,7 @@ class Background:
         return self._enter(BackgroundSound(self._format, audio, gain_db, fade_seconds))
 
     def stream(self, format: AudioFormat | None = None, gain_db: float = -18.0, fade_seconds: float = 0.5) -> LiveSound:
-        """Let something sound that is pushed as it comes; it fades in with its first sample.
+        """Add a live sound, whose audio is pushed as it arrives; it fades in with its first sample.
 
         Args:
             format: what bare bytes and arrays are taken for; by default the output format.

@@ -23,7 +23,7 @@ class PolicyEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class BargeInSuspected(PolicyEvent):
-    """The user speaks while the agent does, or is about to: it is lowered or held until it is clear what that means."""
+    """The user speaks while the agent speaks or is about to; the agent is lowered or paused until it is clear why."""
 
     name: ClassVar[str] = "barge_in_suspected"
 
@@ -33,7 +33,7 @@ class BargeInSuspected(PolicyEvent):
 
 @dataclass(frozen=True, slots=True)
 class BargedIn(PolicyEvent):
-    """The user means it: the agent was interrupted."""
+    """It was an interruption by the user, so the agent was interrupted."""
 
     name: ClassVar[str] = "barge_in"
 
@@ -45,7 +45,7 @@ class BargedIn(PolicyEvent):
 
 @dataclass(frozen=True, slots=True)
 class FalseInterruption(PolicyEvent):
-    """It was a cough, a noise or a "mm-hm": the agent goes on."""
+    """It was a cough, a noise or a "mm-hm", so the agent resumes."""
 
     name: ClassVar[str] = "false_interruption"
 

@@ -1,8 +1,8 @@
 """One incoming track for several consumers: voice activity, speech recognition, a recorder.
 
-A frame of an aiortc track goes to whoever calls its ``recv()``, so two consumers would get half of the frames each.
-:class:`IncomingAudio` is the only one that reads the track, and gives every frame to each subscriber. Whoever reads the
-track itself from then on gets an error that says so.
+Each frame of an aiortc track goes to only one caller of ``recv()``, so two consumers would get half of the frames each.
+:class:`IncomingAudio` is the only reader of the track, and gives every frame to each subscriber. From then on, a direct
+``recv()`` of the track raises an error that says so.
 
 aiortc's own ``MediaRelay`` is not used: its queues have no limit, and where a track is stopped while it waits for a
 frame, its consumers wait for ever.
@@ -40,8 +40,8 @@ class IncomingAudio:
             start(recognize(audio.samples()))           # 16 kHz mono arrays
             recorder.addTrack(audio.track())            # a track of aiortc
 
-    It reads from the first subscription on, until the track ends, whether or not somebody subscribes: what nobody takes
-    from a track would be kept without a limit. Then every subscriber ends.
+    It reads from the first subscription until the track ends, even without subscribers, because the frames of a track
+    without a reader would pile up without a limit. When the track ends, every subscription ends.
 
     Args:
         track: an audio track of any rate and layout that nobody reads yet.

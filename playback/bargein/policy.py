@@ -1,8 +1,8 @@
-"""Barge-in: a cough or an interruption? The agent is lowered, then held, until that is clear.
+"""Barge-in: a cough or an interruption? The agent is lowered, then paused, until that is clear.
 
-:class:`BargeIn` is called by any voice activity detector or speech recognition, and watches its controller. What
-follows from what is :data:`BARGE_IN`, a chart without guards. This module runs it: it fires its events, evaluates those
-of the clock, and does what a leaf says: lowered, paused, or neither.
+:class:`BargeIn` is called by any voice activity detector or speech recognition, and watches its controller. All its
+decisions are in :data:`BARGE_IN`, a chart without guards. This module runs the chart: it fires events, evaluates the
+internal events of the clock, and lowers or pauses the agent as the leaf requires.
 """
 
 from __future__ import annotations
@@ -75,20 +75,21 @@ class BargeIn:
         policy.transcript("no, wait", final=False)     # from speech recognition
         policy.speech_ended()
 
-    A suspicion is followed by ``barge_in`` or ``false_interruption``, unless the agent falls silent meanwhile for
-    another reason, or somebody else releases the policy's hold. Utterances that are not interruptible are left alone.
-    The policy's pause is a hold of its own, :data:`HOLD`: those of others stay, and end no sooner for it.
+    ``barge_in_suspected`` is followed by ``barge_in`` or ``false_interruption``, unless the agent falls silent
+    meanwhile for another reason, or other code releases the policy's hold. Utterances that are not interruptible are
+    not affected. The policy's pause has an owner of its own, :data:`HOLD`, so it does not affect the holds of other
+    owners.
 
     Args:
-        controller: whose speech it decides about.
+        controller: the controller of the agent's speech.
         duck_db: by how much the agent is lowered at the first sound of the user.
-        pause_after_seconds: speech of this length, or words, pause it; 0 pauses at once, infinity only lowers. Where
-            the user was first, nothing of the agent is heard, whatever this is.
-        min_seconds: speech of this length is an interruption, unless all of it so far was backchannels.
-        max_backchannel_seconds: speech of this length is one even then.
-        min_words: a transcript of so many words is one while it is not final; a final one is, however short. Neither if
-            it is nothing but backchannels.
-        false_after_seconds: so long after the end of shorter speech, the agent goes on.
+        pause_after_seconds: user speech of this length, or any words, pause the agent; 0 pauses at once, infinity
+            never. If the user began first, the agent is held back, whatever this is.
+        min_seconds: user speech of this length is an interruption, unless it consists only of backchannels so far.
+        max_backchannel_seconds: user speech of this length is an interruption even if it consists only of backchannels.
+        min_words: an interim transcript of at least so many words is an interruption, and so is any final transcript;
+            neither is one if it consists only of backchannels.
+        false_after_seconds: the agent resumes this long after the end of shorter speech.
         guard_seconds: speech that begins in the first moments of the agent's counts only once they are over and if it
             still lasts: until echo cancellation has found its way, the agent hears itself.
         silence_seconds: so long after the last speech of anybody, ``silence`` is emitted; infinity for never.
@@ -178,7 +179,7 @@ class BargeIn:
 
     @property
     def leaf(self) -> str:
-        """Where it stands: a leaf of :data:`BARGE_IN`, ``stopped`` after :meth:`stop`."""
+        """The current leaf of :data:`BARGE_IN`; ``stopped`` after :meth:`stop`."""
         return self._session.leaf
 
     @property
@@ -217,7 +218,7 @@ class BargeIn:
         """The user has begun to speak.
 
         Args:
-            seconds_ago: how long before now that was: a detector needs some speech to be sure of it.
+            seconds_ago: how long ago that was, because a detector needs some speech to be sure.
 
         Raises:
             ValueError: a time that is negative or not finite.
@@ -233,7 +234,7 @@ class BargeIn:
         """The user has fallen silent.
 
         Args:
-            seconds_ago: how long before now that was: a detector needs some silence to be sure of it.
+            seconds_ago: how long ago that was, because a detector needs some silence to be sure.
 
         Raises:
             ValueError: a time that is negative or not finite.
@@ -251,8 +252,8 @@ class BargeIn:
 
         Args:
             text: the words since the user began to speak.
-            final: whether no word of it will change. Only a final backchannel lets the agent go on at once: what looks
-                like one so far may be the beginning of more.
+            final: whether the transcript is final. Only a final backchannel lets the agent resume at once, because an
+                interim one may be the beginning of more words.
             certainty: how sure the recognizer is, 0 to 1.
 
         Raises:
@@ -277,7 +278,7 @@ class BargeIn:
             self._take(command, text)
 
     def stop(self) -> None:
-        """Leave the controller alone from now on; what is held goes on."""
+        """Stop the policy: its hold is released, and it does nothing to the controller any more."""
         for event, listener in self._listeners:
             with suppress(ValueError):  # stopped already
                 self.controller.remove_listener(event, listener)

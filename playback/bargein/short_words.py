@@ -44,14 +44,14 @@ class ShortWords:
 
         await VoiceActivity(track, policy, ShortWords(policy.transcript)).run()
 
-    A sound that is none of the known words delivers an empty final transcript of certainty 0, and a policy goes on at
-    once. While it lasts, what was delivered of it is taken back by an empty transcript that is not final: when it is
-    none of the words by then, when the recognizer raises, or has not answered when the next answer would be due, and
-    when it is longer than ``max_seconds``: then it is not short, and no more is delivered.
+    For a sound that is none of the known words, it delivers an empty final transcript of certainty 0, so that a policy
+    resumes the agent at once. While a sound lasts, an empty interim transcript takes back what was delivered before: if
+    the sound matches no word any more, if the recognizer raises or has not answered when the next answer is due, and if
+    the sound is longer than ``max_seconds``; after that nothing more is delivered for it.
 
     Args:
         deliver: called in the loop's thread with the text, ``final`` and ``certainty``.
-        recognizer: what recognizes; by default a :class:`playback.bargein.closed_grammar.ClosedGrammar` of English.
+        recognizer: the recognizer; by default a :class:`playback.bargein.closed_grammar.ClosedGrammar` of English.
         first_seconds: how long a sound lasts until it is recognized for the first time, while it goes on. The default
             is before the policy would pause the agent, so that a "mm-hm" makes no hole.
         every_seconds: how much more of it comes until it is recognized again.

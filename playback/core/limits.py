@@ -1,4 +1,4 @@
-"""Limits, and the counters of what went on; :class:`BufferFull` is what a producer gets that ignores them."""
+"""Limits of the buffer, and the counters of a playout; a push beyond the limits raises :class:`BufferFull`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class BufferFull(Exception):  # noqa: N818 - the name says what is the matter, a
 
 @dataclass(slots=True)
 class Stats:
-    """What went on so far; samples are at the output rate."""
+    """Counters since the controller was made; samples are at the output rate."""
 
     underruns: int = 0
     """How often an open utterance ran out of audio."""
     underrun_samples: int = 0
     """Silence that was read because of that."""
     refusals: int = 0
-    """Pushes that were turned away."""
+    """Refused pushes."""
     refused_samples: int = 0
-    """The audio in them."""
+    """Samples in the refused pushes."""
     partial_bytes: int = 0
     """Bytes of samples that were never completed."""
     damaged_packets: int = 0

@@ -1,1 +1,1 @@
-"""Faces of the controller for frameworks that have an audio output of their own."""
+"""Adapters of the controller for agent frameworks."""

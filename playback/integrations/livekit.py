@@ -59,12 +59,12 @@ class PlaybackAudioOutput(AudioOutput):
         label: what the framework calls it in its log.
         resume_to_word: whether to go on, after a false interruption, at the beginning of the word that was cut, if the
             synthesizer gives the times of its words; otherwise at the very next sample.
-        interrupt_at: ``"word"`` lets an interruption end the word that sounds, as
+        interrupt_at: ``"word"`` lets the agent finish the word that sounds when it is interrupted, as
             :meth:`PlaybackController.interrupt` has it, if the synthesizer gives the times of its words; the end of the
             segment is reported then. A pause that the framework has made before has cut the word.
 
     Raises:
-        ValueError: there is no such place.
+        ValueError: ``interrupt_at`` is neither ``"now"`` nor ``"word"``.
     """
 
     def __init__(
@@ -132,7 +132,9 @@ class PlaybackAudioOutput(AudioOutput):
             utterance.end()
 
     def clear_buffer(self) -> None:
-        """Drop everything, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
+        """Drop all audio, with a fade-out if it sounds; does nothing if there is none. A pause lasts until
+        ``resume``.
+        """
         self._text = None
         if not self._progress and not self.controller.buffered:
             return
@@ -142,10 +144,10 @@ class PlaybackAudioOutput(AudioOutput):
             self.controller.pause()
 
     def transcription(self, next_in_chain: TextOutput | None = None) -> TextOutput:
-        """A text output for the session, so that it is known what a segment says whose words have no times.
+        """A text output for the session, which gives each segment its text, for synthesizers without word times.
 
-        After an interruption the history has then as much of it as was heard, found by the controller's aligner or
-        estimated.
+        After an interruption, the history then has the part of the text that was heard, found by the controller's
+        aligner or estimated.
 
         Example::
 

@@ -58,9 +58,9 @@ class _Item:
 class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
     """Plays a session's audio, and is its playback tracker.
 
-    Each content of an item becomes an utterance, by the name ``item_id:content_index``. Whatever drops it, the model's
-    own interruption, :meth:`PlaybackController.interrupt` or :meth:`Utterance.cancel`, the conversation is truncated:
-    what was playing at what was heard, what was waiting at zero.
+    Each content of an item becomes an utterance with the id ``item_id:content_index``. When it is dropped, by the
+    model's own interruption, :meth:`PlaybackController.interrupt` or :meth:`Utterance.cancel`, the conversation is
+    truncated: the item that was playing to what was heard, waiting items to zero.
 
     Example::
 
@@ -71,8 +71,8 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             ...
 
     Args:
-        controller: what plays the audio.
-        source: what the audio is taken for, if it is PCM.
+        controller: plays the audio.
+        source: the format of the audio, if it is PCM.
     """
 
     def __init__(self, controller: PlaybackController, *, source: AudioFormat = SOURCE) -> None:
@@ -106,7 +106,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             self._model.add_listener(self)
 
     def detach(self) -> None:
-        """Let go of the session and the controller; what was pushed plays on. Another :meth:`attach` may follow."""
+        """Detach from the session and the controller; pushed audio plays on. Another :meth:`attach` may follow."""
         if self._model is not None:
             self._model.remove_listener(self)
             self._model = None
@@ -128,7 +128,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
     # What the model calls: the tracker
 
     def get_state(self) -> Any:
-        """What is being heard: the first item that is not over, and how much of it was played, in its milliseconds."""
+        """The position: the first item that is not over, and how much of it was played, in milliseconds of the item."""
         item = self._current
         self._asked = None if item is None else item.key  # who asks is going to truncate it
         if item is None:

@@ -1,4 +1,4 @@
-"""RecorderSink: what was said and what was heard, in a file."""
+"""RecorderSink: records the speech and the output, or the call, in a file."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def _finish_all() -> None:
 
 
 class RecorderSink:
-    """Records two channels: the speech alone on the left, all that was read on the right.
+    """Records two channels: the speech in the left one, everything that was read in the right one.
 
-    Every frame that is read from when it was added is in the file, silence too. Where the reader came late and skipped
-    ahead, the file has silence of that length, so that times in it are those of a clock; without ``fill_gaps`` they are
-    times of playback, and a wav or flac file holds exactly the samples that were read. Stereo is averaged to mono.
+    The file has every frame that is read after the sink was added, including silence. Where the reader was late and
+    skipped ahead, the file has silence of that length, so that times in it match the clock. Without ``fill_gaps`` they
+    match playback, and a wav or flac file holds exactly the samples that were read. Stereo is averaged to mono.
 
-    With a ``caller``, all that was read is on the left and the caller on the right, in step within 0.1 s.
+    With a ``caller``, the left channel has everything that was read and the right one the caller, in step within 0.1 s.
 
     Encoding and writing are done by a thread of its own, which hands all to the system within a second: a process that
     is killed loses no more than that, except in a few containers (see the guide). The file is finished once the

@@ -1,4 +1,4 @@
-"""Sinks: who else hears the audio, ahead of time or as it plays."""
+"""Sinks: receivers of a copy of the audio, as it is pushed or as it plays."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ S = TypeVar("S", bound=Sink | Callable[[Any], object])
 class Sinks:
     """The sinks of a controller: ``controller.sinks``.
 
-    A sink is an object with ``audio(chunk)`` and, if it cares, ``control(event)``; a function of a chunk is one too.
-    Each hears, in order: its audio, ``paused``, ``resumed``, ``stalled``, ``interrupted``, ``input_locked``,
+    A sink is an object with ``audio(chunk)`` and, optionally, ``control(event)``; a function of a chunk is a sink, too.
+    Each sink gets, in order: its audio, ``paused``, ``resumed``, ``stalled``, ``interrupted``, ``input_locked``,
     ``input_unlocked``, ``input_ended`` (no more audio of this utterance comes), ``utterance_finished`` and, as the last
     thing, ``closed``. Audio that was dropped is reported by ``utterance_finished``, whose report counts it as
     discarded.
@@ -94,7 +94,7 @@ class Sinks:
         self._closed = False
 
     def add(self, sink: S, *, when: When | None = None, replaces_output: bool = False) -> S:
-        """Let a sink hear everything from now on.
+        """Add a sink; it gets all audio from now on.
 
         Example::
 
@@ -102,18 +102,18 @@ class Sinks:
 
         Args:
             sink: an object with ``audio(chunk)``, or a function of a chunk.
-            when: ``"pushed"``: audio as it is accepted, ahead of its time and in the producer's own rate, as an avatar
-                needs it; ``"played"``: each frame exactly as it is read. By default what the sink's own attribute
-                ``when`` says, else ``"pushed"``.
-            replaces_output: the sink's audio is what people hear, so the output is silent. Positions, events and
-                reports stay as they are; a played frame's ``audio`` is silent too then, its ``voice`` is not.
+            when: ``"pushed"``: audio as it is accepted, before it plays and at the producer's sample rate, as an avatar
+                needs it; ``"played"``: each frame exactly as it is read. Defaults to the sink's attribute ``when``, or
+                else to ``"pushed"``.
+            replaces_output: the output is silent, because listeners hear the sink's audio instead. Positions, events
+                and reports do not change; a played frame's ``audio`` is silent, too, but its ``voice`` is not.
 
         Returns:
             The sink. Added to a closed controller, it gets ``closed`` at once.
 
         Raises:
-            ValueError: it was added before, or hears at another time only.
-            TypeError: nothing that could hear audio.
+            ValueError: it was added before, or its attribute ``when`` differs from ``when``.
+            TypeError: it is neither an object with ``audio`` nor a function.
         """
         if self._find(sink) is not None:
             raise ValueError(f"{name_of(sink)} was added already")
@@ -132,7 +132,7 @@ class Sinks:
         return sink
 
     def remove(self, sink: object) -> None:
-        """Let a sink hear nothing more, at once; what it is just being awaited for is cancelled.
+        """Remove a sink at once; a call of it that is being awaited is cancelled.
 
         Raises:
             ValueError: it is not there.

@@ -1,4 +1,4 @@
-"""Trace: what a controller was asked to do, which edges that took and what it emitted, to be kept and replayed."""
+"""Trace: records the calls on a controller, the edges that they took and the events, to save and replay them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,9 @@ from playback.utterance import Utterance
 class Trace:
     """The calls made on a controller and its utterances, the edges they took, the events they emitted.
 
-    No audio is kept. Nothing that is decided or emitted depends on how the audio sounds, so a fresh controller that is
-    given the same calls, with silence, takes the same edges and emits the same events. What a listener, a sink or a
-    background raised is kept as the ``error`` event that it became, but is no part of a comparison: a replay has none
-    of them.
+    No audio is kept. No decision depends on the content of the audio, so a replay of the calls on a fresh controller,
+    with silence, takes the same edges and emits the same events. Exceptions of listeners, sinks and background sounds
+    are kept as ``error`` events, but are not compared, because a replay has none of these.
 
     It records from when it is made until :meth:`stop`; used in a ``with`` statement, it stops at its end.
 
@@ -134,7 +133,7 @@ class Trace:
         return Counter((edge.source, edge.event) for edge in self.edges)
 
     def differences(self, other: Trace, most: int = 3) -> list[str]:
-        """What is not the same in another trace: settings, calls, edges, events but for ``error``, in lines to read.
+        """The differences to another trace, as readable lines: settings, calls, edges, and events except ``error``.
 
         Calls, edges and events are compared one kind after the other: in which order they lie depends on who listens.
 

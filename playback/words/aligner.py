@@ -1,4 +1,4 @@
-"""Aligner: finds when each word of a text sounds, where the synthesizer does not say so."""
+"""Aligner: finds when each word of a text sounds, for synthesizers that send no word times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Aligner(Protocol):
         The audio may stop in the middle of the text, or of a word, and the text may go on after it.
 
         Args:
-            text: what the audio says or begins to say.
+            text: the text that the audio says, or begins to say.
             audio: the audio from its start.
             format: the format of ``audio``.
 

@@ -31,14 +31,14 @@ class WordParser(Protocol):
     """Finds the words in the payloads of one synthesis."""
 
     def feed(self, payload: Any, offset_seconds: float = 0.0) -> list[Word]:
-        """The words that are complete with this payload; none for one that has no times.
+        """The words that are complete with this payload; an empty list for a payload without times.
 
         Args:
             payload: JSON as text or bytes, a dict, or an object of the vendor's package.
-            offset_seconds: what its times count from, in seconds from the utterance's start.
+            offset_seconds: the origin of its times, in seconds from the utterance's start.
 
         Raises:
-            ValueError: text that is no JSON, lists of different lengths, or a time that is negative or no number.
+            ValueError: text that is not JSON, lists of different lengths, or a time that is negative or not a number.
         """
 
     def flush(self) -> list[Word]:

@@ -8,7 +8,7 @@ from playback._checks import check_seconds, check_type
 
 
 class Word(NamedTuple):
-    """A word and its time, in seconds; what these count from is the synthesizer's to say."""
+    """A word and its time, in seconds; the origin of the times depends on the synthesizer."""
 
     text: str
     start: float

@@ -1,7 +1,7 @@
-"""Pipecat: a processor that stands where ``transport.output()`` stands.
+"""Pipecat: a processor that replaces ``transport.output()``.
 
-Words reach the context once their audio was played; an interruption keeps what was heard and drops the rest. Two new
-frames pause the speech and let it go on. ``docs/frameworks/pipecat.md`` says what differs from the framework's output.
+Words reach the context when their audio was played; an interruption keeps what was heard and drops the rest. Two new
+frames pause and resume the speech. ``docs/frameworks/pipecat.md`` says what differs from the framework's output.
 """
 
 from __future__ import annotations
@@ -73,16 +73,16 @@ that come next; an interruption even destroys it there, and so words that were h
 
 @dataclass
 class PlaybackPauseFrame(SystemFrame):
-    """Hold the bot's speech, losing nothing of it."""
+    """Pause the bot's speech, without losing any of it."""
 
 
 @dataclass
 class PlaybackResumeFrame(SystemFrame):
-    """Go on with it at the very next sample.
+    """Resume the bot's speech at the very next sample.
 
     Attributes:
-        rewind_seconds: go on so much earlier.
-        to_word: go on at the beginning of the word that the pause has cut, if the synthesizer gives the words' times.
+        rewind_seconds: resume that much earlier.
+        to_word: resume at the beginning of the word that the pause has cut, if the synthesizer sends word times.
     """
 
     rewind_seconds: float = 0.0
@@ -90,10 +90,10 @@ class PlaybackResumeFrame(SystemFrame):
 
 
 class PlaybackOutput(FrameProcessor):
-    """Plays a pipeline's speech through a controller, and reports to the pipeline what was really heard.
+    """Plays a pipeline's speech through a controller, and reports to the pipeline what was heard.
 
-    Whatever pulls can read the controller, a :class:`playback.track.PlaybackTrack` above all. For a transport that does
-    not pull, ``pump`` lets the played audio flow on to the ``transport.output()`` that follows.
+    A reader such as a :class:`playback.track.PlaybackTrack` reads the controller. For a transport that does not pull,
+    ``pump=True`` pushes the played audio on to the ``transport.output()`` that follows.
 
     Example::
 
