@@ -230,7 +230,7 @@ def _session(options: argparse.Namespace) -> Session:
     try:
         frame_samples(AudioFormat(options.rate).sample_rate)
     except ValueError as error:
-        raise ValueError(f"--rate: {error}; 48000 and 24000 will do") from None
+        raise ValueError(f"--rate: {error}, such as 48000 or 24000") from None
     try:
         return Session(
             script,
@@ -254,7 +254,7 @@ def _script(options: argparse.Namespace) -> list[Cue]:
     if options.text is None and not options.at:
         return [Cue(at, command) for at, command in SCRIPT]
     if options.text is None or not options.text.strip():
-        raise ValueError("there is nothing to say")
+        raise ValueError("the text is empty, expected a text to say")
     try:
         return [Cue(0.0, f"say {options.text}"), *(parse_cue(at, command) for at, command in options.at)]
     except ValueError as error:

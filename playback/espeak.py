@@ -53,7 +53,7 @@ def set_voice(voice: str) -> None:
         SpeechError: there is no such voice, or eSpeak NG is missing or broken.
     """
     if engine()[0].espeak_SetVoiceByName(voice.encode()):
-        raise SpeechError(f"eSpeak NG has no voice {voice!r}; en, en-us, de, fr and many more are there")
+        raise SpeechError(f"eSpeak NG has no voice {voice!r}, expected one such as 'en', 'en-us', 'de' or 'fr'")
 
 
 def harmless(text: str) -> str:

@@ -61,7 +61,7 @@ def hold_while_lost(
     check_type("controller", controller, PlaybackController)
     check_seconds("lost_seconds", lost_seconds)
     if not lost_seconds:
-        raise ValueError("lost_seconds is 0, expected more")
+        raise ValueError("lost_seconds is 0, expected more than 0")
     watch = PeerWatch(
         controller, lambda: _packets(sender), lambda: _answers(sender), asyncio.get_running_loop().time, lost_seconds
     )

@@ -267,7 +267,7 @@ def prefer_opus(peer_connection: RTCPeerConnection, sender: RTCRtpSender) -> Non
         RuntimeError: the connection has an offer already: codecs were chosen when it came.
     """
     if sender.kind != "audio":
-        raise ValueError(f"the sender is one of {sender.kind}, expected one of audio")
+        raise ValueError(f"the sender's kind is {sender.kind!r}, expected 'audio'")
     if peer_connection.signalingState == "have-remote-offer":
         raise RuntimeError("the connection has an offer already, expected prefer_opus before setRemoteDescription()")
     for transceiver in peer_connection.getTransceivers():

@@ -132,7 +132,7 @@ def play(
         if seconds is not None:
             check_seconds(name, seconds)
     if lost_seconds == 0:
-        raise ValueError("lost_seconds is 0, expected more, or None")
+        raise ValueError("lost_seconds is 0, expected more than 0, or None")
     asyncio.get_running_loop()  # nothing is half done without one
     make = OpusPlaybackTrack if opus else PlaybackTrack
     track = make(controller, close_controller=close_controller)

@@ -199,7 +199,7 @@ class Turn:
 
     def _make(self) -> TurnMaker:
         if self._maker is None:
-            raise RuntimeError(f"{self!r} is an utterance's own, expected one that controller.turn() has made")
+            raise RuntimeError(f"{self!r} was made for one utterance, expected a turn that controller.turn() has made")
         return self._maker
 
     # For the core

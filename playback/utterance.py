@@ -292,8 +292,8 @@ class Utterance:
         start = self.accepted if at is None else output.samples(at)
         stop = None if until is None else output.samples(until)
         if stop is not None and stop < start:
-            where = "what is accepted so far" if at is None else f"at, which is {at!r}"
-            raise ValueError(f"until is {until!r}, expected no less than {where}")
+            where = "the end of the accepted audio" if at is None else f"at, which is {at!r}"
+            raise ValueError(f"until is {until!r}, expected at least {where}")
         return Mark(start, stop, payload)
 
     def end(self) -> bool:

@@ -118,7 +118,7 @@ class Chart:
             (list(internal), "internal event"),
         ):
             for word in sorted({word for word in words if words.count(word) > 1}):
-                raise ChartError(f"chart {name!r}: the {what} {word!r} stands twice")
+                raise ChartError(f"chart {name!r}: the {what} {word!r} is in the table twice, expected once")
         for event in internal:
             if event not in header:
                 raise ChartError(f"chart {name!r}: the internal event {event!r} has no column")
@@ -215,14 +215,14 @@ def _problems(chart: Chart) -> Iterator[str]:
         for name in dict.fromkeys(names):
             words = name.split(".", 1) if what == "leaf" else [name]
             if not all(map(_is_word, words)):
-                yield f"the {what} {name!r} is no word of letters, digits, '_' and '-'"
+                yield f"the {what} is {name!r}, expected a word of letters, digits, '_' and '-'"
     for leaf in chart.cells:
         if leaf in VERDICTS:
             yield f"the leaf {leaf!r} is called as a verdict is, expected another name"
         if state_of(leaf) != leaf and state_of(leaf) in chart.cells:
             yield f"the leaf {leaf!r} lies within another, {state_of(leaf)!r}"
     for event in sorted({event for event in events if events.count(event) > 1}):
-        yield f"the event {event!r} stands twice"
+        yield f"the event {event!r} is there twice, expected once"
     if chart.initial not in chart.cells:
         yield f"the initial leaf {chart.initial!r} is unknown"
     for leaf, row in chart.cells.items():

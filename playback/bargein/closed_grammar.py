@@ -96,7 +96,7 @@ class ClosedGrammar:
         self._lists: Final = _phrases("commands", commands), _phrases("backchannels", backchannels)
         for phrase in self._lists[0]:
             if phrase in self._lists[1]:
-                raise ValueError(f"{phrase!r} is in commands and in backchannels, expected one of them")
+                raise ValueError(f"{phrase!r} is in both commands and backchannels, expected in one of them")
         self._phrases: Final = {f"w{number}": phrase for number, phrase in enumerate(chain(*self._lists))}
         more = {" ".join(words_of(phrase)): tuple(sounds) for phrase, sounds in pronunciations.items()}
         known = dictionary.english()
@@ -206,11 +206,11 @@ def _sounds(phrase: str, known: Dictionary, more: tuple[str, ...]) -> list[str]:
     """The pronunciations of a phrase."""
     for sounds in more:
         if not sounds.split() or any(phone not in PHONES for phone in sounds.split()):
-            raise ValueError(f"the pronunciation {sounds!r} of {phrase!r} has other phones than {' '.join(PHONES)}")
+            raise ValueError(f"the pronunciation of {phrase!r} is {sounds!r}, expected phones of {' '.join(PHONES)}")
     words = phrase.split()
     if all(word in known for word in words):
         return list(dict.fromkeys([*map(" ".join, product(*(known[word] for word in words))), *more]))
     if not more:
         missing = next(word for word in words if word not in known)
-        raise ValueError(f"{missing!r} is not in pocketsphinx's dictionary: give {phrase!r} a pronunciation")
+        raise ValueError(f"{missing!r} is not in pocketsphinx's dictionary, expected a pronunciation of {phrase!r}")
     return list(more)

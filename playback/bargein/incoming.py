@@ -55,9 +55,9 @@ class IncomingAudio:
     def __init__(self, track: MediaStreamTrack) -> None:
         check_type("track", track, MediaStreamTrack)
         if track.kind != "audio":
-            raise ValueError(f"the track is one of {track.kind}, expected audio")
+            raise ValueError(f"the track's kind is {track.kind!r}, expected 'audio'")
         if isinstance(track.recv, _Refusal):
-            raise RuntimeError(f"{track!r} is read by an IncomingAudio already: subscribe to that one")
+            raise RuntimeError(f"{track!r} is read by an IncomingAudio already, expected a subscription to that one")
         self._track: Final = track
         self._recv: Final = track.recv
         self._subscriptions: Final[set[Subscription]] = set()

@@ -207,7 +207,9 @@ class VoiceActivity:
     ) -> None:
         for listener in listeners:
             if not isinstance(listener, Listener):
-                raise TypeError(f"a listener is {listener!r}, expected speech_started() and speech_ended()")
+                raise TypeError(
+                    f"a listener is {listener!r}, expected an object with speech_started() and speech_ended()"
+                )
         self._detector: Final = detector or SpeechDetector()
         self.audio: Final = track if isinstance(track, IncomingAudio) else IncomingAudio(track)
         """What reads the track: subscribe to it in place of the track."""

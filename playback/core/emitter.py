@@ -143,7 +143,7 @@ class Emitter:
         """
         found = [one for one in self._registered.get(check_event(event, self._known), []) if one.listener == listener]
         if not found:
-            raise ValueError(f"{listener!r} does not listen to {event!r}")
+            raise ValueError(f"{listener!r} is not registered for {event!r}, expected one that is")
         for registration in found:
             self._remove(event, registration)
 

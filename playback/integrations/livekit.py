@@ -132,9 +132,7 @@ class PlaybackAudioOutput(AudioOutput):
             utterance.end()
 
     def clear_buffer(self) -> None:
-        """Drop all audio, with a fade-out if it sounds; does nothing if there is none. A pause lasts until
-        ``resume``.
-        """
+        """Drop all audio, with a fade-out if it sounds. A pause lasts until :meth:`resume`."""
         self._text = None
         if not self._progress and not self.controller.buffered:
             return

@@ -57,13 +57,13 @@ def parse_cue(at: str, command: str) -> Cue:
     try:
         seconds = float(at)
     except ValueError:
-        raise ValueError(f"{at!r} is no number of seconds") from None
+        raise ValueError(f"the time is {at!r}, expected a number of seconds") from None
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{at!r} is not a time of 0 seconds or more")
+        raise ValueError(f"the time is {at!r}, expected 0 seconds or more")
     name, _, argument = command.strip().partition(" ")
     action = COMMANDS.get(name)
     if action is None:
-        raise ValueError(f"{command!r} is no command; expected one of {', '.join(COMMANDS)}")
+        raise ValueError(f"the command is {command!r}, expected one of {', '.join(COMMANDS)}")
     action(argument.strip())
     return Cue(seconds, command.strip())
 
@@ -163,7 +163,7 @@ class Session:
                 await sender.setRemoteDescription(receiver.localDescription)
                 await self._started.wait()
         except TimeoutError:
-            raise TimeoutError(f"the peer connection was not up within {CONNECT_SECONDS:g} s") from None
+            raise TimeoutError(f"the peer connection did not connect within {CONNECT_SECONDS:g} s") from None
 
     def _finished(self, event: UtteranceFinished) -> None:
         # A text without a word is no reason to end the session: nothing is said for it, and the report says why.
@@ -203,7 +203,7 @@ def _plain(name: str, command: Callable[[PlaybackController], bool]) -> Callable
 
     def parse(argument: str) -> Action:
         if argument:
-            raise ValueError(f"{name!r} takes no argument, got {argument!r}")
+            raise ValueError(f"the argument of {name!r} is {argument!r}, expected none")
         return lambda session: command(session.controller)
 
     return parse
@@ -213,22 +213,22 @@ def _resume(argument: str) -> Action:
     try:
         rewind_seconds = float(argument or 0.0)
     except ValueError:
-        raise ValueError(f"'resume' takes seconds to go back, got {argument!r}") from None
+        raise ValueError(f"the argument of 'resume' is {argument!r}, expected the seconds to rewind") from None
     if not 0 <= rewind_seconds < float("inf"):
-        raise ValueError(f"'resume' takes 0 seconds or more to go back, got {argument!r}")
+        raise ValueError(f"the argument of 'resume' is {argument!r}, expected 0 seconds or more to rewind")
     return lambda session: session.controller.resume(rewind_seconds)
 
 
 def _interrupt(argument: str) -> Action:
     if argument not in ("", "lock", "word"):
-        raise ValueError(f"'interrupt' takes nothing, 'lock' or 'word', got {argument!r}")
+        raise ValueError(f"the argument of 'interrupt' is {argument!r}, expected 'lock', 'word' or none")
     at: Literal["now", "word"] = "word" if argument == "word" else "now"
     return lambda session: session.controller.interrupt(lock=argument == "lock", at=at)
 
 
 def _say(argument: str) -> Action:
     if not argument:
-        raise ValueError("'say' takes a text, got none")
+        raise ValueError("'say' has no text, expected one")
     return lambda session: session.say(argument)
 
 

@@ -64,7 +64,7 @@ def container_of(path: PathLike[str]) -> Container:
     container = CONTAINERS.get(os.path.splitext(name)[1].lower().lstrip("."))
     if container is None:
         raise ValueError(
-            f"{name!r} does not name a container of audio by its suffix, expected one of {', '.join(CONTAINERS)}"
+            f"the suffix of {name!r} is not that of an audio container, expected one of {', '.join(CONTAINERS)}"
         )
     try:
         _sample_type(container.codec)

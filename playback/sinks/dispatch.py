@@ -74,7 +74,7 @@ class SinkWorker:
         audio = getattr(sink, "audio", sink)  # a function is its own
         control = getattr(sink, "control", None) or ignore
         if isinstance(sink, type) or not callable(audio) or not callable(control):
-            raise TypeError(f"{sink!r} is no sink, expected an object with audio(chunk), or a function of a chunk")
+            raise TypeError(f"the sink is {sink!r}, expected an object with audio(chunk), or a function of a chunk")
         self.sink: Final = sink
         self.when: Final[When] = when
         self.replaces_output: Final = replaces_output

@@ -116,7 +116,7 @@ class Sinks:
             TypeError: it is neither an object with ``audio`` nor a function.
         """
         if self._find(sink) is not None:
-            raise ValueError(f"{name_of(sink)} was added already")
+            raise ValueError(f"{name_of(sink)} was added already, expected a sink that was not")
         worker = SinkWorker(
             sink,
             _when(sink, when),
@@ -139,7 +139,7 @@ class Sinks:
         """
         worker = self._find(sink)
         if worker is None:
-            raise ValueError(f"{name_of(sink)} is none of the sinks")
+            raise ValueError(f"{name_of(sink)} was not added, expected a sink of this controller")
         self._workers.remove(worker)
         self._update()
         worker.stop()

@@ -141,7 +141,7 @@ def parse_header(text: str) -> tuple[Settings, bool, int]:
         formats = AudioFormat(**line["format"]), AudioFormat(**line["input_format"])
         settings = Settings(*formats, Fades(**line["fades"]), Limits(**line["limits"]))
     except TypeError as error:
-        raise ValueError(f"the settings are incomplete or of another kind: {error}") from None
+        raise ValueError(f"the settings are incomplete or of another type: {error}") from None
     check_limits(asdict(settings.limits))
     return settings, line["fresh"], line["dropped"]
 

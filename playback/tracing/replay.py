@@ -31,7 +31,7 @@ def replay(trace: Trace) -> Trace:
     if not trace.fresh or trace.dropped:
         missing = f"its first {trace.dropped} records were dropped" if trace.dropped else "its controller was in use"
         raise TraceError(
-            f"the trace can be shown, but not replayed, for {missing}:"
+            f"the trace can be shown, but not replayed, because {missing}:"
             " begin it right after making the controller, with Trace(controller, limit=None)"
         )
     replayer = _Replayer(trace.settings)
@@ -47,9 +47,11 @@ def replay(trace: Trace) -> Trace:
             for _ in range(call.times):
                 replayer.carry_out(call)
         except KeyError as error:
-            raise TraceError(f"call {number} ({call}): expected an utterance that is there, not {error}") from None
+            raise TraceError(
+                f"call {number} ({call}): there is no utterance {error}, expected one that was made before"
+            ) from None
         except (MemoryError, OverflowError):
-            raise TraceError(f"call {number} ({call}): expected less audio") from None
+            raise TraceError(f"call {number} ({call}): the buffer is full, expected less audio") from None
         except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
             raise TraceError(printable(f"call {number} ({call}): {error}")) from None
     return replayer.trace
@@ -79,7 +81,7 @@ class _Replayer:
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
         if not limits.prebuffer <= limits.high_water <= limits.maximum:
-            raise TraceError(f"the trace's settings can't be: expected prebuffer ≤ high water ≤ maximum, got {limits}")
+            raise TraceError(f"the trace's settings are {limits}, expected prebuffer ≤ high water ≤ maximum")
         self._playout: Final = Playout(settings.format, limits, settings.fades)
         self.trace: Final = Trace.of(settings)
         self._playout.observers.add(self.trace)

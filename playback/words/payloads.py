@@ -340,7 +340,9 @@ def _lists(payload: Any, texts: str, starts: _Name, ends: _Name) -> _Lists:
     names = [(name,) if isinstance(name, str) else name for name in (texts, starts, ends)]
     words, first, last = (list(_get(payload, *name) or ()) for name in names)
     if not len(words) == len(first) == len(last):
-        raise ValueError(f"{texts} has {len(words)} items, {len(first)} starts and {len(last)} ends, expected as many")
+        raise ValueError(
+            f"{texts} has {len(words)} items, {len(first)} starts and {len(last)} ends, expected the same number of each"
+        )
     for word in words:
         check_type(texts, word, str)
     return words, [_seconds(names[1][0], time) for time in first], [_seconds(names[2][0], time) for time in last]

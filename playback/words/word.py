@@ -29,5 +29,5 @@ def check_word(word: object) -> Word:
     if word.end is not None:
         check_seconds("the word's end", word.end)
         if word.end < word.start:
-            raise ValueError(f"the word is {word!r}, expected an end that is no less than its start")
+            raise ValueError(f"the word is {word!r}, expected an end at or after its start")
     return word

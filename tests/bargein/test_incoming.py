@@ -159,7 +159,7 @@ async def test_samples_have_the_rate_that_was_asked_for(rate: int) -> None:
 
 
 async def test_what_is_no_audio_track_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of video, expected audio"):
+    with pytest.raises(ValueError, match="kind is 'video', expected 'audio'"):
         IncomingAudio(VideoStreamTrack())
     with pytest.raises(TypeError, match="track is 'microphone'"):
         IncomingAudio("microphone")  # type: ignore[arg-type]

@@ -218,9 +218,13 @@ def test_every_backchannel_of_the_grammar_is_one_of_the_policy() -> None:
         ({"commands": []}, ValueError, "commands is empty"),
         ({"commands": ["..."]}, ValueError, "one of commands is '...', expected a word"),
         ({"backchannels": [3]}, TypeError, "one of backchannels is 3"),
-        ({"backchannels": ["stop"]}, ValueError, "'stop' is in commands and in backchannels"),
+        ({"backchannels": ["stop"]}, ValueError, "'stop' is in both commands and backchannels"),
         ({"commands": ["xyzzyq now"]}, ValueError, "'xyzzyq' is not in pocketsphinx's dictionary"),
-        ({"pronunciations": {"stop": ["S T XX"]}}, ValueError, "the pronunciation 'S T XX' of 'stop'"),
+        (
+            {"pronunciations": {"stop": ["S T XX"]}},
+            ValueError,
+            "the pronunciation of 'stop' is 'S T XX', expected phones",
+        ),
     ],
 )
 def test_a_grammar_that_cannot_be_is_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

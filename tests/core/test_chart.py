@@ -139,8 +139,8 @@ def test_a_chart_emits_its_parts() -> None:
         (TOY.replace("off   on", "off   up"), r"\(off, go\) leads to the unknown leaf 'up'"),
         (TOY.replace("on    =", "on    on"), r"\(on, go\) leads to itself"),
         (TOY.replace("off   on", "off   ."), "the leaf 'on' can't be reached"),
-        (TOY.replace("go    stop", "go    go"), "the event 'go' stands twice"),
-        (TOY.replace("on    =", "off   ="), "the leaf 'off' stands twice"),
+        (TOY.replace("go    stop", "go    go"), "the event 'go' is in the table twice"),
+        (TOY.replace("on    =", "off   ="), "the leaf 'off' is in the table twice"),
         (TOY.replace("off ", "x   "), "the leaf 'x' is called as a verdict is"),
         (
             TOY.replace("off ", "R   ").replace("on    =     off", "on    .     R"),
@@ -166,9 +166,9 @@ def test_a_fact_needs_a_column_and_an_output_an_edge() -> None:
     ("outputs", "message"),
     [
         ("light", r"what \('off', 'go'\) emits is 'light', expected a tuple of names"),
-        (("a light",), "the output 'a light' is no word"),
-        (("",), "the output '' is no word"),
-        ((1,), "the output 1 is no word"),
+        (("a light",), "the output is 'a light', expected a word"),
+        (("",), "the output is '', expected a word"),
+        ((1,), "the output is 1, expected a word"),
         (None, "is None, expected a tuple"),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_chart_can_be_a_key_and_be_copied() -> None:
 def test_a_chart_of_bare_data_is_checked_too() -> None:
     with pytest.raises(ChartError) as caught:
         Chart("toy", "nowhere", ("go", "go"), (), {"off": {"stop": "."}})
-    for words in ("'go' stands twice", "'nowhere' is unknown", "(off, go) is not decided", "unknown event"):
+    for words in ("'go' is there twice", "'nowhere' is unknown", "(off, go) is not decided", "unknown event"):
         assert words in str(caught.value)
 
 
@@ -228,19 +228,19 @@ def test_other_machines_of_the_package_are_logged_as_ever(caplog: pytest.LogCapt
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (TOY.replace("go ", "g.o"), "the event 'g.o' is no word"),
-        (TOY.replace("off ", "off."), "the leaf 'off.' is no word"),
-        (TOY.replace("on ", "a.b.c"), "the leaf 'a.b.c' is no word"),
+        (TOY.replace("go ", "g.o"), "the event is 'g.o', expected a word"),
+        (TOY.replace("off ", "off."), "the leaf is 'off.', expected a word"),
+        (TOY.replace("on ", "a.b.c"), "the leaf is 'a.b.c', expected a word"),
         (TOY.replace("off ", "on.a "), "the leaf 'on.a' lies within another, 'on'"),
-        (TOY.replace("stop", '"s"'), "the event '\"s\"' is no word"),
-        (TOY.replace("stop", "m²"), "the event 'm²' is no word"),  # neither XML nor Python takes it in a name
-        (TOY.replace("stop", "-s"), "the event '-s' is no word"),
+        (TOY.replace("stop", '"s"'), "the event is '\"s\"', expected a word"),
+        (TOY.replace("stop", "m²"), "the event is 'm²', expected a word"),  # neither XML nor Python takes it in a name
+        (TOY.replace("stop", "-s"), "the event is '-s', expected a word"),
     ],
 )
 def test_names_that_other_programs_do_not_take_are_refused(table: str, message: str) -> None:
     with pytest.raises(ChartError, match=message):
         toy(table)
-    with pytest.raises(ChartError, match="the name 'a toy' is no word"):
+    with pytest.raises(ChartError, match="the name is 'a toy', expected a word"):
         Chart.parse("a toy", TOY, internal=())
 
 

@@ -88,7 +88,7 @@ def test_a_removed_listener_is_called_no_more(register: str) -> None:
     controller.remove_listener("paused", listener)
     controller.pause()
     assert not emitted
-    with pytest.raises(ValueError, match="does not listen to 'paused'"):
+    with pytest.raises(ValueError, match="is not registered for 'paused'"):
         controller.remove_listener("paused", listener)
 
 
@@ -146,7 +146,7 @@ def test_removing_a_listener_ends_all_of_its_registrations(registrations: list[s
     controller.remove_listener("paused", counter.call)  # another object each time, and equal
     assert pause_twice(controller, counter) == [1, 1], "it listens to the other event still"
     assert other.calls == 2
-    with pytest.raises(ValueError, match="does not listen"):
+    with pytest.raises(ValueError, match="is not registered"):
         controller.remove_listener("paused", counter.call)
 
 
@@ -154,7 +154,7 @@ def test_a_listener_that_is_over_can_be_registered_again() -> None:
     controller, counter = PlaybackController(), Counter()
     controller.once("paused", counter.call)
     controller.pause()
-    with pytest.raises(ValueError, match="does not listen"):
+    with pytest.raises(ValueError, match="is not registered"):
         controller.remove_listener("paused", counter.call)
     controller.resume()
     controller.on("paused", counter.call)

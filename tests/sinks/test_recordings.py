@@ -145,7 +145,7 @@ def test_each_container_takes_every_rate(suffix: str, rate: int, tmp_path: Path)
 
 @pytest.mark.parametrize("suffix", ["amr", "3gp", "flv", "gsm", "g722", "avi", "m3u8", "mpd", "raw"])
 def test_what_can_not_take_each_rate_or_is_no_file_of_audio_is_refused(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=rf"'call\.{suffix}' does not name a container .*, expected one of wav, "):
+    with pytest.raises(ValueError, match=rf"the suffix of 'call\.{suffix}' is not .*, expected one of wav, "):
         RecorderSink(tmp_path / f"call.{suffix}")
     assert not list(tmp_path.iterdir())
 

@@ -680,8 +680,8 @@ def test_headers_that_can_not_be(field: str, value: object, message: str, path: 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"call": "cancel", "position": 0, "utterance": 7}', "expected an utterance that is there, not 7"),
-        ('{"call": "cancel", "position": 0, "utterance": null}', "expected an utterance that is there, not None"),
+        ('{"call": "cancel", "position": 0, "utterance": 7}', "there is no utterance 7, expected one"),
+        ('{"call": "cancel", "position": 0, "utterance": null}', "there is no utterance None, expected one"),
         (
             '{"call": "read", "position": 0, "samples": 2000000, "times": 400}',
             "call 1 .*: 800,000,000 samples in all, expected less audio: at most 691,200,000 samples",

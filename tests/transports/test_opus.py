@@ -355,7 +355,7 @@ async def test_opus_is_preferred_only_for_a_sender_of_audio_of_this_connection()
     video = connection.addTransceiver("video").sender
     with pytest.raises(ValueError, match="belongs to another connection"):
         prefer_opus(connection, stranger)
-    with pytest.raises(ValueError, match="one of video, expected one of audio"):
+    with pytest.raises(ValueError, match="kind is 'video', expected 'audio'"):
         prefer_opus(connection, video)
     await connection.close()
     await other.close()

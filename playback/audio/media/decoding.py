@@ -155,7 +155,7 @@ def _check(kind: Kind, start: bytes, name: str) -> None:
         raise FormatError(f"{name} is text, expected audio; it begins with {text!r}")
     if kind is Kind.UNKNOWN:
         raise FormatError(
-            f"{name} begins with {start[:16]!r}, which is no container of audio that is known, such as WAV, MP3 or Ogg;"
+            f"{name} begins with {start[:16]!r}, expected an audio container, such as WAV, MP3 or Ogg;"
             f" plain samples need an AudioFormat"
         )
 

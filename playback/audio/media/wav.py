@@ -60,7 +60,9 @@ def read_header(reader: Reader) -> WavHeader:
         name, size = head[:4], int.from_bytes(head[4:], "little")
         if name == b"data":
             if len(samples) < 16:
-                raise FormatError("the WAV file has no fmt chunk before its data, expected one of 16 bytes or more")
+                raise FormatError(
+                    "the WAV file has no fmt chunk before its data, expected a fmt chunk of 16 bytes or more"
+                )
             stated = long_length if size == 0xFFFF_FFFF and long_length else size
             known = stated == long_length or 0 < stated < _UNKNOWN_LENGTH
             return WavHeader(at + 8, _format(samples), stated if known and stated else None)
