@@ -341,7 +341,7 @@ def _lists(payload: Any, texts: str, starts: _Name, ends: _Name) -> _Lists:
     words, first, last = (list(_get(payload, *name) or ()) for name in names)
     if not len(words) == len(first) == len(last):
         raise ValueError(
-            f"{texts} has {len(words)} items, {len(first)} starts and {len(last)} ends, expected the same number of each"
+            f"{texts} has {len(words)} items, {len(first)} starts and {len(last)} ends, expected equal numbers"
         )
     for word in words:
         check_type(texts, word, str)

@@ -167,7 +167,7 @@ async def test_what_is_no_audio_track_is_refused() -> None:
         IncomingAudio(Microphone()).samples(0)
     with pytest.raises(ValueError, match="queue_seconds is -1"):
         IncomingAudio(Microphone()).frames(queue_seconds=-1)
-    with pytest.raises(TypeError, match="expected speech_started"):
+    with pytest.raises(TypeError, match="expected an object with speech_started"):
         VoiceActivity(Microphone(), object(), detector=SpeechDetector(sure))  # type: ignore[arg-type]
 
 
