@@ -68,7 +68,7 @@ class Envelope:
         self._step: Final = self.stride * format.frame_bytes
         self._first = 1 if sys.byteorder == "little" else 0  # the byte of the next chunk that is the next point
         self._points = bytearray()
-        self._windows: NDArray[np.uint8] | None = None
+        self._windows: NDArray[np.uint8] = np.zeros(0, np.uint8)  # of points that are given up
 
         # What is still to be looked at: audio in the output format, then what was not converted.
         self._played: Chunks = deque()
@@ -85,6 +85,14 @@ class Envelope:
         """Look at the next audio, in the output format."""
         self._points += bytes(chunk[self._first :: self._step])
         self._first = (self._first - len(chunk)) % self._step
+
+    def add_block(self, block: Block) -> None:
+        """Look at the next audio, in whatever layout.
+
+        Raises:
+            FormatError: it can't be played.
+        """
+        self._add_raw(block, 0, block.samples)
 
     def keep(self, chunk: bytes | memoryview) -> None:
         """Take audio that was played and is needed for nothing else any more; here, nobody needs it."""
@@ -136,17 +144,24 @@ class Envelope:
 
     def windows(self) -> NDArray[np.uint8]:
         """How loud it is in each :data:`WINDOW_SECONDS`: 0 is below -42 dB of full scale, 127 is full scale."""
-        if self._windows is None:
-            while not self.is_complete:
-                self.look_at_next()
-            size = self._window
-            # Of -1 to -256 the high byte is -1: one's complement makes them as silent as 0 to 255.
-            points = np.frombuffer(bytes(self._points), np.int8)
-            levels = np.where(points < 0, ~points, points).astype(np.uint8)
-            levels = np.pad(levels, (0, -len(levels) % size)).reshape(-1, size)
-            self._windows = levels.max(axis=1, initial=0)
-            self._points = bytearray()
-        return self._windows
+        while not self.is_complete:
+            self.look_at_next()
+        size = self._window
+        whole = len(self._points) // size * size
+        if whole:
+            self._windows = np.concatenate([self._windows, self._loudest(self._points[:whole])])
+            del self._points[:whole]
+        return np.concatenate([self._windows, self._loudest(self._points)]) if self._points else self._windows
+
+    def _loudest(self, points: bytearray) -> NDArray[np.uint8]:
+        """The loudness of each window; the last one may be shorter."""
+        # Of -1 to -256 the high byte is -1: one's complement makes them as silent as 0 to 255.
+        signed = np.frombuffer(bytes(points), np.int8)
+        levels = np.where(signed < 0, ~signed, signed).astype(np.uint8)
+        windows: NDArray[np.uint8] = (
+            np.pad(levels, (0, -len(levels) % self._window)).reshape(-1, self._window).max(axis=1, initial=0)
+        )
+        return windows
 
     @property
     def seconds(self) -> float:

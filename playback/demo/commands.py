@@ -236,7 +236,7 @@ class CommandHandler:
         except ProtocolError:
             self._expect(Upload(command.name, command.bytes, keep=False))
             raise
-        self._expect(Upload(command.name, command.bytes))
+        self._expect(Upload(command.name, command.bytes, command.text.strip()))
 
     def _expect(self, upload: Upload) -> None:
         if self._upload is None:
@@ -252,7 +252,7 @@ class CommandHandler:
         if not upload.left:
             self._upload = None
             if upload.keep:
-                self._speaker.play(upload.name, upload.data())
+                self._speaker.play(upload.name, upload.data(), upload.text)
                 self._messages.put("done", do=File.do, changed=True)
 
     def _ignore(self) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback.words.lengths import breaks, lengths
-from playback.words.tokens import tokens, without_markup
+from playback.words.tokens import Token, tokens, without_markup
+from playback.words.word import Word
 
 USUAL_RATE: Final = 21.5
 """How many units of length are spoken in a second of speech, before anything is known of a voice: 19 to 23 in seven
@@ -78,20 +79,43 @@ def estimate(text: str, sound: Sound, rate: float = USUAL_RATE) -> str:
         return ""
     if sound.ended and heard == total:
         return text
-    units = lengths(text, written)
-    ends = [0.0, *accumulate(units)]
-    audible = np.concatenate([[0], np.cumsum(speech)])
-    pauses = [
-        int(audible[start]) for start, stop, loud in _runs(speech) if not loud and start > 0 and stop < len(speech)
-    ]
-    places = [ends[number] for number in breaks(text, written)]
-    whole = ends[-1] if sound.ended else None
-    path = _match(pauses, places, total, whole, ends[-1] / total if whole else rate * sound.seconds)
+    ends, path = _path(text, written, sound, speech, rate)
     before, after = next(pair for pair in pairwise(path) if heard <= pair[1].at)
     share = (heard - before.at) / (after.at - before.at)
     inside = before.length + share * (after.length - before.length)
     number = bisect_right(ends, inside + 1e-6) - 1
+    if not sound.ended:
+        number = min(number, len(written) - 1)  # more was to come: the last word at least
     return text[: written[number - 1].end] if number else ""
+
+
+def word_times(text: str, sound: Sound, rate: float = USUAL_RATE) -> list[Word]:
+    """When each word of a text sounds, as far as its audio has arrived.
+
+    Args:
+        text: what is said.
+        sound: what is known of its audio.
+        rate: as above.
+    """
+    written = tokens(without_markup(text))
+    speech = _speech_of(sound)
+    if not written or not speech.any():
+        return []
+    ends, path = _path(text, written, sound, speech, rate)
+    audible = np.concatenate([[0], np.cumsum(speech)])
+    # Where they are in the text, in the speech, and in the audio.
+    pieces = np.rint(np.interp(ends, [place.length for place in path], [place.at for place in path], right=np.inf))
+    starts = np.searchsorted(audible, pieces, side="right") - 1
+    stops = np.searchsorted(audible, pieces, side="left")
+    return [
+        Word(
+            text[token.start : token.end],
+            float(starts[number]) * sound.seconds,
+            float(stops[number + 1]) * sound.seconds,
+        )
+        for number, token in enumerate(written)
+        if pieces[number + 1] <= audible[-1]
+    ]
 
 
 def speaking_rate(text: str, sound: Sound) -> float | None:
@@ -99,6 +123,23 @@ def speaking_rate(text: str, sound: Sound) -> float | None:
     seconds = float(_speech_of(sound).sum()) * sound.seconds
     units = sum(lengths(text, tokens(without_markup(text))))
     return units / seconds if seconds and units else None
+
+
+def _path(
+    text: str, written: list[Token], sound: Sound, speech: NDArray[np.bool_], rate: float
+) -> tuple[list[float], list[_Place]]:
+    """Where each word ends, in units of length, and which places of the audio correspond to which of the text."""
+    ends = [0.0, *accumulate(lengths(text, written))]
+    audible = np.concatenate([[0], np.cumsum(speech)])
+    total = int(audible[-1])
+    pauses = [
+        int(audible[start]) for start, stop, loud in _runs(speech) if not loud and start > 0 and stop < len(speech)
+    ]
+    places = [ends[number] for number in breaks(text, written)]
+    whole = ends[-1] if sound.ended else None
+    # Whatever the rate, what has arrived says no more than all of the text.
+    even = ends[-1] / total
+    return ends, _match(pauses, places, total, whole, even if whole else min(even, rate * sound.seconds))
 
 
 def _speech_of(sound: Sound) -> NDArray[np.bool_]:

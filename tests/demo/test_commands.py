@@ -40,8 +40,8 @@ def wav(seconds: float = 0.3, rate: int = 8_000) -> bytes:
     return out.getvalue()
 
 
-def send_file(one: Page, data: bytes, name: str = "x.wav", piece: int = 16_384) -> None:
-    one.send("file", name=name, bytes=len(data))
+def send_file(one: Page, data: bytes, name: str = "x.wav", piece: int = 16_384, **more: str) -> None:
+    one.send("file", name=name, bytes=len(data), **more)
     for start in range(0, len(data), piece):
         one.channel.send(data[start : start + piece])
 
@@ -236,6 +236,27 @@ async def test_a_file_is_played(piece: int) -> None:
         assert (await one.message("utterance"))["text"] == "../tone.wav"
         report = (await one.event("utterance_finished"))["report"]
         assert (report["outcome"], report["played"]) == ("completed", 14_400)
+
+
+async def test_the_words_of_a_file_are_shown_if_it_is_known_what_it_says() -> None:
+    async with page() as one:
+        send_file(one, wav(0.6), "tone.wav", text="One two.")
+        await one.message("done", do="file", changed=True)
+        assert (await one.message("utterance"))["text"] == "One two."
+        report = (await one.event("utterance_finished"))["report"]
+        assert (report["outcome"], report["heard"]) == ("completed", "One two.")
+        shown = one.of("utterance")[-1]["words"]
+        assert [word["word"] for word in shown] == ["One", "two"]
+        assert shown[0]["at"] == 0
+        assert shown[0]["until"] == shown[1]["at"]
+        assert shown[1]["until"] == pytest.approx(0.6, abs=0.03)
+
+
+async def test_what_a_file_says_may_be_no_longer_than_a_text() -> None:
+    async with page(DemoSettings(text_characters=10)) as one:
+        one.send("file", name="x.wav", bytes=1, text="o" * 11)
+        refused = await one.message("refused", do="file")
+        assert refused["error"] == "text has 11 characters, expected at most 10"
 
 
 async def test_a_file_waits_for_the_text_before_it() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from playback.words.estimate import USUAL_RATE, Sound, estimate, speaking_rate
+from playback.words.estimate import USUAL_RATE, Sound, estimate, speaking_rate, word_times
 from playback.words.lengths import lengths
 from playback.words.tokens import tokens, without_markup
 from tests.words.languages import TEXTS
@@ -111,6 +113,27 @@ def test_the_rate_of_a_voice_is_found_from_what_it_has_said() -> None:
         assert found == pytest.approx(rate, rel=0.1)
         part = windows[: round((ends[4] + 0.2) / WINDOW)]
         assert estimate(text, Sound(part, WINDOW, ends[3] + 0.02, False), rate) == "Your table is booked"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_when_each_word_sounds(name: str) -> None:
+    text = "".join(part.written for part in TEXTS[name])
+    windows, ends = spoken(text)
+    quiet = np.zeros(25, np.uint8)
+    words = word_times(text, Sound(np.concatenate([quiet, windows, quiet]), WINDOW, 0.0, True))
+    assert [word.text for word in words] == [text[token.start : token.end] for token in tokens(without_markup(text))]
+    assert [word.end for word in words] == pytest.approx([end + 0.5 for end in ends], abs=0.15)
+    assert all(word.end is not None and 0.48 <= word.start < word.end for word in words)
+    assert all(word.end <= other.start for word, other in pairwise(words) if word.end is not None)
+
+
+def test_of_audio_that_is_still_to_come_no_word_is_known() -> None:
+    text = "Your table is booked for eight, and the kitchen is open until eleven."
+    windows, ends = spoken(text)
+    words = word_times(text, Sound(windows[: round((ends[4] + 0.1) / WINDOW)], WINDOW, 0.0, False))
+    assert [word.text for word in words] == text.split()[:5]
+    assert word_times(text, Sound(np.zeros(0, np.uint8), WINDOW, 0.0, True)) == []
+    assert word_times("...", Sound(windows, WINDOW, 0.0, True)) == []
 
 
 def test_nothing_is_known_of_a_voice_that_says_nothing() -> None:

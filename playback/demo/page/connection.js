@@ -159,9 +159,9 @@ export class Connection extends EventTarget {
     return true;
   }
 
-  // Send a file, after those that are being sent.
-  sendFile(file, onProgress) {
-    const sent = this.#uploads.then(() => this.#upload(file, onProgress));
+  // Send a file, and what it says if that is known, after those that are being sent.
+  sendFile(file, text, onProgress) {
+    const sent = this.#uploads.then(() => this.#upload(file, text, onProgress));
     this.#uploads = sent.catch(() => {});
     return sent;
   }
@@ -261,10 +261,10 @@ export class Connection extends EventTarget {
     }
   }
 
-  async #upload(file, onProgress) {
+  async #upload(file, text, onProgress) {
     const bytes = await file.arrayBuffer();
     const channel = this.#channel;
-    if (!this.send({ do: "file", name: file.name, bytes: bytes.byteLength })) throw new Error("not connected");
+    if (!this.send({ do: "file", name: file.name, bytes: bytes.byteLength, text })) throw new Error("not connected");
     for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
       if (channel.bufferedAmount > HIGH_WATER) await emptied(channel);
       if (channel.readyState !== "open") throw new Error("the connection was lost while the file was sent");
