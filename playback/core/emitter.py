@@ -48,6 +48,8 @@ class Emitter:
     """
 
     def __init__(self, events: Mapping[Any, type[Event]] = EVENTS) -> None:
+        self.clock: Callable[[], float] | None = None
+        """The wall clock, in seconds since the epoch; without one, events have no wall time."""
         self.tap: Callable[[Event], None] | None = None
         """Called with each event before any listener, audio for sinks included."""
         self.watch: Callable[[Event], None] | None = None
@@ -82,6 +84,8 @@ class Emitter:
                 if isinstance(event, ErrorRaised) and isinstance(event.exception, INTERRUPTIONS):
                     self._pass_on(event.exception)
                     continue
+                if self.clock is not None:
+                    object.__setattr__(event, "wall_time", self.clock())  # before anybody else has it
                 if self.watch is not None:
                     self.watch(event)
                 if self.tap is not None:

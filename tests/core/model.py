@@ -144,6 +144,7 @@ class Model:
         self.position = 0
         self.read_size = FIRST_READ
         self.dry = 0
+        self.short: Line | None = None
         self.refusals = self.refused_samples = self.underruns = self.underrun_samples = 0
         self.told: list[Told] = []
         self.silenced_at: int | None = None
@@ -556,6 +557,7 @@ class Model:
             elif streaming:
                 self.waiting = True
                 self.underruns += 1
+                self.short = head
                 self._tell("underrun", head, position=None)
 
     def _count_turn(self, turn: Group, missing: int) -> bool:
@@ -615,6 +617,10 @@ class Model:
                 self._tell_word(line, word, self.position)
 
     def _tell_change(self, before: str) -> None:
+        short = self.short
+        if short is not None and (self.leaf != "speaking.buffering" or self.head is not short):
+            self.short = None
+            self._tell("underrun_ended", short)
         if self.leaf != before:
             self._tell("state_changed", extra=(before.partition(".")[0], self.state, before, self.leaf))
 
