@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full nightly pythons charts mutants integrations compare site clean
+.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations compare site dist programs clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -37,20 +37,24 @@ say: $(READY)  ## a session of ten seconds in the terminal, with its sound and i
 	mkdir -p demo-output
 	$(BIN)/playback say --out demo-output/session.wav --plot demo-output/session.svg --record demo-output/sent.flac
 
-test: $(READY) lint  ## all tests
-	$(BIN)/python -m pytest $(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100
+test: $(READY) lint  ## all tests but the slow ones, which `make nightly` runs
+	$(BIN)/python -m slipcover -m pytest -m "not slow" \
+		$(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100 || { code=$$?; \
+		test $$code -ne 2 || echo "interrupted, or fewer lines and branches executed than fail-under in pyproject.toml" >&2; \
+		exit $$code; }
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.docs.words
 	$(BIN)/python -m benchmarks.report --check
-	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" README.md playback/subscribing.py playback/bargein/subscribing.py
+	$(BIN)/cog --check --check-fail-msg "renew it with: make charts" docs/chart.md playback/subscribing.py playback/bargein/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --check docs/charts \
 		|| { echo "renew them with: make charts"; exit 1; };)
 
-bench: $(READY)  ## what playback and calls cost, as multiples of a floor measured in the same run
+bench: $(READY)  ## what playback and calls cost, as multiples of a baseline measured in the same run
 	$(BIN)/python -m benchmarks.micro
 	$(BIN)/python -m benchmarks.calls --short
 
@@ -61,18 +65,26 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 	$(BIN)/python -m benchmarks.calls --json $(FIGURES)/calls.json
 	$(BIN)/python -m benchmarks.soak --json $(FIGURES)/soak.json
 	$(BIN)/python -m benchmarks.short_words
+	if command -v flite >/dev/null; then $(BIN)/python -m benchmarks.words --json $(FIGURES)/words.json; \
+		else echo "there is no flite: the figures of what was heard stay as they are"; fi
+	$(BIN)/python -m benchmarks.aligned_calls --json $(FIGURES)/aligned.json
+	$(BIN)/python -m benchmarks.conversation
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json $(FIGURES)/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi
 	$(BIN)/python -m benchmarks.report
 
+conversation: $(READY)  ## whole conversations with an agent, measured from the audio by voicebench, in half a minute
+	$(BIN)/python -m benchmarks.conversation
+
 nightly: $(READY)  ## what is too slow for each change: every test on every Python, long fuzzing, lowest versions, soaks, figures
+	$(BIN)/python -m pytest -m slow --timeout 1200
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
 	$(BIN)/nox -t nightly
 	$(BIN)/python -m benchmarks.soak.churn
 	$(MAKE) bench-full FIGURES=build/nightly
 
 charts: $(READY)  ## renew every picture, table and file that is made from a chart; needs Graphviz
-	$(BIN)/cog -r README.md playback/subscribing.py playback/bargein/subscribing.py
+	$(BIN)/cog -r docs/chart.md playback/subscribing.py playback/bargein/subscribing.py
 	$(foreach chart,$(CHARTS),$(BIN)/python -m statecharts $(chart) --write docs/charts;)
 	cp docs/charts/playback-overview.svg playback/demo/page/chart-overview.svg
 	cp docs/charts/playback-detail.svg playback/demo/page/chart-detail.svg
@@ -92,6 +104,12 @@ compare: $(READY)  ## our adapters beside the frameworks' own outputs: measures,
 
 site: $(READY)  ## the documentation, in build/site
 	$(BIN)/mkdocs build --strict
+
+dist: $(READY)  ## wheel and source distribution, built, installed and imported; TAG=v1.2.3 compares the version with a tag
+	.ci/dist $(BIN) $(PYTHON) $(TAG)
+
+programs:  ## with apt, the programs that some tests need: Graphviz, Chromium, flite, FFmpeg, Node.js
+	.ci/programs
 
 clean:
 	rm -rf .venv .venv-* .nox build dist demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache

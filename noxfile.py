@@ -23,7 +23,18 @@ from typing import NamedTuple
 
 import nox
 from packaging.requirements import Requirement
+from uv import find_uv_bin
 
+
+def _backend() -> str:
+    """What makes the environments: uv, ten times as fast, where it reaches the index (it reads no settings of pip)."""
+    os.environ.setdefault("UV_SYSTEM_CERTS", "1")  # as pip does
+    resolve = (find_uv_bin(), "pip", "compile", "--quiet", "--no-cache", "-")
+    done = subprocess.run(resolve, input="packaging", capture_output=True, text=True, check=False)
+    return "uv" if done.returncode == 0 else "virtualenv"
+
+
+nox.options.default_venv_backend = _backend()
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
@@ -36,7 +47,7 @@ class Framework(NamedTuple):
     example: str
     """Our example for it; it can't have the name of the framework's own module."""
     packages: tuple[str, ...]
-    """Whose versions are told; the framework first."""
+    """Whose versions are shown; the framework first."""
 
 
 FRAMEWORKS = {
@@ -71,9 +82,9 @@ def run(session: nox.Session, name: str, *, lowest: bool = False) -> None:
         session.run(*table, "--check")
         session.run("python", f"examples/{FRAMEWORKS[name].example}")
     packages = (*FRAMEWORKS[name].packages, "aiortc", "av", "numpy", "transitions", "pyee")
-    told = session.run("python", "-c", VERSIONS, *packages, silent=True)
+    found = session.run("python", "-c", VERSIONS, *packages, silent=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    result.write_text(str(told))
+    result.write_text(str(found))
 
 
 def constrained(session: nox.Session, requirements: list[str]) -> tuple[str, str]:

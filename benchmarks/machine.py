@@ -25,16 +25,16 @@ def about() -> dict[str, Any]:
 
 
 def stolen_seconds() -> float:
-    """For how long other machines have had a core that this one wanted, so far; 0 where the system does not tell."""
-    told = Path("/proc/stat")
-    return int(told.read_text().split()[8]) / os.sysconf("SC_CLK_TCK") if told.exists() else 0.0
+    """For how long other machines have had a core that this one wanted, so far; 0 where the system does not say."""
+    file = Path("/proc/stat")
+    return int(file.read_text().split()[8]) / os.sysconf("SC_CLK_TCK") if file.exists() else 0.0
 
 
 def _processor() -> str:
-    """Its name, where the system tells."""
-    told = Path("/proc/cpuinfo")
-    if told.exists():
-        for line in told.read_text().splitlines():
+    """Its name, where the system says."""
+    file = Path("/proc/cpuinfo")
+    if file.exists():
+        for line in file.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -19,6 +19,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks import words
 from benchmarks.browser.__main__ import digits
 from benchmarks.calls.__main__ import LATE_MS
 from benchmarks.soak.growth import MEGABYTE
@@ -27,13 +28,13 @@ FOLDER: Final = Path(__file__).parent.parent / "docs" / "performance"
 RENEW: Final = "python -m benchmarks.report"
 
 LABELS: Final = {
-    "floor": "ready-made frames",
+    "baseline": "ready-made frames",
     "frames": "`PlaybackTrack`",
     "opus": "`OpusPlaybackTrack`",
 }
-# The palette of Okabe and Ito, which people who see colours differently can tell apart.
+# The palette of Okabe and Ito, which people who see colours differently can distinguish.
 COLOURS: Final = {
-    "floor": "#8b94a3",
+    "baseline": "#8b94a3",
     "frames": "#d55e00",
     "opus": "#009e73",
     "24 kHz frames": "#e69f00",
@@ -72,7 +73,7 @@ def _machines(results: Results) -> str:
         commands.setdefault((machine["date"], where, versions), []).append(f"`python -m {command}`")
     return _table(
         ["date", "machine", "versions", "commands"],
-        ([*measured, "<br>".join(told)] for measured, told in commands.items()),
+        ([*measured, "<br>".join(found)] for measured, found in commands.items()),
     )
 
 
@@ -97,7 +98,7 @@ def _capacity(calls: Results) -> str:
         (
             [
                 LABELS[track],
-                *(f"{told[track]} | {told[track] / told['frames']:.1f}" for told in (speaking, listening) if told),
+                *(f"{found[track]} | {found[track] / found['frames']:.1f}" for found in (speaking, listening) if found),
             ]
             for track in speaking
         ),
@@ -135,9 +136,9 @@ def _tuning(calls: Results) -> str:
             [
                 f"`{setting}`" if "(" in setting else setting,
                 *(
-                    f"{told['settings'][setting]['cpu_us']:.0f} | {told['settings'][setting]['second_p99_ms']:.1f} |"
-                    f" {told['settings'][setting]['p99_ms']:.1f}"
-                    for told in tuning.values()
+                    f"{found['settings'][setting]['cpu_us']:.0f} | {found['settings'][setting]['second_p99_ms']:.1f} |"
+                    f" {found['settings'][setting]['p99_ms']:.1f}"
+                    for found in tuning.values()
                 ),
             ]
             for setting in tuning["frames"]["settings"]
@@ -150,7 +151,7 @@ def _others(calls: Results) -> str:
     others = calls["others"]
     return _table(
         ["where", "its own track", "`PlaybackTrack`", "`OpusPlaybackTrack`"],
-        ([name, *(f"{told[which]:.2f}" for which in ("its own", "frames", "opus"))] for name, told in others.items()),
+        ([name, *(f"{found[which]:.2f}" for which in ("its own", "frames", "opus"))] for name, found in others.items()),
     )
 
 
@@ -201,7 +202,7 @@ def _soak(soak: Results) -> str:
         "utterances": [f"{part['totals']['utterances']:,}" for part in parts],
         "samples accepted": [f"{part['totals']['accepted']:,}" for part in parts],
         "samples played + discarded": [f"{part['totals']['played'] + part['totals']['discarded']:,}" for part in parts],
-        "a read, × floor, in the first quarter and in the last": [_span_of(*part["reads"]) for part in parts],
+        "a read, × baseline, in the first quarter and in the last": [_span_of(*part["reads"]) for part in parts],
         "live objects, after the first segment and at the end": [_first_and_last(part, "objects") for part in parts],
         "memory of the process, MB": [_first_and_last(part, "rss", MEGABYTE) for part in parts],
         "memory of Python's objects, MB": ["", _first_and_last(parts[1], "traced", MEGABYTE)],
@@ -227,10 +228,32 @@ CALLS: Final = {
 }
 """The tables of what :mod:`benchmarks.calls` has measured, by part."""
 
-ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak}
+
+def _words(found: Results) -> str:
+    return _table(words.HEADS, words.rows(found))
+
+
+def _aligned(found: Results) -> str:
+    columns = ["median", "p99", "p99_9", "over_20", "interrupted", "cores"]
+    return _table(
+        ["heard by", "late reads, median, ms", "99 %", "99.9 %", "over 20 ms", "interrupts", "cores"],
+        (
+            [name, *(f"{kind[column]:.2%}" if column == "over_20" else f"{kind[column]:.3g}" for column in columns)]
+            for name, kind in found["kinds"].items()
+        ),
+    )
+
+
+ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak, "words": _words, "aligned": _aligned}
 """Those of the other programs, by the name of the file."""
 
-PROGRAMS: Final = {"heard": "browser", "codecs": "micro.codecs", "soak": "soak"}
+PROGRAMS: Final = {
+    "heard": "browser",
+    "codecs": "micro.codecs",
+    "soak": "soak",
+    "words": "words",
+    "aligned": "aligned_calls",
+}
 """What has made each of these files: a module of benchmarks."""
 
 
@@ -257,7 +280,7 @@ def plots(results: Results) -> Iterator[Plot]:
 
 
 def _digest(figures: list[Results]) -> str:
-    """Tells whether a plot is of these figures: two releases of Matplotlib do not draw the same bytes."""
+    """Says whether a plot is of these figures: two releases of Matplotlib do not draw the same bytes."""
     return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
 
 

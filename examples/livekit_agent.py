@@ -17,7 +17,7 @@ RATE = 24_000
 
 
 class Tones(tts.TTS):
-    """Stands for a synthesizer that tells the times of its words: each word is a tone of 100 ms."""
+    """Stands for a synthesizer that sends the times of its words: each word is a tone of 100 ms."""
 
     def __init__(self):
         capabilities = tts.TTSCapabilities(streaming=True, aligned_transcript=True)

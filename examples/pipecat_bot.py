@@ -57,14 +57,14 @@ class Model(LLMService):
 
 
 class Synthesizer(TTSService):
-    """Stands for one that tells the words' times; 200 ms for each word, all at once."""
+    """Stands for one that sends the words' times: 200 ms for each word, all at once."""
 
     def __init__(self) -> None:
         nothing = TTSSettings(model=None, voice=None, language=None)
         super().__init__(push_text_frames=False, push_start_frame=True, push_stop_frames=True, settings=nothing)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncIterator[Frame | None]:
-        """Make the audio, and tell the words' times."""
+        """Make the audio, and send the words' times."""
         words = text.split()
         audio = np.full(round(RATE * WORD_SECONDS * len(words)), 1_000, np.int16)
         yield TTSAudioRawFrame(audio.tobytes(), RATE, 1, context_id=context_id)

@@ -72,7 +72,7 @@ async def room(track):
 
 async def main():
     """Two turns, of which the second is interrupted."""
-    logging.disable()  # the framework would tell that there is no room
+    logging.disable()  # the framework would report that there is no room
     track = TeeMixingCustomAudioStreamTrack(asyncio.get_running_loop())
     track.controller.on("utterance_finished", lambda event: print(f"  {event.report}"))
 

@@ -63,7 +63,7 @@ class Findings:
     def problems(self) -> list[str]:
         """Why the run fails, in words; empty if it does not."""
         problems = []
-        # A single cell may well be one that has many mutants of which nobody could tell.
+        # A single cell may well be one that has many mutants that nobody could notice.
         if self._whole and self.percent < ENOUGH_PERCENT:
             problems.append(f"only {self.percent:.1f} % were caught, expected {ENOUGH_PERCENT:g} % or more")
         problems += [

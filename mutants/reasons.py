@@ -1,4 +1,4 @@
-"""Why nobody could tell: the mutants that are expected to survive, each with the reason.
+"""Why nobody could notice: the mutants that are expected to survive, each with the reason.
 
 A user is whoever listens and reads: samples, events with their positions, what commands return, states, leaves, counts
 and reports. What shows the chart itself (its table, its diagrams, a trace of the edges that were taken) shows a mutant
@@ -17,7 +17,7 @@ from mutants.source import ORDER, Mutant, Source
 
 
 class Reason(NamedTuple):
-    """A kind of mutant that no user could tell from the chart as it is."""
+    """A kind of mutant that no user could distinguish from the chart as it is."""
 
     leaves: tuple[str, ...]
     """Patterns of the shell; one has to fit."""

@@ -65,6 +65,16 @@ def check_name(name: str, value: object) -> None:
         raise ValueError(f"{name} is empty, expected a name such as 'application'")
 
 
+def check_interrupt_at(name: str, value: object) -> None:
+    """See that an argument says where an interrupt cuts.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if value not in ("now", "word"):
+        raise ValueError(f"{name} is {value!r}, expected 'now' or 'word'")
+
+
 def check_share(name: str, value: object) -> None:
     """See that an argument is a part of a whole.
 

@@ -51,7 +51,8 @@ class CallLog:
         self._format: Final = format
         self.closed_by = "nobody"
         """Who has closed the controller; set before it is."""
-        self._interrupted = self._paused = 0
+        self._interrupted: int | None = None
+        self._paused = 0
         self._refused: Final[dict[str, int]] = {}
         self._turns = 0
 
@@ -83,8 +84,9 @@ class CallLog:
             case Interrupted():
                 self._interrupted = event.position
                 self._log("interrupted, %.2f s discarded", seconds(event.discarded))
-            case Silenced():
+            case Silenced() if self._interrupted is not None:
                 self._log("silent %.2f s after the interrupt", seconds(event.position - self._interrupted))
+                self._interrupted = None
             case Paused():
                 self._paused = event.position
                 self._log("paused by %s", event.by)

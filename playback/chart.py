@@ -67,7 +67,8 @@ EMITS: Final = {
     ("underrun", MOVES): ("underrun",),
     ("pause", MOVES): ("paused",),
     ("resume", MOVES): ("resumed",),
-    # An interrupt, a drop and a close emit `utterance_finished` for each utterance that they end, before this.
+    # An interrupt, a drop and a close emit `utterance_finished` for each utterance that they end, before this. A drop
+    # that lets a word end emits `interrupted`, as the interrupt that it stands for; one that spares the head does not.
     ("interrupt", MOVES): ("interrupted",),
     ("lock", MOVES): ("input_locked",),
     ("unlock", MOVES): ("input_unlocked",),

@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar=("SECONDS", "COMMAND"),
         help="a command at a time, such as --at 0.8 pause --at 2 'resume 0.4'; repeatable. Commands: pause, "
-        "resume [SECONDS TO GO BACK], interrupt [lock], lock, unlock, say TEXT",
+        "resume [SECONDS TO GO BACK], interrupt [lock|word], lock, unlock, say TEXT",
     )
     say.add_argument("--out", type=Path, metavar="FILE.wav", help="where to put the sound that was received")
     say.add_argument("--plot", type=Path, metavar="FILE.svg", help="where to put the picture (.svg, .png or .pdf)")

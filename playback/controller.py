@@ -1,4 +1,4 @@
-"""PlaybackController: the one owner of what is said, and of when it sounds."""
+"""PlaybackController: the facade of one playout; it makes the parts and joins them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from playback._checks import check_name, check_seconds, check_type
+from playback._checks import check_interrupt_at, check_name, check_seconds, check_type
 from playback._made import Made
 from playback.audio.formats import AudioFormat, check_output
 from playback.audio.ramps import Fades
@@ -25,6 +25,7 @@ from playback.call_log import LOGGER, CallLog
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
 from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
+from playback.core.late_words import LATE_WORDS_SECONDS
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
@@ -39,15 +40,17 @@ from playback.subscribing import Subscribe
 from playback.threads import ThreadsafeProducer
 from playback.turn import Turn
 from playback.utterance import Utterance
+from playback.words.aligner import Aligner
 
 _calls: Final = itertools.count(1)
 
 
 class PlaybackController:
-    """Stands between speech synthesis, which pushes, and a transport, which reads one frame at a time.
+    """The buffer between speech synthesis, which pushes, and a transport, which reads one frame at a time.
 
-    Every buffer transition is an edge of :data:`playback.chart.PLAYBACK`. The controller is made for one thread (an
-    event loop's); :meth:`threadsafe` is for producers on others. Time is the number of samples read: it knows no clock.
+    Every buffer transition is an edge of :data:`playback.chart.PLAYBACK`. Use the controller in one
+    thread, that of its event loop; :meth:`threadsafe` is for producers on other threads. Time is the number of samples
+    read: the controller has no clock.
 
     Example::
 
@@ -74,6 +77,11 @@ class PlaybackController:
         id: the name of the call in logs and spans; by default one is made up.
         clock: the wall clock, in seconds since the epoch, for the ``wall_time`` of events and traces; nothing else
             depends on it.
+        word_timing: how it is known what was heard where no words are marked: ``"estimate"`` goes by how much of the
+            speech was played; an aligner finds the words in the audio, on a thread, when an utterance is cut, and what
+            it does not find in time is estimated; with None it is not known.
+        late_words_seconds: how long the report of an utterance that was cut takes word times that come late, in samples
+            read; and how long ``wait()`` waits for them, where those that are known do not reach to the cut.
 
     Raises:
         TypeError: an argument of another type, such as a bare rate for a format.
@@ -94,6 +102,8 @@ class PlaybackController:
         on_input_timeout: Literal["fail", "complete"] = "fail",
         id: str | None = None,
         clock: Callable[[], float] = time.time,
+        word_timing: Literal["estimate"] | Aligner | None = "estimate",
+        late_words_seconds: float = LATE_WORDS_SECONDS,
     ) -> None:
         check_type("format", format, AudioFormat)
         check_type("id", id, str, None)
@@ -101,6 +111,10 @@ class PlaybackController:
             raise TypeError(f"clock is {clock!r}, expected a function such as time.time")
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
+        aligner = None if word_timing is None or isinstance(word_timing, str) else word_timing
+        if not (word_timing in ("estimate", None) if aligner is None else callable(getattr(aligner, "align", None))):
+            raise ValueError(f"word_timing is {word_timing!r}, expected 'estimate', None or an aligner")
+        check_seconds("late_words_seconds", late_words_seconds)
         check_output(format)
         self.id: Final = f"call-{next(_calls)}" if id is None else id
         """The name of the call."""
@@ -109,7 +123,7 @@ class PlaybackController:
         self.format: Final = format
         """What is handed out."""
         self.input_format: Final = input_format or format
-        """What bare bytes and arrays are taken for, unless an utterance has a format of its own."""
+        """The format of pushed bytes and arrays, for utterances without a format of their own."""
 
         self.limits: Final = Limits.of_seconds(
             format,
@@ -124,6 +138,8 @@ class PlaybackController:
         self._playout: Final = (CheckedPlayout if is_debugging() else Playout)(format, self.limits, fades)
         self._output: Final = self._playout.output
         self._transitions: Final = self._playout.transitions
+        estimates = word_timing is not None
+        self._transitions.late_words.configure(late_words_seconds, estimates=estimates, aligner=aligner)
         self._emitter: Final = self._transitions.emitter
         self._emitter.clock = clock
         self._chain: OutputChain | None = None
@@ -144,7 +160,7 @@ class PlaybackController:
 
     @property
     def state(self) -> State:
-        """Where playback stands."""
+        """The visible state."""
         return STATE_OF[self._playout.leaf]
 
     @property
@@ -159,7 +175,7 @@ class PlaybackController:
 
     @property
     def holds(self) -> tuple[str, ...]:
-        """Who holds the audio back, in the order in which they paused; nobody while it is not paused."""
+        """The owners of the pause, in the order in which they paused; empty while it is not paused."""
         return tuple(self._playout.holds)
 
     @property
@@ -195,7 +211,7 @@ class PlaybackController:
 
     @property
     def is_unused(self) -> bool:
-        """Whether it stands as if it had just been made."""
+        """Whether nothing was read and nothing accepted, no turn is open, and it is in its initial leaf."""
         return self._transitions.is_unused
 
     @property
@@ -205,7 +221,7 @@ class PlaybackController:
 
     @property
     def gain_db(self) -> float:
-        """How much louder speech is made, in dB; setting it moves there along a ramp of 20 ms.
+        """The gain of the speech, in dB; a new value is reached along a ramp of 20 ms.
 
         Above 0 dB a limiter keeps it 0.3 dB below full scale, alone and together with background sounds.
 
@@ -222,12 +238,12 @@ class PlaybackController:
 
     @property
     def background(self) -> Background:
-        """What sounds beneath the speech."""
+        """The mixer of the background sounds."""
         return self._output_chain().background
 
     @property
     def sinks(self) -> Sinks:
-        """Who else hears the audio."""
+        """The receivers of a copy of the audio."""
         return self._output_chain().sinks
 
     # Producers
@@ -243,12 +259,12 @@ class PlaybackController:
         turn: Turn | None = None,
         untrusted: bool = False,
     ) -> Utterance:
-        """Make a handle for one thing to say; nobody knows of it until its first push, mark, enqueue, end or wait.
+        """Make the handle of one piece of speech; it is in use from its first push, mark, enqueue, end or wait.
 
         Args:
-            text: what it says; the report says how much of it was heard.
+            text: the text of the speech; ``report.heard`` is the part of it that was heard.
             id: its name in reports and events; by default one is made up.
-            format: what its bare bytes and arrays are taken for; defaults to ``input_format``. ``"encoded"`` is for the
+            format: the format of its bytes and arrays; defaults to ``input_format``. ``"encoded"`` is for the
                 bytes of a media stream that states its own format, such as MP3 or WAV: a thread decodes them, a push
                 returns how many bytes it took, and the audio counts as accepted when it is decoded.
             interruptible: False keeps an interrupt without ``force`` from dropping it while it is the one to play.
@@ -425,9 +441,9 @@ class PlaybackController:
     # Commands: each returns True if it changed something
 
     def pause(self, *, by: str = "application") -> bool:
-        """Hold all audio back; silence follows the pause ramp, and nothing is lost.
+        """Pause: silence follows a ramp, and no audio is lost.
 
-        Several owners may hold it back at the same time; it goes on when all of them have resumed.
+        Several owners may pause at the same time; playback resumes when all of them have resumed.
 
         Args:
             by: whose hold it is. Barge-in and a lost peer have names of their own.
@@ -443,12 +459,12 @@ class PlaybackController:
         return self._playout.pause(by)
 
     def resume(self, rewind_seconds: float = 0.0, *, to_word: bool = False, by: str = "application") -> bool:
-        """Release the hold of one owner; with the last one, go on at the very next sample.
+        """End the pause of one owner; with the last one, playback resumes at the very next sample.
 
         Args:
-            rewind_seconds: go on so much earlier, within the playing utterance and what is kept of it. Where several
-                owners held, the longest that any of them asked for counts.
-            to_word: go on at the beginning of the word that the pause has cut, if its words are marked.
+            rewind_seconds: resume that much earlier, within the playing utterance and its kept history. Of several
+                owners' rewinds the longest counts.
+            to_word: resume at the beginning of the word that the pause has cut, if its words are marked.
             by: whose hold it is; those of others stay.
 
         Returns:
@@ -463,29 +479,40 @@ class PlaybackController:
         rewind = self.format.samples(rewind_seconds)
         return self._playout.resume(by, max(rewind, self._playout.into_word) if to_word else rewind)
 
-    def interrupt(self, *, lock: bool = False, force: bool = False, by: str = "application") -> bool:
-        """Drop all speech, and finish every utterance that is in use as interrupted; sounding speech fades out.
+    def interrupt(
+        self,
+        *,
+        lock: bool = False,
+        force: bool = False,
+        by: str = "application",
+        at: Literal["now", "word"] = "now",
+    ) -> bool:
+        """Drop all speech, and finish every utterance in use as interrupted; what sounds fades out.
 
-        While an utterance plays that is not interruptible, the rest is dropped and it goes on; no lock is taken then.
+        An utterance that plays and is not interruptible plays on; the rest is dropped, and nothing is locked.
 
         Args:
             lock: lock the input in the same step.
             force: drop an utterance that is not interruptible, too.
             by: whose hold ends with it, if it has one. While others hold, what comes next is held back, too.
+            at: ``"word"`` lets the word end that sounds, and fades out then; all else is dropped now. It is cut at once
+                where no word sounds (between two, in a pause or an underrun, without marked words), where its end is
+                not known, not all of it has arrived, or more than 0.4 s of it is left, and by a second interrupt.
 
         Raises:
             TypeError: the name is no string.
-            ValueError: it is empty.
+            ValueError: it is empty, or there is no such place.
         """
         check_name("by", by)
-        return self._playout.interrupt(by=by, lock=lock, force=force)
+        check_interrupt_at("at", at)
+        return self._playout.interrupt(by=by, lock=lock, force=force, to_word_end=at == "word")
 
     def lock(self) -> bool:
         """Refuse every push until :meth:`unlock`; what is buffered plays to its end, as if its producers had ended."""
         return self._playout.lock()
 
     def unlock(self) -> bool:
-        """Take pushes again."""
+        """Accept pushes again."""
         return self._playout.command("unlock")
 
     def close(self, *, by: str = "application") -> bool:
@@ -504,9 +531,9 @@ class PlaybackController:
         return self._playout.close()
 
     async def drain(self, timeout: float | None = None, network_seconds: float = 0.2) -> bool:  # noqa: ASYNC109
-        """Wait until everything was heard: nothing is left to say, and the listener has had the last of it.
+        """Wait until everything was heard: the queue is empty, and the network has delivered the last sample.
 
-        What is said meanwhile is waited for, too; nothing is locked. Ending a call behind it leaves no word out::
+        It does not lock: speech that is enqueued meanwhile is waited for, too. To hang up without cutting a word::
 
             controller.push(goodbye)
             controller.end()
@@ -537,11 +564,11 @@ class PlaybackController:
     # The reader
 
     def read(self, samples: int) -> NDArray[np.int16]:
-        """Hand out what is to be heard next; silence where there is nothing.
+        """Return the next samples; silence where there are none.
 
-        It never raises for what a listener raised, and always returns a full frame. Only KeyboardInterrupt and
-        SystemExit of a listener go on: to the loop, after the frame, or where none runs, out of the next read, which
-        then has read nothing.
+        It always returns a full frame: what a listener raises becomes an ``error`` event. Only KeyboardInterrupt and
+        SystemExit of a listener are raised: in the loop after the frame, or, without a loop, by the next read, which
+        then reads nothing.
 
         Args:
             samples: how many, at the output rate.
@@ -560,7 +587,7 @@ class PlaybackController:
         return frame
 
     def read_into(self, buffer: Any) -> None:
-        """The same into memory of the caller's.
+        """Read into a buffer of the caller.
 
         Args:
             buffer: a writable, contiguous buffer (bytearray, array, plane of a frame) of whole samples, interleaved.
@@ -582,11 +609,11 @@ class PlaybackController:
 
     @property
     def reader(self) -> object | None:
-        """Who has claimed the reading; None while nobody has."""
+        """The reader that has claimed this controller, or None."""
         return self._reader
 
     def attach(self, reader: object) -> None:
-        """Claim the reading for one reader, as a track does when it runs.
+        """Claim the controller for one reader, as a track does when it runs.
 
         Raises:
             RuntimeError: another one has it: two readers would each get half of the audio.
@@ -596,7 +623,7 @@ class PlaybackController:
         self._reader = reader
 
     def detach(self, reader: object) -> None:
-        """Let another reader have it."""
+        """Release the claim of a reader, so that another one can attach."""
         if self._reader is reader:
             self._reader = None
 

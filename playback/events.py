@@ -141,7 +141,7 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(Event):
-    """All utterances were dropped."""
+    """All utterances were dropped; with ``at="word"``, all but what is left of the word that sounds."""
 
     name: ClassVar[str] = "interrupted"
 
@@ -151,7 +151,10 @@ class Interrupted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Silenced(Event):
-    """After an interrupt: the fade-out is over, nothing of the old utterances sounds any more."""
+    """After an interrupt: the fade-out is over, nothing of the old utterances sounds any more.
+
+    After one with ``at="word"``, that is once the word has ended.
+    """
 
     name: ClassVar[str] = "silenced"
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import cached_property
-from itertools import compress, takewhile, zip_longest
-from typing import Any, Literal
+from typing import Any
 
 from playback._json import jsonable, message_of
 from playback.audio.clip import Mark
-from playback.words.heard import heard_of, heard_words, join_texts
-
-HeardFrom = Literal["completed", "marks"]
-"""How it is known what was heard."""
+from playback.words.heard import join_texts
+from playback.words.known import HeardFrom, KnownWords, least_certain
 
 
 class InputTimeout(TimeoutError):  # noqa: N818 - as TimeoutError
@@ -50,13 +46,13 @@ class UtteranceReport:
     """Samples that were pushed and turned away until it finished."""
     text: str | None
     """What it was to say."""
-    marks: tuple[Mark, ...] = field(default=(), repr=False)
-    """Its marks, by position."""
     error: BaseException | None = None
     """Why it failed: what its producer raised, or :class:`InputTimeout`. An utterance that an input timeout was let
     complete has one, too."""
     ended: bool = False
     """Whether its producer had ended it, so that all of it had arrived."""
+    known: KnownWords | None = field(default=None, repr=False, compare=False)
+    """What is known of its words."""
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
@@ -64,57 +60,55 @@ class UtteranceReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it; marks as ``[at, until, payload]``, positions in samples."""
-        plain = {field.name: jsonable(getattr(self, field.name)) for field in fields(self) if field.name != "error"}
+        names = [field.name for field in fields(self) if field.name not in ("error", "known")]
+        plain = {name: jsonable(getattr(self, name)) for name in names}
         marks = [[mark.at, mark.until, jsonable(mark.payload)] for mark in self.marks]
-        known = {"heard": self.heard, "heard_from": self.heard_from}
+        known = {"heard": self.heard, "heard_from": self.heard_from, "final": self.final}
         return plain | {"marks": marks, "error": error_as_dict(self.error)} | known
 
     @property
-    def heard_from(self) -> HeardFrom | None:
-        """How :attr:`heard` is known: all of it was played (``completed``), or from word times (``marks``).
-
-        Where nothing was played, no word time is needed to know that nothing was heard; that counts as ``marks``, too.
-        None where ``heard`` is None.
-        """
-        if self.text is not None and not self.played:
-            return "marks"
-        if self._is_whole and self.text is not None:
-            return "completed"
-        return "marks" if any(isinstance(mark.payload, str) for mark in self.marks) else None
+    def marks(self) -> tuple[Mark, ...]:
+        """Its marks, by position; words that come late are added to them, until the report is :attr:`final`."""
+        return () if self.known is None else tuple(self.known.marks)
 
     @property
-    def _is_whole(self) -> bool:
-        """Whether all that it was to say was played: its producer said so itself."""
-        return self.outcome is Outcome.COMPLETED and self.error is None
+    def final(self) -> bool:
+        """Whether :attr:`heard` stays as it is now.
 
-    @cached_property
+        It is from the start where all of the text was heard, or nothing was. Otherwise it is
+        ``late_words_seconds`` after the end, in samples read, or once ``wait()`` has waited for so long.
+        """
+        return self.known is None or self.known.is_certain or not self.known.is_open
+
+    @property
+    def aligning(self) -> bool:
+        """Whether an aligner is at work to find out what was heard, for as long as that counts."""
+        return self.known is not None and self.known.is_aligning
+
+    @property
+    def heard_from(self) -> HeardFrom | None:
+        """How :attr:`heard` is known.
+
+        ``completed``: all of it was played. ``marks``: from word times; where nothing was played, no word time is
+        needed to know that nothing was heard, so that counts as ``marks``, too. ``alignment``: an aligner has found the
+        words in the audio. ``estimate``: from the share of the speech that was played. None where ``heard`` is None.
+        """
+        return None if self.known is None else self.known.heard.source
+
+    @property
     def heard(self) -> str | None:
         """What was heard: ``text`` up to the last word that was played to its end; whole words only.
 
         Words are the marks whose payload is a string. Without a text they are joined. On completion, and where all
         words were played and nothing but silence was cut off, it is all of the text; where nothing was played it is
-        empty; without words to know it by it is None. Words are found in the text by their letters and digits, so case,
-        spaces, punctuation, parts of words and single characters make no difference; what is spelled otherwise ("8" for
-        "eight") is aligned by what stands around it. It is computed when it is first asked for, in time that grows
-        with the number of words.
+        empty; without words it is aligned or estimated, as the controller's ``word_timing`` says. Words are found in
+        the text by their letters and digits, so case, spaces, punctuation, parts of words and single characters make no
+        difference; what is spelled otherwise ("8" for "eight") is aligned by what stands around it.
+
+        It is computed from what is known when it is asked for, in time that grows with the number of words. Word times
+        that come late change it, until the report is :attr:`final`.
         """
-        if self.text is not None and not self.played:
-            return ""  # nothing of it has sounded, however it ended
-        completed = self._is_whole
-        if completed and self.text is not None:
-            return self.text
-        words = [(mark.payload, mark.at, mark.until) for mark in self.marks if isinstance(mark.payload, str)]
-        if not words:
-            return None
-        spoken = [word for word, _, _ in words]
-        starts = [start for _, start, _ in words]
-        ends = [after if until is None else until for (*_, until), after in zip_longest(words, starts[1:])]
-        played = [completed or (end is not None and 0 < self.played >= end) for end in ends]
-        count = sum(1 for _ in takewhile(bool, played))
-        if self.text is None:
-            others = list(compress(spoken, played))  # words may overlap: one that begins later may end first
-            return heard_words(spoken, count) if count == len(others) else heard_words(others, len(others))
-        return heard_of(self.text, spoken, count, is_final=self.ended)
+        return None if self.known is None else self.known.heard.text
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,6 +136,16 @@ class TurnReport:
     def heard(self) -> str | None:
         """What was heard of it: what was heard of its utterances, one after the other; None if that is not known."""
         return _joined(report.heard for report in self.utterances)
+
+    @property
+    def heard_from(self) -> HeardFrom | None:
+        """How :attr:`heard` is known: of the ways of its utterances, the least certain one."""
+        return least_certain(report.heard_from for report in self.utterances)
+
+    @property
+    def final(self) -> bool:
+        """Whether :attr:`heard` stays as it is now; see :attr:`UtteranceReport.final`."""
+        return all(report.final for report in self.utterances)
 
     @property
     def accepted(self) -> int:
@@ -172,6 +176,8 @@ class TurnReport:
             "outcome": self.outcome.value,
             "text": self.text,
             "heard": self.heard,
+            "heard_from": self.heard_from,
+            "final": self.final,
             "played": self.played,
             "discarded": self.discarded,
             "error": error_as_dict(self.error),

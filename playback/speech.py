@@ -8,44 +8,27 @@ import math
 import re
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from importlib import import_module
-from threading import Event, Lock
+from threading import Event
 from typing import Any, Final
 
 from playback.audio.formats import AudioFormat
 from playback.controller import PlaybackController
+from playback.espeak import CHARS_UTF8, LOCK, engine, harmless, set_voice
+from playback.espeak import SpeechError as SpeechError
 from playback.utterance import Utterance
 from playback.words.word import Word
 
 VOICE: Final = "en"
-CHUNK_MILLISECONDS: Final = 60
-"""How much audio eSpeak hands over at a time."""
 
 # Constants of espeak-ng/speak_lib.h.
-_AUDIO_OUTPUT_SYNCHRONOUS: Final = 2
-_INITIALIZE_DONT_EXIT: Final = 0x8000
 _POS_CHARACTER: Final = 1
-_CHARS_UTF8: Final = 1
 _PHONEMES: Final = 0x100
 _EVENT_LIST_TERMINATED: Final = 0
 _EVENT_WORD: Final = 1
 
 _WORD: Final = re.compile(r"\w+(?:['’.,:-]\w+)*")
 
-_CONTROLS: Final = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
-"""U+0001 begins a command to the engine, such as one to speak faster, which holds for every text to come."""
-
-_DOTTED: Final = re.compile(r"(?:[^\s.]{1,3}\.+){20,}")
-"""A long abbreviation, such as ``a.b.c.`` and so on: from 200 letters on, eSpeak NG 1.52 writes beyond a buffer."""
-
-_LOADING: Final = Lock()
-_LOCK: Final = Lock()  # eSpeak has one voice and one callback for the whole process
-_THREAD: Final = ThreadPoolExecutor(1, "espeak")  # so one thread is enough, and no other one ever waits for the engine
-
-
-class SpeechError(Exception):
-    """Speech can't be made: eSpeak NG is missing or broken, or has no such voice."""
+_THREAD: Final = ThreadPoolExecutor(1, "espeak")  # more would only wait: the engine makes one text at a time
 
 
 class NothingToSay(SpeechError):  # noqa: N818 - it is not a fault
@@ -112,25 +95,19 @@ def synthesize(
             raised.append(error)
             return 1
 
-    data = _harmless(text).encode()
+    data = harmless(text).encode()
     callback = _Callback(take)
-    library, sample_rate = _engine()
+    library, sample_rate = engine()
     words = _Words(text, sample_rate, on_word)
-    with _LOCK:
-        _set_voice(voice)
+    with LOCK:
+        set_voice(voice)
         library.espeak_SetSynthCallback(callback)
-        size, flags = ctypes.c_size_t(len(data) + 1), _CHARS_UTF8 | (_PHONEMES if phonemes else 0)
+        size, flags = ctypes.c_size_t(len(data) + 1), CHARS_UTF8 | (_PHONEMES if phonemes else 0)
         status = library.espeak_Synth(data, size, 0, _POS_CHARACTER, 0, flags, None, None)
     if raised:
         raise raised[0]
     if status:
         raise SpeechError(f"eSpeak NG could not speak: error {status}")
-
-
-def _harmless(text: str) -> str:
-    """A text that the engine can take, of the same length: the places of its words stay as they are."""
-    text = text.encode("utf-8", "replace").decode().translate(_CONTROLS)
-    return _DOTTED.sub(lambda dotted: dotted[0].replace(".", " "), text)
 
 
 async def stream(
@@ -237,7 +214,7 @@ def speech_format() -> AudioFormat:
     Raises:
         SpeechError: eSpeak NG is missing or broken.
     """
-    return AudioFormat(_engine()[1])
+    return AudioFormat(engine()[1])
 
 
 def check_voice(voice: str) -> None:
@@ -246,8 +223,8 @@ def check_voice(voice: str) -> None:
     Raises:
         SpeechError: there is none, or eSpeak NG is missing or broken.
     """
-    with _LOCK:
-        _set_voice(voice)
+    with LOCK:
+        set_voice(voice)
 
 
 class _Words:
@@ -264,10 +241,10 @@ class _Words:
         index = 0
         while (event := events[index]).type != _EVENT_LIST_TERMINATED:
             if event.type == _EVENT_WORD:
-                self._tell(event.text_position - 1, event.sample / self._sample_rate)
+                self._report(event.text_position - 1, event.sample / self._sample_rate)
             index += 1
 
-    def _tell(self, place: int, at: float) -> None:
+    def _report(self, place: int, at: float) -> None:
         # eSpeak takes "2026" for five words with odd lengths and "don't" for "don". So only the place counts, and a
         # word of the text is reported once. Rarely it leaves out the first: that one begins with the audio.
         if not self._next and self._words and self._words[0].end() <= place:
@@ -278,33 +255,3 @@ class _Words:
         if self._next < len(self._words) and self._words[self._next].start() <= place:
             self._on_word(self._words[self._next].group(), at)
             self._next += 1
-
-
-def _set_voice(voice: str) -> None:
-    """Choose the voice of the next synthesis; the lock must be held."""
-    if _engine()[0].espeak_SetVoiceByName(voice.encode()):
-        raise SpeechError(f"eSpeak NG has no voice {voice!r}; en, en-us, de, fr and many more are there")
-
-
-def _engine() -> tuple[Any, int]:
-    """The library, initialized, and its sample rate."""
-    with _LOADING:
-        return _load()
-
-
-@cache
-def _load() -> tuple[Any, int]:
-    try:
-        loader = import_module("espeakng_loader")
-        library = ctypes.CDLL(str(loader.get_library_path()))
-        data_path = str(loader.get_data_path())
-    except ModuleNotFoundError as error:
-        raise SpeechError("speech needs eSpeak NG: install it with pip install 'voice-playback[demo]'") from error
-    except (OSError, RuntimeError) as error:
-        raise SpeechError(f"eSpeak NG can't be loaded: {error}") from error
-    sample_rate = library.espeak_Initialize(
-        _AUDIO_OUTPUT_SYNCHRONOUS, CHUNK_MILLISECONDS, data_path.encode(), _INITIALIZE_DONT_EXIT
-    )
-    if sample_rate <= 0:
-        raise SpeechError(f"eSpeak NG can't be initialized with the data in {data_path}: error {sample_rate}")
-    return library, sample_rate

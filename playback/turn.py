@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, Self
 
@@ -33,6 +33,9 @@ class TurnOwner(Protocol):
 
     def fail_turn(self, turn: Turn, error: BaseException) -> bool:
         """End a turn because its application broke; what is there plays."""
+
+    async def wait_for_words(self, reports: Sequence[UtteranceReport]) -> None:
+        """Wait for words that come late, as far as they are needed."""
 
 
 class TurnMaker(Protocol):
@@ -179,9 +182,13 @@ class Turn:
         return self._owner.cancel_turn(self)
 
     async def wait(self) -> TurnReport:
-        """Wait until it is finished, and get the report; at once if it is."""
+        """Wait until it is finished, and get the report; at once if it is.
+
+        Words of its utterances that come late are waited for as in :meth:`Utterance.wait`, of all at the same time.
+        """
         while self._report is None:
             await self._done.wait()
+        await self._owner.wait_for_words(self._report.utterances)
         return self._report
 
     @property

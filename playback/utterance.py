@@ -8,15 +8,17 @@ and is finished at last. The core is the only other place that uses the undersco
 from __future__ import annotations
 
 from asyncio import CancelledError, Lock
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, Self
 
 from playback._checks import check_seconds, check_type
 from playback._waiting import Gate
 from playback.audio.clip import Clip, Mark
+from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat
 from playback.report import Outcome, UtteranceReport
+from playback.words.known import KnownWords, Played
 from playback.words.word import Word, check_word
 
 
@@ -39,6 +41,9 @@ class UtteranceOwner(Protocol):
     def lock_generation(self) -> object:
         """Replaced by each lock."""
 
+    def follow_loudness(self) -> Envelope | None:
+        """What follows how loud the audio of an utterance is that has a text, if what was heard is estimated."""
+
     def admit(self, utterance: Utterance) -> None:
         """Know of an utterance from its first use on."""
 
@@ -53,6 +58,12 @@ class UtteranceOwner(Protocol):
 
     def mark(self, utterance: Utterance, mark: Mark) -> bool:
         """See :meth:`Utterance.mark`."""
+
+    def unmark(self, utterance: Utterance, mark: Mark) -> None:
+        """Take a word back, for others are to replace it."""
+
+    async def wait_for_words(self, reports: Sequence[UtteranceReport]) -> None:
+        """Wait for words that come late, as far as they are needed."""
 
     def enqueue(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.enqueue`."""
@@ -152,6 +163,7 @@ class Utterance:
         self._on_cut: Callable[[bytes], object] | None = None  # takes what a lock or a timeout leaves of a sample
         self._decoder: MediaInput | None = None
         self._clip: Final = Clip(owner.format, owner.history)
+        self._clip.buffer.envelope = None if text is None else owner.follow_loudness()
         self._used = False  # whether its owner knows of it
         self._beginning: bytes | None = b""  # the first bytes, until it is clear that they are no file's
         self._partial = b""  # the bytes of a sample that the last push has left incomplete
@@ -263,11 +275,16 @@ class Utterance:
                 this is played; without it, when the next mark is, or else at the end.
 
         Returns:
-            False if the utterance is finished, so that the mark will never be reached.
+            False if the utterance is finished, so that the mark will never be reached. A word counts for ``heard`` even
+            then, until the report is final.
 
         Raises:
             ValueError: a time that is negative or not finite, or ``until`` before ``at``.
         """
+        return self._owner.mark(self, self._place(payload, at, until))
+
+    def _place(self, payload: object, at: float | None, until: float | None) -> Mark:
+        """A mark, in samples."""
         output = self._owner.format
         for name, value in (("at", at), ("until", until)):
             if value is not None:
@@ -277,7 +294,7 @@ class Utterance:
         if stop is not None and stop < start:
             where = "what is accepted so far" if at is None else f"at, which is {at!r}"
             raise ValueError(f"until is {until!r}, expected no less than {where}")
-        return self._owner.mark(self, Mark(start, stop, payload))
+        return Mark(start, stop, payload)
 
     def end(self) -> bool:
         """Say that no more audio comes; what is buffered plays to its end.
@@ -309,10 +326,16 @@ class Utterance:
             TypeError: the text is no string.
         """
         check_type("text", text, str)
+        if self._text is None and self._report is None:
+            self._clip.buffer.follow_loudness(self._owner.follow_loudness())
         self._text = (self._text or "") + text
 
     def mark_words(self, words: Iterable[Word], offset_seconds: float = 0.0) -> int:
         """Mark words at their times, as a synthesizer sends them.
+
+        Words that overlap earlier ones correct them: those are replaced. Words may also come when the utterance is
+        finished, for as long as its report is not :attr:`UtteranceReport.final`; then they count for ``heard``, and no
+        ``mark_reached`` is emitted.
 
         Args:
             words: each with its start and its end in seconds.
@@ -320,18 +343,24 @@ class Utterance:
                 from a chunk, :attr:`accepted_seconds` before it is pushed.
 
         Returns:
-            How many were marked.
+            How many were marked; 0 if the report is final.
 
         Raises:
             TypeError: something that is no word.
             ValueError: a time that is negative or not finite, or an end before its start.
         """
         check_seconds("offset_seconds", offset_seconds)
-        checked = [check_word(word) for word in words]
-        return sum(
-            self.mark(word.text, word.start + offset_seconds, None if word.end is None else word.end + offset_seconds)
-            for word in checked
-        )
+        marks = [
+            self._place(word.text, word.start + offset_seconds, None if word.end is None else word.end + offset_seconds)
+            for word in map(check_word, words)
+        ]
+        if self._report is not None and self._report.final:
+            return 0
+        for mark in self._clip.replaced_by(marks):
+            self._owner.unmark(self, mark)
+        for mark in marks:
+            self._owner.mark(self, mark)
+        return len(marks)
 
     def cancel(self) -> bool:
         """Drop this utterance alone, whether or not it is interruptible; it finishes as interrupted.
@@ -342,10 +371,15 @@ class Utterance:
         return self._owner.cancel(self)
 
     async def wait(self) -> UtteranceReport:
-        """Wait until it is finished, and get the report; at once if it is."""
+        """Wait until it is finished, and get the report; at once if it is.
+
+        Where the words that are known do not reach to where it was cut, more are waited for, at most for the
+        controller's ``late_words_seconds``.
+        """
         self._owner.admit(self)
         while self._report is None:
             await self._done.wait()
+        await self._owner.wait_for_words([self._report])
         return self._report
 
     @property
@@ -369,6 +403,11 @@ class Utterance:
         return self._clip.buffer.ended
 
     @property
+    def is_yielding(self) -> bool:
+        """Whether an interrupt lets it play on to the end of the word that sounds, and no further."""
+        return self._report is None and self._clip.yields
+
+    @property
     def accepted(self) -> int:
         """Samples that were pushed and taken, at the output rate."""
         return self._clip.buffer.accepted
@@ -386,7 +425,7 @@ class Utterance:
     @property
     def discarded(self) -> int:
         """Samples that were taken and will never be played."""
-        return 0 if self._report is None else self._report.discarded
+        return self._clip.buffer.discarded if self._report is None else self._report.discarded
 
     @property
     def refused(self) -> int:
@@ -394,6 +433,11 @@ class Utterance:
         return self._refused
 
     # For the core
+
+    @property
+    def _has_arrived(self) -> bool:
+        """Whether its producer has ended it, and nothing of it is missing."""
+        return self._clip.buffer.ended and not self._clip.cut_short and self._error is None
 
     def _end_input(self, *, cut_short: bool) -> int:
         """Take no more audio; returns how many bytes of an incomplete sample were dropped."""
@@ -416,8 +460,9 @@ class Utterance:
     def _finish(self, outcome: Outcome) -> UtteranceReport:
         """Write the report; the owner decides when."""
         buffer = self._clip.buffer
-        has_ended, buffer.ended = buffer.ended and not self._clip.cut_short and self._error is None, True
+        has_ended, buffer.ended = self._clip.had_arrived or self._has_arrived, True
         self._partial, self._on_cut = b"", None
+        is_whole = outcome is Outcome.COMPLETED and self._error is None
         self._report = UtteranceReport(
             id=self.id,
             outcome=outcome,
@@ -426,9 +471,12 @@ class Utterance:
             discarded=buffer.accepted - buffer.played,
             refused=self._refused,
             text=self.text,
-            marks=tuple(self._clip.marks),
             error=self._error,
             ended=has_ended,
+            known=KnownWords(
+                self._clip.marks,
+                Played(self.text, buffer.played, is_whole, has_ended, self._owner.format.sample_rate),
+            ),
         )
         self.room.open()
         self._done.open()

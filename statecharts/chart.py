@@ -67,7 +67,7 @@ class Chart:
 
     def __post_init__(self) -> None:
         cells = {leaf: MappingProxyType(dict(row)) for leaf, row in self.cells.items()}
-        outputs = {cell: _names(self.name, f"what {cell} tells", names) for cell, names in self.outputs.items()}
+        outputs = {cell: _names(self.name, f"what {cell} emits", names) for cell, names in self.outputs.items()}
         for attribute, frozen in (
             ("commands", _names(self.name, "the commands", self.commands)),
             ("internal", _names(self.name, "the internal events", self.internal)),
@@ -236,9 +236,9 @@ def _problems(chart: Chart) -> Iterator[str]:
                 yield f"({leaf}, {event}) leads to itself, written {STAYS!r}"
             elif cell not in VERDICTS and cell not in chart.cells:
                 yield f"({leaf}, {event}) leads to the unknown leaf {cell!r}"
-    for (leaf, event), told in chart.outputs.items():
+    for (leaf, event), emitted in chart.outputs.items():
         if chart.cells.get(leaf, {}).get(event, IGNORED) in (IGNORED, IMPOSSIBLE):
-            yield f"({leaf}, {event}) takes no event, so it can't tell {told}"
+            yield f"({leaf}, {event}) takes no event, so it can't emit {emitted}"
     for leaf in sorted(set(chart.cells) - _reachable(chart)):
         yield f"the leaf {leaf!r} can't be reached"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -32,7 +33,13 @@ def need_xstate() -> None:
         _without("needs XState for Node.js, which make test installs where there is npm")
 
 
-def _without(reason: str) -> None:
+def need_module(name: str, package: str, *, for_module: bool = False) -> None:
+    """Go on if a Python module is there; in CI, fail if it is not. ``for_module`` skips all of a test module."""
+    if importlib.util.find_spec(name) is None:
+        _without(f"needs the Python module {name!r} ({package})", for_module=for_module)
+
+
+def _without(reason: str, *, for_module: bool = False) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=for_module)

@@ -14,7 +14,7 @@ CUTS = Fades(0, 0, 0, 0)
 
 
 def ramp(samples: int, start: int = 1) -> NDArray[np.int16]:
-    """Samples that are all different, none of them silent, so that each can be told from every other."""
+    """Samples that are all different, none of them silent, so that each can be distinguished from every other."""
     return np.arange(start, start + samples, dtype=np.int16)
 
 
@@ -49,7 +49,7 @@ class Heard:
         """The next samples of the first channel."""
         return [int(sample) for sample in self.controller.read(samples)[:, 0]]
 
-    def told(self, *names: str) -> list[str]:
+    def emitted(self, *names: str) -> list[str]:
         """The names of the events so far, or of those of them that are asked for; and forget them.
 
         Each utterance is a turn of its own. What that adds is left out, but where it is asked for.

@@ -1,7 +1,7 @@
 """``python -m benchmarks.browser``: what a listener in a real browser hears, and when.
 
 Each track sends to headless Chromium over the loopback interface, from a process of its own. The page records what it
-plays; the system's monotonic clock, which both processes have, tells how long after a call that was. The page, its
+plays; the system's monotonic clock, which both processes have, says how long after a call that was. The page, its
 recorder and the connection are the same for all tracks; with all rounds it takes an hour, and more on a machine that
 has something else to do.
 """
@@ -120,10 +120,10 @@ NOTES: Final = (
     "Each figure is a median, with the least and the greatest value. A tone of 1 kHz is pushed as one utterance into a"
     " controller that has been idle for more than a second; after 1.1 s it is paused (ramp of 5 ms) or interrupted (no"
     " fade). Calls are spread over the 20 ms between two reads. Sound and silence: the first and the last sample above"
-    " -30 dB of the tone; where it is cut without a fade, the codec leaves noise below that, so it is told, too,"
+    " -30 dB of the tone; where it is cut without a fade, the codec leaves noise below that, so it is shown, too,"
     " when this had fallen to -40 dB. An onset is that of a voice-like sound after 2.6 s of nothing, its likeness the"
     " normalised correlation of its first 20 ms with what was heard. A stall blocks the sender's loop within a voice:"
-    " buffered is what getStats tells of the jitter buffer every 100 ms, the delay heard is from the read of a piece of"
+    " buffered is what getStats says of the jitter buffer every 100 ms, the delay heard is from the read of a piece of"
     " 100 ms until it was heard; normal is within 40 ms of the two seconds before, for a second at least. Sound is"
     " heard when it leaves the jitter buffer, which it does in pieces of 10 ms; a sound device takes time of its own."
     " What was measured while other machines took a core (/proc/stat, steal) was measured again."
@@ -160,8 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
     machine = about()
     machine["versions"]["Chromium"] = chromium
     lines = rows(effort)
-    told = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    console.print(f"{machine['processor']}, {machine['cores']} cores; {told}")
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    console.print(f"{machine['processor']}, {machine['cores']} cores; {versions}")
     console.print(_calls(found))
     console.print(_stalls(effort, found))
     console.print(NOTES)
@@ -187,13 +187,13 @@ def listen(subjects: Sequence[Subject], effort: Effort, progress: Console) -> tu
     for subject in subjects:
         # A browser of its own for each: what one connection has left behind is not the next one's.
         with browsing() as browser, progress.status(subject.name) as status:
-            tell = partial(_tell, status, subject)
-            found.append(measure(browser, subject, effort, tell))
+            report = partial(_show, status, subject)
+            found.append(measure(browser, subject, effort, report))
             chromium = browser.version
     return chromium, found
 
 
-def _tell(status: Status, subject: Subject, what: str) -> None:
+def _show(status: Status, subject: Subject, what: str) -> None:
     status.update(f"{subject.name}: {what}")
 
 

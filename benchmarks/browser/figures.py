@@ -53,7 +53,7 @@ class Effort:
     stalls: tuple[float, ...]
     """How long each stall is."""
     stall_rounds: int
-    settle: float = 6.0
+    wait: float = 6.0
     """A listener's jitter buffer takes as long to come down to what the connection needs."""
     follow: float = 16.0
     """After a stall; a delay that takes longer than 15 s to be normal counts as never."""
@@ -105,7 +105,7 @@ class Stall:
     blocked_seconds: float
     """How long it really did."""
     buffered: Aftermath | None
-    """What the jitter buffer tells of its delay."""
+    """What the jitter buffer reports of its delay."""
     heard: Aftermath | None
     """The same by what was heard: from the read of a sound until that sound was heard."""
     delays: list[tuple[float, float]]
@@ -138,7 +138,7 @@ class Found:
         }
 
 
-def measure(browser: Browser, subject: Subject, effort: Effort, tell: Callable[[str], object]) -> Found:
+def measure(browser: Browser, subject: Subject, effort: Effort, report: Callable[[str], object]) -> Found:
     """Measure a subject.
 
     A jitter buffer remembers for a minute how late packets came. So what was disturbed is done again in a connection of
@@ -148,7 +148,7 @@ def measure(browser: Browser, subject: Subject, effort: Effort, tell: Callable[[
         browser: where the listener is.
         subject: what is sent.
         effort: how often.
-        tell: called with what is measured next.
+        report: called with what is measured next.
 
     Raises:
         RuntimeError: there is no connection, or a step of a script went wrong.
@@ -158,12 +158,12 @@ def measure(browser: Browser, subject: Subject, effort: Effort, tell: Callable[[
     while to_do:
         stolen = stolen_seconds()
         with sending(subject) as sender, listening(browser, sender.answer) as listener:
-            tell("settling")
+            report("waiting")
             session = Session(subject, sender, listener)
-            session.settle(effort.settle)
+            session.wait(effort.wait)
             for _ in range(min(PER_CONNECTION, len(to_do))):
                 measurement = to_do[0]
-                tell(measurement.name)
+                report(measurement.name)
                 results = measurement.take(session)
                 stolen, before = stolen_seconds(), stolen
                 if stolen - before > DISTURBED:
@@ -215,7 +215,7 @@ class Session:
         self._listener: Final = listener
         self.late_ms: Final[list[float]] = []
 
-    def settle(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Let sound run for a while, so that the page and its jitter buffer are warm; it is not looked at."""
         audio = pcm(voice(seconds, self._subject.rate, 0))
         self._sender.perform([Step(0.1, "push", audio=audio), Step(seconds + 0.2, "wait")])
@@ -267,7 +267,7 @@ class Session:
         ]
         self._listener.follow_delay()
         done, recording = self._perform(script, rest=0.7, late=False)
-        told = self._listener.delays()
+        reported = self._listener.delays()
         pushed, blocked, _ = done.times
         gone_on = done.ends[1]
         reads = [read for read in done.reads if pushed <= read[0] <= done.times[2]]
@@ -280,9 +280,9 @@ class Session:
         stall = Stall(
             seconds=seconds,
             blocked_seconds=gone_on - blocked,
-            buffered=aftermath(told, blocked, gone_on),
+            buffered=aftermath(reported, blocked, gone_on),
             heard=aftermath(heard, blocked, gone_on),
-            delays=told.since(gone_on),
+            delays=reported.since(gone_on),
         )
         return [stall]
 

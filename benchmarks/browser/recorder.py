@@ -47,7 +47,7 @@ async () => {
 
 
 def install(page: Page, stream: str) -> None:
-    """Put ``recording`` into a page: what it is told is recorded from now on.
+    """Put ``recording`` into a page: what it receives is recorded from now on.
 
     Args:
         page: of Chromium, which is alone in having what this takes.
@@ -72,8 +72,8 @@ def pieces(page: Page, which: str, rate: int) -> tuple[NDArray[np.float32], NDAr
     Raises:
         RuntimeError: there is nothing, or it has another rate.
     """
-    told = page.evaluate(_PACK % which)
-    if told["rates"] != [rate]:
-        raise RuntimeError(f"what was recorded has these rates: {told['rates']}, expected {rate} Hz alone")
-    samples = np.frombuffer(base64.b64decode(told["audio"]), np.float32)
-    return samples, np.asarray(told["ends"], float), np.asarray(told["arrived"], float)
+    recorded = page.evaluate(_PACK % which)
+    if recorded["rates"] != [rate]:
+        raise RuntimeError(f"what was recorded has these rates: {recorded['rates']}, expected {rate} Hz alone")
+    samples = np.frombuffer(base64.b64decode(recorded["audio"]), np.float32)
+    return samples, np.asarray(recorded["ends"], float), np.asarray(recorded["arrived"], float)

@@ -36,7 +36,7 @@ class Subject:
 
 
 def opus(controller: PlaybackController) -> ControllerTrack:
-    """The track that encodes for itself, as it is unless told otherwise."""
+    """The track that encodes for itself, with its defaults."""
     return OpusPlaybackTrack(controller)
 
 
@@ -203,7 +203,7 @@ class Sender:
 
     def close(self) -> None:
         """End the connection, and the process."""
-        self._connection.close()  # which tells it
+        self._connection.close()  # which notifies it
         self._process.join(PATIENCE_SECONDS)
         if self._process.is_alive():
             self._process.kill()

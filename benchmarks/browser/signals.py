@@ -1,4 +1,4 @@
-"""The sounds that are sent to a listener, and what a recording of them tells. All times are in seconds."""
+"""The sounds that are sent to a listener, and what a recording of them shows. All times are in seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Where a tone is cut, Opus leaves noise in the rest of the packet, some 35 dB bel
 hides that from an ear (H. Fastl, E. Zwicker, "Psychoacoustics", 3rd edition, section 4.4: postmasking).
 """
 NOISE: Final = 10 ** (-40 / 20)
-"""The share that this noise is above, for it is told, too: -40 dB."""
+"""The share that this noise is above, for it is shown, too: -40 dB."""
 
 _HERTZ: Final = 1_000.0
 _LEVEL: Final = 0.5

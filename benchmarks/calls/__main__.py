@@ -1,7 +1,7 @@
 """``python -m benchmarks.calls [--short] [--only PART …] [--json FILE]``: what calls cost behind real senders.
 
 Each figure comes from a process of its own, which has so many calls of one kind (:mod:`benchmarks.calls.sender`), with
-all other ends in a second process. A cost is compared with the floor's in the same round, because machines are noisy; a
+all other ends in a second process. A cost is compared with the baseline's of the same round, as machines are noisy; a
 number of calls is tried again when it fails, because noise only ever makes it worse.
 """
 
@@ -53,11 +53,11 @@ DISTURBED: Final = 0.05
 
 NOX: Final = Path(".nox")
 OTHERS: Final = {
-    "VideoSDK": ("videosdk", "videosdk", "videosdk floor"),
-    "Pipecat": ("pipecat", "pipecat", "floor"),
-    "GetStream": ("vision_agents", "vision_agents", "floor"),
+    "VideoSDK": ("videosdk", "videosdk", "videosdk baseline"),
+    "Pipecat": ("pipecat", "pipecat", "baseline"),
+    "GetStream": ("vision_agents", "vision_agents", "baseline"),
 }
-"""By name: its environment, its track, and the floor of its stack."""
+"""By name: its environment, its track, and the baseline of its stack."""
 
 Report = dict[str, Any]
 
@@ -67,7 +67,7 @@ class Runner:
 
     Args:
         speech: what their agents say, a WAV file.
-        console: where progress is told.
+        console: where progress is shown.
         short: whether a few rounds are enough.
     """
 
@@ -79,7 +79,7 @@ class Runner:
     def __call__(
         self, track: str, calls: int, *options: str, seconds: float = 5.0, python: str = sys.executable
     ) -> Report:
-        """Have so many calls of a kind, for so long; returns what the near end tells.
+        """Have so many calls of a kind, for so long; returns what the near end reports.
 
         Raises:
             RuntimeError: it failed.
@@ -98,7 +98,7 @@ class Runner:
         return report
 
     def say(self, text: str) -> None:
-        """Tell whoever runs this."""
+        """Show whoever runs this."""
         self._console.print(f"[bold]{text}[/bold]")
 
     def quietly(self, track: str, calls: int, *options: str, python: str = sys.executable) -> Report:
@@ -115,7 +115,7 @@ class Runner:
 
 
 def costs(run: Runner) -> Report:
-    """CPU time for each 20 ms of a call, as a multiple of the floor's: 20 agents that speak, and 20 that are silent."""
+    """CPU time for each 20 ms of a call, as a multiple of the baseline's: 20 agents that speak, 20 that are silent."""
     subjects = (
         ("frames", "frames", "speech"),
         ("frames at 24 kHz", "frames 24 kHz", "speech"),
@@ -125,15 +125,15 @@ def costs(run: Runner) -> Report:
         ("Opus, silent", "opus", "silence"),
     )
     ratios: defaultdict[str, list[float]] = defaultdict(list)
-    floors = [run.quietly("floor", CALLS, "--freeze")["cpu_us"]]
+    baselines = [run.quietly("baseline", CALLS, "--freeze")["cpu_us"]]
     for _ in range(1 if run.short else 3):
-        for name, track, scene in subjects:
-            cost = run.quietly(track, CALLS, "--freeze", "--scene", scene)["cpu_us"]
-            floors.append(run.quietly("floor", CALLS, "--freeze")["cpu_us"])
-            ratios[name].append(cost / fmean(floors[-2:]))
+        for name, track, case in subjects:
+            cost = run.quietly(track, CALLS, "--freeze", "--case", case)["cpu_us"]
+            baselines.append(run.quietly("baseline", CALLS, "--freeze")["cpu_us"])
+            ratios[name].append(cost / fmean(baselines[-2:]))
     return {
         "calls": CALLS,
-        "floor_us": median(floors),
+        "baseline_us": median(baselines),
         "ratios": {name: median(values) for name, values in ratios.items()},
         "raw": ratios,
     }
@@ -143,7 +143,7 @@ def lateness(run: Runner) -> Report:
     """For each kind of track and number of calls: CPU time, and how late frames are."""
     rows = [
         {"track": track, "calls": calls, **run.quietly(track, calls, "--freeze")}
-        for track in ("floor", "frames", "opus")
+        for track in ("baseline", "frames", "opus")
         for calls in (COUNTS[:4] if run.short else COUNTS)
     ]
     return {"rows": rows}
@@ -169,11 +169,11 @@ def tuning(run: Runner) -> Report:
         "all three": ("--freeze", "--uvloop", "--threads", "2"),
     }
     numbers = {"frames": CALLS, "opus": 2 * CALLS}
-    told: dict[str, dict[str, list[Report]]] = {track: defaultdict(list) for track in numbers}
+    found: dict[str, dict[str, list[Report]]] = {track: defaultdict(list) for track in numbers}
     for _ in range(1 if run.short else 3):
         for track, calls in numbers.items():
             for name, options in settings.items():
-                told[track][name].append(run.quietly(track, calls, *options))
+                found[track][name].append(run.quietly(track, calls, *options))
     return {
         track: {
             "calls": numbers[track],
@@ -182,44 +182,44 @@ def tuning(run: Runner) -> Report:
                     key: median(report[key] for report in reports)
                     for key in ("cpu_us", "p50_ms", "second_p99_ms", "p99_ms")
                 }
-                for name, reports in settings_told.items()
+                for name, reports in settings_found.items()
             },
         }
-        for track, settings_told in told.items()
+        for track, settings_found in found.items()
     }
 
 
 def others(run: Runner) -> Report:
-    """What other systems' own tracks cost, and ours in their environments, each as a multiple of its stack's floor."""
-    told: Report = {}
-    for name, (environment, track, floor) in OTHERS.items():
+    """What other systems' own tracks cost, and ours beside them, each as a multiple of its stack's baseline."""
+    found: Report = {}
+    for name, (environment, track, baseline) in OTHERS.items():
         python = NOX / environment / "bin" / "python"
         if not python.exists():
             run.say(f"{name} is left out: there is no {python}; make integrations makes it")
             continue
         ratios: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(1 if run.short else 3):
-            told_us = {
+            found_us = {
                 each: run.quietly(each, CALLS, "--freeze", python=str(python))["cpu_us"]
-                for each in dict.fromkeys((floor, track, "floor", "frames", "opus"))
+                for each in dict.fromkeys((baseline, track, "baseline", "frames", "opus"))
             }
-            ratios["its own"].append(told_us[track] / told_us[floor])
+            ratios["its own"].append(found_us[track] / found_us[baseline])
             for ours in ("frames", "opus"):
-                ratios[ours].append(told_us[ours] / told_us["floor"])
-        told[name] = {what: median(values) for what, values in ratios.items()}
-    return told
+                ratios[ours].append(found_us[ours] / found_us["baseline"])
+        found[name] = {what: median(values) for what, values in ratios.items()}
+    return found
 
 
-def _most(run: Runner, tracks: tuple[str, ...], scene: str) -> Report:
-    return {track: _largest(lambda calls, track=track: _in_time(run, track, calls, scene)) for track in tracks}  # type: ignore[misc]
+def _most(run: Runner, tracks: tuple[str, ...], case: str) -> Report:
+    return {track: _largest(lambda calls, track=track: _in_time(run, track, calls, case)) for track in tracks}  # type: ignore[misc]
 
 
-def _in_time(run: Runner, track: str, calls: int, scene: str) -> bool:
+def _in_time(run: Runner, track: str, calls: int, case: str) -> bool:
     """Whether so many calls are in time: once is enough, and what is stolen by other machines does not count."""
     failures = 0
     for _ in range(MOST_ATTEMPTS):
         try:
-            report = run(track, calls, "--freeze", "--scene", scene)
+            report = run(track, calls, "--freeze", "--case", case)
         except (RuntimeError, subprocess.TimeoutExpired) as error:  # so many are too many even to connect them
             run.say(str(error))
             return False
@@ -286,7 +286,7 @@ def write_speech(path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Find out, and tell; returns the exit code."""
+    """Measure, and report; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calls", description="What calls cost.")
     parser.add_argument("--short", action="store_true", help="a few rounds; shows that it works, and roughly how fast")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="(default: all; with --short: costs)")

@@ -38,7 +38,7 @@ SETTLING_SECONDS: Final = 2.0
 SETUPS: Final = 8
 """How many connections are set up at a time."""
 
-SCENES: Final = {"speech": (1.0, 1.0), "turns": (2.0, 8.0), "silence": (0.0, 1.0)}
+CASES: Final = {"speech": (1.0, 1.0), "turns": (2.0, 8.0), "silence": (0.0, 1.0)}
 """For how many seconds of how many the agent of each call speaks."""
 
 
@@ -60,7 +60,7 @@ class Timed:
         return ahead - ahead.min() if len(ahead) else ahead
 
 
-def timed(module: Any, track: Any, told: Timed, start: Callable[[], Awaitable[None]]) -> Any:
+def timed(module: Any, track: Any, timed: Timed, start: Callable[[], Awaitable[None]]) -> Any:
     """A track of a stack that hands out another one's frames, from a start on, and notes when."""
     clock = asyncio.get_running_loop().time
 
@@ -73,10 +73,10 @@ def timed(module: Any, track: Any, told: Timed, start: Callable[[], Awaitable[No
             if not self.tick:
                 await start()
             data = await track.recv()
-            told.times.append(clock())
+            timed.times.append(clock())
             if not self.tick:
                 self.tick = float(data.time_base)
-            told.stamps.append(data.pts * self.tick)
+            timed.stamps.append(data.pts * self.tick)
             return data
 
     return TimedTrack()
@@ -95,7 +95,7 @@ class Calls:
         self.kind: Final = TRACKS[options.track]
         self.module: Final = import_module(self.kind.stack)
         self.speakers: Final = [
-            Speaker(self.kind, speech, SCENES[options.scene], number / options.calls) for number in range(options.calls)
+            Speaker(self.kind, speech, CASES[options.case], number / options.calls) for number in range(options.calls)
         ]
         self.timed: Final = [Timed() for _ in self.speakers]
         self.go: Final = asyncio.Event()
@@ -190,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--track", choices=TRACKS, required=True)
     parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--scene", choices=SCENES, default="speech")
+    parser.add_argument("--case", choices=CASES, default="speech")
     parser.add_argument("--speech", type=Path, required=True, help="a WAV file: mono, 16 bits, 48 kHz")
     parser.add_argument("--far-python", default=sys.executable, help="which Python runs the other ends")
     parser.add_argument("--freeze", action="store_true", help="playback.tuning.freeze()")

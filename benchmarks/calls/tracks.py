@@ -1,4 +1,4 @@
-"""The tracks whose calls are measured: ours, the floor, and those of other systems where they are installed."""
+"""The tracks whose calls are measured: ours, the baseline, and those of other systems where they are installed."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Speaker:
     Args:
         kind: of its track.
         speech: mono, int16, at 48 kHz.
-        scene: for how many seconds of how many it speaks.
+        case: for how many seconds of how many it speaks.
         phase: how far into its turns it is, 0 to 1.
     """
 
-    def __init__(self, kind: Kind, speech: bytes, scene: tuple[float, float], phase: float) -> None:
+    def __init__(self, kind: Kind, speech: bytes, case: tuple[float, float], phase: float) -> None:
         self.track: Final = kind.make()
         self._push: Final = kind.push
         self._speech: Final = speech
-        self._spoken, self._period = scene
+        self._spoken, self._period = case
         self._phase: Final = phase
 
     async def talk(self, seconds: float) -> None:
@@ -67,15 +67,15 @@ class Speaker:
             await asyncio.sleep(self._period)
 
     async def _say(self, audio: bytes) -> None:
-        told = self._push(self.track, audio)
-        if asyncio.iscoroutine(told):
-            await told
+        result = self._push(self.track, audio)
+        if asyncio.iscoroutine(result):
+            await result
 
 
 # Ours, and what no source of frames can do without
 
 
-class Floor:
+class Baseline:
     """Hands out frames that are ready, when they are due; nothing can do with less.
 
     A frame is stamped anew each time it is handed out, so it must be consumed before it comes again.
@@ -176,13 +176,13 @@ async def _push_vision_agents(track: Any, audio: bytes) -> None:
 
 
 TRACKS: Final = {
-    "floor": Kind("aiortc", Floor, Floor.push),
+    "baseline": Kind("aiortc", Baseline, Baseline.push),
     "frames": Kind("aiortc", _ours("playback.track", "PlaybackTrack"), _push),
     "frames 24 kHz": Kind("aiortc", _ours("playback.track", "PlaybackTrack", 24_000), _push),
     "opus": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack"), _push),
     "opus low delay": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", application="lowdelay"), _push),
     "opus, silence sent": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", idle="silence"), _push),
-    "videosdk floor": Kind("vsaiortc", Floor, Floor.push),
+    "videosdk baseline": Kind("vsaiortc", Baseline, Baseline.push),
     "videosdk": Kind("vsaiortc", _make_videosdk, lambda track, audio: track.add_new_bytes(audio)),
     "pipecat": Kind("aiortc", _make_pipecat, _push_pipecat),
     "vision_agents": Kind("aiortc", _make_vision_agents, _push_vision_agents),

@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 1 if ``--check`` was given and a target is missed, else 0.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.micro", description="CPU and memory, against a floor.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.micro", description="CPU and memory, against a baseline."
+    )
     parser.add_argument("--quick", action="store_true", help="a few rounds of each; shows that it works, not how fast")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     results = measure(QUICK if options.quick else FULL)
     console = Console(width=WIDTH, highlight=False)
-    console.print(f"Floor: {results.floor_us:.2f} µs of CPU a frame, Python {platform.python_version()}")
+    console.print(f"Baseline: {results.baseline_us:.2f} µs of CPU a frame, Python {platform.python_version()}")
     console.print(_table(results))
     console.print(NOTES)
     console.print(f"\n{ELSEWHERE_NOTE}")
@@ -86,7 +88,7 @@ def _as_json(results: Results) -> dict[str, object]:
     return {
         "python": platform.python_version(),
         "versions": dict(_versions()),
-        "floor_us": results.floor_us,
+        "baseline_us": results.baseline_us,
         "figures": [
             {
                 "subject": row.subject,

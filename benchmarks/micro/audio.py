@@ -41,7 +41,7 @@ def chunks(size: int = FRAME_BYTES, seconds: int = 1) -> list[bytes]:
 READY: Final = chunks()
 
 
-def floor() -> int:
+def baseline() -> int:
     """Make a batch of frames from ready bytes, and nothing else; returns the CPU time in nanoseconds."""
     return cpu_ns(_fill_frames)
 

@@ -76,7 +76,7 @@ def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     frames = cycle(ready(speech))
     encoder, numbers = OpusEncoder(), count()
 
-    def floor() -> None:
+    def baseline() -> None:
         for frame in islice(frames, SECOND):
             frame.pts = next(numbers) * FRAME
             rtp.compute_audio_level_dbov(frame)
@@ -89,10 +89,10 @@ def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     }
     ratios: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
     for _ in range(rounds):
-        before = cpu_ns(floor)
+        before = cpu_ns(baseline)
         for name, encoding in encodings.items():
             time = cpu_ns(encoding)
-            after = cpu_ns(floor)
+            after = cpu_ns(baseline)
             ratios[name].append(2 * time / (before + after))
             before = after
     sent = np.frombuffer(speech, np.int16).astype(float)
@@ -124,8 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "speech.wav"
         write_speech(file)
-        with wave.open(str(file)) as told:
-            speech = told.readframes(told.getnframes())
+        with wave.open(str(file)) as opened:
+            speech = opened.readframes(opened.getnframes())
     rows = measure(speech[: len(speech) // FRAME_BYTES * FRAME_BYTES])
     table = Table("application", "complexity", "× aiortc's encoder", "kbit/s", "STOI")
     for row in rows:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.micro import cases as scenes
-from benchmarks.micro import pushes
-from benchmarks.micro.audio import FORMAT, FRAME_BYTES, FRAMES, SECOND_BYTES, floor
+from benchmarks.micro import cases, pushes
+from benchmarks.micro.audio import FORMAT, FRAME_BYTES, FRAMES, SECOND_BYTES, baseline
 from benchmarks.micro.measure import allocated, interleave, median_ns
 from playback import PlaybackController
 
@@ -18,7 +17,7 @@ class Effort:
     """How much is done for each figure."""
 
     batches: int
-    """Rounds of the floor and all subjects that are compared with it."""
+    """Rounds of the baseline and all subjects that are compared with it."""
     rebuilds: int
     """Rounds of a subject that needs a full buffer each time."""
     sessions: int
@@ -47,16 +46,16 @@ TELEMETRY: Final = "a call with telemetry, to one without"
 BACKGROUND: Final = "background and ducking, to reading without"
 
 ROWS: Final = (
-    Row("read speech", "× floor", 1.6),
-    Row("read silence", "× floor", 1.6),
-    Row("push and read speech", "× floor", 2.1),
-    Row("push speech", "× floor"),
-    Row("read speech in odd chunks", "× floor"),
-    Row("read while an interrupt's audio is freed", "× floor"),
-    Row("push and read speech at 48 kHz", "× floor"),
-    Row("push and read speech at 8 kHz", "× floor"),
+    Row("read speech", "× baseline", 1.6),
+    Row("read silence", "× baseline", 1.6),
+    Row("push and read speech", "× baseline", 2.1),
+    Row("push speech", "× baseline"),
+    Row("read speech in odd chunks", "× baseline"),
+    Row("read while an interrupt's audio is freed", "× baseline"),
+    Row("push and read speech at 48 kHz", "× baseline"),
+    Row("push and read speech at 8 kHz", "× baseline"),
     Row(BACKGROUND, "× read", 3.0),
-    Row("read speech with three sinks", "× floor"),
+    Row("read speech with three sinks", "× baseline"),
     Row(TELEMETRY, "× call", 1.1),
     Row("one push of 300 s", "ms", 1.0),
     Row("push, 300 s, a planar float frame", "× copy", 1.5),
@@ -80,7 +79,7 @@ ROWS: Final = (
 
 NOTES: Final = (
     "Speeds are CPU time of the thread, garbage collector off. A ratio compares 50 frames, one second of 24 kHz mono,"
-    " with 50 frames of the floor; a push is that of one second. Chunks hold 20 ms, the odd ones 1,024 bytes. At 48 kHz"
+    " with 50 frames of the baseline; a push is that of one second. Chunks hold 20 ms, odd ones 1,024 bytes. At 48 kHz"
     " means 24 kHz pushed and 48 kHz read, at 8 kHz the same with the filter for telephones. Each long push and each"
     " command has a new controller; the command comes 10 frames into the speech. A piece of 20 ms is awaited each:"
     " Utterance.write, and PlaybackController.speak with the"
@@ -93,8 +92,8 @@ NOTES: Final = (
 
 SYSTEMS: Final = ("VideoSDK 1.0.30", "original track", "GetStream", "Pipecat")
 ELSEWHERE: Final[dict[str, tuple[str, tuple[float, ...]]]] = {
-    "read speech": ("× floor", (0.8, 0.7, 1.2, 4.6)),
-    "push and read speech": ("× floor", (2.9, 2.9, 11.0, 5.6)),
+    "read speech": ("× baseline", (0.8, 0.7, 1.2, 4.6)),
+    "push and read speech": ("× baseline", (2.9, 2.9, 11.0, 5.6)),
     "one push of 300 s": ("ms", (4_800.0, 4_600.0, 140.0, 21.0)),
     "interrupt, 60 s buffered": ("ms", (30.0, 2.4, 4.9, 0.6)),
 }
@@ -102,7 +101,7 @@ ELSEWHERE: Final[dict[str, tuple[str, tuple[float, ...]]]] = {
 
 ELSEWHERE_NOTE: Final = (
     "For orientation, other systems: constants, measured earlier in one run elsewhere, ratios as multiples of that"
-    " run's floor. A read of VideoSDK's is below the floor because it builds its frames when audio is pushed."
+    " run's baseline. A read of VideoSDK's is below the baseline because it builds its frames when audio is pushed."
 )
 
 
@@ -110,8 +109,8 @@ ELSEWHERE_NOTE: Final = (
 class Results:
     """What came out."""
 
-    floor_us: float
-    """One frame of the floor, in microseconds."""
+    baseline_us: float
+    """One frame of the baseline, in microseconds."""
     figures: Mapping[str, float]
     """By subject, in the unit of its row."""
 
@@ -130,42 +129,42 @@ def measure(effort: Effort) -> Results:
     Raises:
         RuntimeError: a subject did not do what it is measured for.
     """
-    floor_ns, figures = interleave(
-        floor,
+    baseline_ns, figures = interleave(
+        baseline,
         [
-            scenes.Speaking("speech", FRAME_BYTES),
-            scenes.Idle(),
-            scenes.Speaking("speech in odd chunks", 1_024),
-            scenes.Speaking("speech at 48 kHz", FRAME_BYTES, 48_000),
-            scenes.Speaking("speech at 8 kHz", FRAME_BYTES, 8_000),
-            scenes.Speaking("speech with background", FRAME_BYTES, equip=scenes.with_background, mixed=True),
-            scenes.Speaking("speech with three sinks", FRAME_BYTES, equip=scenes.with_sinks),
+            cases.Speaking("speech", FRAME_BYTES),
+            cases.Idle(),
+            cases.Speaking("speech in odd chunks", 1_024),
+            cases.Speaking("speech at 48 kHz", FRAME_BYTES, 48_000),
+            cases.Speaking("speech at 8 kHz", FRAME_BYTES, 8_000),
+            cases.Speaking("speech with background", FRAME_BYTES, equip=cases.with_background, mixed=True),
+            cases.Speaking("speech with three sinks", FRAME_BYTES, equip=cases.with_sinks),
         ],
         effort.batches,
     )
     figures[BACKGROUND] = figures["read speech with background"] / figures["read speech"]
-    plain, measured = scenes.Calls(TELEMETRY, measured=False), scenes.Calls(TELEMETRY, measured=True)
+    plain, measured = cases.Calls(TELEMETRY, measured=False), cases.Calls(TELEMETRY, measured=True)
     figures |= interleave(lambda: plain()[TELEMETRY], [measured], max(2, effort.batches // 25))[1]
-    figures |= interleave(floor, [scenes.AfterInterrupt(seconds=120)], effort.rebuilds)[1]
+    figures |= interleave(baseline, [cases.AfterInterrupt(seconds=120)], effort.rebuilds)[1]
     for seconds in (60, 590):
         for command in ("interrupt", "pause"):
-            figures |= _scaled(median_ns(scenes.Command(command, seconds), effort.rebuilds), 1e6)
-    figures |= _scaled(median_ns(scenes.LongPush(300), effort.rebuilds), 1e6)
+            figures |= _scaled(median_ns(cases.Command(command, seconds), effort.rebuilds), 1e6)
+    figures |= _scaled(median_ns(cases.LongPush(300), effort.rebuilds), 1e6)
     figures |= pushes.measure(min(effort.rebuilds, 7))
-    figures |= _scaled(median_ns(scenes.interrupt_many, effort.rebuilds), 1e6)
-    figures |= _scaled(median_ns(scenes.pieces, effort.rebuilds), 1e3)
-    figures |= _scaled(median_ns(scenes.build, 20), 1e3)
-    figures |= _scaled(median_ns(scenes.fire, 20), 1e3)
+    figures |= _scaled(median_ns(cases.interrupt_many, effort.rebuilds), 1e6)
+    figures |= _scaled(median_ns(cases.pieces, effort.rebuilds), 1e3)
+    figures |= _scaled(median_ns(cases.build, 20), 1e3)
+    figures |= _scaled(median_ns(cases.fire, 20), 1e3)
     figures |= _memory(effort.sessions)
-    return Results(floor_ns / FRAMES / 1e3, {row.subject: figures[row.subject] for row in ROWS})
+    return Results(baseline_ns / FRAMES / 1e3, {row.subject: figures[row.subject] for row in ROWS})
 
 
 def _memory(sessions: int) -> dict[str, float]:
     controllers = 100
     seconds = 60
-    machine = allocated(lambda: scenes.held_by_sessions(sessions))[1]
+    machine = allocated(lambda: cases.held_by_sessions(sessions))[1]
     controller = allocated(lambda: [PlaybackController(FORMAT) for _ in range(controllers)])[1]
-    audio = allocated(lambda: scenes.held_by_audio(seconds))[1]
+    audio = allocated(lambda: cases.held_by_audio(seconds))[1]
     return {
         "memory of the machine for a controller": machine / sessions,
         "memory of a controller": controller / controllers,

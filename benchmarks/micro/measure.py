@@ -1,4 +1,4 @@
-"""How things are measured: CPU time against the floor, CPU time alone, memory."""
+"""How things are measured: CPU time against the baseline, CPU time alone, memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from statistics import median
 from time import thread_time_ns
 
-Scene = Callable[[], Mapping[str, int]]
-"""One round of a subject: sets the stage, acts, checks what came out; tells each act's CPU time in nanoseconds."""
+Case = Callable[[], Mapping[str, int]]
+"""One round of a subject: prepares, acts, checks what came out; returns each act's CPU time in nanoseconds."""
 
 
 def cpu_ns(act: Callable[[], object]) -> int:
@@ -32,42 +32,42 @@ def without_collector() -> Iterator[None]:
         gc.enable()
 
 
-def interleave(floor: Callable[[], int], scenes: Sequence[Scene], rounds: int) -> tuple[float, dict[str, float]]:
-    """Let the scenes take turns, each between two runs of the floor.
+def interleave(baseline: Callable[[], int], cases: Sequence[Case], rounds: int) -> tuple[float, dict[str, float]]:
+    """Let the cases take turns, each between two runs of the baseline.
 
     Args:
-        floor: runs the floor once; returns its CPU time in nanoseconds.
-        scenes: what is compared with it.
+        baseline: runs the baseline once; returns its CPU time in nanoseconds.
+        cases: what is compared with it.
         rounds: how often; the first one, in which nothing is warm, is left out if there are others.
 
     Returns:
-        The median of the floor in nanoseconds, and for each act the median of its ratios to the floor's runs just
+        The median of the baseline in nanoseconds, and for each act the median of its ratios to the baseline's runs just
         before and after it.
     """
-    floors: list[int] = []
+    baselines: list[int] = []
     ratios: defaultdict[str, list[float]] = defaultdict(list)
     with without_collector():
         for number in range(rounds):
             if number == 1:
-                floors.clear()
+                baselines.clear()
                 ratios.clear()
-            before = floor()
-            for scene in scenes:
-                acts = scene()
-                after = floor()
+            before = baseline()
+            for case in cases:
+                acts = case()
+                after = baseline()
                 for name, time in acts.items():
                     ratios[name].append(2 * time / (before + after))
-                floors.append(after)
+                baselines.append(after)
                 before = after
-    return median(floors), {name: median(values) for name, values in ratios.items()}
+    return median(baselines), {name: median(values) for name, values in ratios.items()}
 
 
-def median_ns(scene: Scene, rounds: int) -> dict[str, float]:
-    """The median CPU time of each act of a scene, in nanoseconds."""
+def median_ns(case: Case, rounds: int) -> dict[str, float]:
+    """The median CPU time of each act of a case, in nanoseconds."""
     times: defaultdict[str, list[int]] = defaultdict(list)
     with without_collector():
         for _ in range(rounds):
-            for name, time in scene().items():
+            for name, time in case().items():
                 times[name].append(time)
     return {name: median(values) for name, values in times.items()}
 

@@ -2,7 +2,7 @@
 
 Controllers are talked to and read from for hours of audio, in as little time as that takes: time is the number of
 samples read. Everything that an application may do happens to them in an order that the seed decides. After each turn
-every count is compared with the soak's own books; at the end of each segment everything comes to rest, and memory, live
+every count is compared with its own ledger; at the end of each segment everything comes to rest, and memory, live
 objects and the CPU time of a read are looked at.
 
 There are two parts. The first, three quarters of the time, is as it is in earnest; the second has every allocation of
@@ -101,7 +101,7 @@ class Outcome:
 
     @property
     def reads(self) -> tuple[float, float]:
-        """What a read within speech took in the first and the last quarter after the warm-up, × the floor."""
+        """What a read within speech took in the first and the last quarter after the warm-up, × the baseline."""
         return ends([one.ratio for one in warm(self.samples)])
 
     @property
@@ -114,7 +114,7 @@ class Outcome:
                 lines.append(f"{trend.limit.name} grows: {_trend(trend)}")
         first, last = self.reads
         if last > MOST_SLOWER * first:
-            lines.append(f"reads take longer: {first:.2f} × floor in the first quarter, {last:.2f} in the last")
+            lines.append(f"reads take longer: {first:.2f} × baseline in the first quarter, {last:.2f} in the last")
         for name, (first, last) in growing(self.samples).items():
             lines.append(f"more and more live objects: {name}, {first:,.0f} at first, {last:,.0f} at last")
         alive = [one.types.get(COUNTED["controllers"], 0) for one in (self.before, *self.samples)]
@@ -203,7 +203,7 @@ COLUMNS: Final[dict[str, Callable[[Sample], str]]] = {
     "hours": lambda one: f"{one.hours:,.2f}",
     "RSS, MB": lambda one: f"{one.rss / MEGABYTE:,.1f}",
     "traced, MB": lambda one: f"{one.traced / MEGABYTE:,.2f}" if one.traced else "",
-    "× floor": lambda one: f"{one.ratio:.2f}",
+    "× baseline": lambda one: f"{one.ratio:.2f}",
     "µs": lambda one: f"{one.all_in_us:.0f}",
     "objects": lambda one: f"{one.objects:,}",
     **{name: lambda one, kind=kind: f"{one.types.get(kind, 0):,}" for name, kind in COUNTED.items()},  # type: ignore[misc]
@@ -281,7 +281,7 @@ def _summary(outcome: Outcome) -> str:
     first, last = outcome.reads
     leaves = len(set(outcome.findings.leaves) & set(PLAYBACK.leaves))
     lines = [
-        "Each line is at rest, the last when all was closed. × floor: a read within speech. µs: all in all, by read.",
+        "Each line is at rest, the last after closing. × baseline: a read within speech. µs: all in all, by read.",
         f"{totals['reads']:,} reads, {totals['pushes'] + totals['writes']:,} pushes, {totals['controllers']:,}"
         f" controllers, {totals['utterances']:,} utterances:"
         f" {totals['completed']:,} completed, {totals['interrupted']:,} interrupted, {totals['closed']:,} closed,"
@@ -290,7 +290,7 @@ def _summary(outcome: Outcome) -> str:
         f" {totals['refused']:,} refused in {totals['refusals']:,} pushes",
         f"{leaves} of {len(PLAYBACK.leaves)} leaves of the chart; {outcome.findings.failed.total()} failures of checks",
         *(f"{trend.limit.name}: {_trend(trend)} ({trend.limit.why})" for trend in outcome.trends),
-        f"read: {first:.2f} × floor in the first quarter after the warm-up, {last:.2f} in the last: {last / first:.2f}",
+        f"read: {first:.2f} × baseline in the first quarter, {last:.2f} in the last: {last / first:.2f}",
         f"{outcome.cpu_seconds:,.0f} s of CPU for {outcome.after.hours:,.2f} h of audio",
     ]
     return "\n".join(lines)

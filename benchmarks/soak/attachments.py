@@ -1,4 +1,4 @@
-"""What keeps a controller of the soak company: sinks, background voices, listeners, streams of events, a trace."""
+"""What is attached to a controller of the soak: sinks, background voices, listeners, streams of events, a trace."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TRACED: Final = 50
 """Records of a flight recorder."""
 
 
-class Company:
+class Attachments:
     """Adds and removes whatever a controller can have beside its producers.
 
     Args:
-        controller: whose company it is.
-        account: is told what is raised on purpose.
+        controller: what they are attached to.
+        account: is notified of what is raised on purpose.
         chance: what everything depends on.
         quiet: whether nothing may sound beneath the speech.
     """

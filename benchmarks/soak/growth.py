@@ -90,7 +90,7 @@ class Sample:
     hours: float
     """Of audio, so far."""
     rss: int
-    """Bytes of the process that are in memory; its peak where the system does not tell."""
+    """Bytes of the process that are in memory; its peak where the system does not say."""
     traced: int
     """Bytes that Python has allocated since the soak began, and not freed."""
     objects: int
@@ -98,10 +98,10 @@ class Sample:
     types: dict[str, int]
     """Those of the watched types, by type."""
     ratio: float
-    """CPU time of a read within speech, as a multiple of the floor's just before and after it: the median of all
+    """CPU time of a read within speech, as a multiple of the baseline's just before and after it: the median of all
     controllers."""
     all_in_us: float
-    """CPU time of everything in this segment, the soak's own books included, for each read; in microseconds."""
+    """CPU time of everything in this segment, the soak's own ledger included, for each read; in microseconds."""
 
 
 def sample(hours: float = 0.0, ratio: float = math.nan, all_in_us: float = math.nan) -> Sample:
@@ -122,7 +122,7 @@ def _name(kind: type) -> str:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory; where the system does not tell, the most there ever were."""
+    """Bytes of this process that are in memory; where the system does not say, the most there ever were."""
     if _STATM.exists():
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

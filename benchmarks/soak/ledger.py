@@ -1,4 +1,4 @@
-"""The soak's own books: what each producer pushed and what was told of it, kept apart from the library's counters."""
+"""The soak's own ledger: what each producer pushed and what was reported of it, apart from the library's counters."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Entry:
     marks: int = 0
     reached: int = 0
     met: ReferenceType[Utterance] | None = None
-    """The handle; weak, so that nothing lives longer because of the books. None until the first event of an utterance
+    """The handle; weak, so that nothing lives longer because of the ledger. None until the first event of an utterance
     that is pushed without one."""
 
     @property
@@ -85,10 +85,10 @@ class Entry:
 
 
 class Account:
-    """The books of one controller.
+    """The ledger of one controller.
 
     Every push is predicted: it is taken whole, refused whole, or too much. Every event is counted. An utterance's entry
-    is closed when it is told as finished, so that whatever is told of it later is told of nobody, and a failure.
+    is closed when it is reported as finished, so that whatever is reported of it later is a failure.
 
     Args:
         controller: must be new.
@@ -118,8 +118,8 @@ class Account:
         self._rate: Final = controller.format.sample_rate
         self._accepted = self._discarded = 0
         self._refusals = self._refused = 0
-        self._refusals_told = self._refused_told = 0
-        self._errors_told = 0
+        self._refusals_seen = self._refused_seen = 0
+        self._errors_seen = 0
         listeners: tuple[tuple[EventName, Callable[[Any], object]], ...] = (
             ("utterance_finished", self._finished),
             ("first_audio_byte", self._first),
@@ -192,7 +192,7 @@ class Account:
             self.check(full, "a push that fits is taken", whole)
             self.findings.totals["pushes that did not fit"] += 1
             return 0
-        self.check(not full, "a push that does not fit is told", whole)
+        self.check(not full, "a push that does not fit is reported", whole)
         self.check(accepted == expected, "a push is taken whole or refused whole", entry, accepted, expected)
         if refused and whole:
             self._count_refused(entry, self._converted(kind, whole))
@@ -263,12 +263,12 @@ class Account:
             handle = entry.handle
             self.check(handle is None or handle.refused == entry.refused, "refused samples are counted", handle, entry)
 
-    # What is told
+    # What is reported
 
     def _of(self, event: Any) -> Entry | None:
         """The entry that an event is about; a handle is met with the first one."""
         entry = self.live.get(event.utterance.id)
-        self.check(entry is not None, "nothing is told of a finished utterance", event.name, event.utterance)
+        self.check(entry is not None, "nothing is reported of a finished utterance", event.name, event.utterance)
         if entry is not None and entry.met is None:
             entry.met = ref(event.utterance)
         return entry
@@ -312,8 +312,8 @@ class Account:
         self.findings.totals["marks reached"] += 1
 
     def _refusal(self, event: AudioRefused) -> None:
-        self._refusals_told += 1
-        self._refused_told += event.samples
+        self._refusals_seen += 1
+        self._refused_seen += event.samples
 
     def _input_locked(self, _: object) -> None:
         self.locked = True
@@ -331,7 +331,7 @@ class Account:
 
     def _error(self, event: ErrorRaised) -> None:
         if isinstance(event.exception, Hiccup):
-            self._errors_told += 1
+            self._errors_seen += 1
         elif isinstance(event.exception, SinkSlow):  # on a busy machine that is true
             self.findings.totals["slow sinks"] += 1
         else:
@@ -367,12 +367,12 @@ class Account:
         self.check(self._accepted == total, "accepted = played + discarded + buffered", self._accepted, total)
         counts = (self._refusals, self._refused)
         self.check((stats.refusals, stats.refused_samples) == counts, "refusals are counted", stats, counts)
-        told = (self._refusals_told, self._refused_told)
-        self.check(told == counts, "refusals are told", told, counts)
-        self.check(controller.input_locked == (self.locked or self.closed), "the lock is told", controller.leaf)
+        seen = (self._refusals_seen, self._refused_seen)
+        self.check(seen == counts, "refusals are reported", seen, counts)
+        self.check(controller.input_locked == (self.locked or self.closed), "the lock is reported", controller.leaf)
         if heard is not None:
             self.check(heard == self.played + played, "what was counted is what was heard", heard, self.played + played)
 
     def verify_rest(self) -> None:
         """Check also what is true only once no task has anything left to do."""
-        self.check(self._errors_told == self.raised, "what is raised is told", self._errors_told, self.raised)
+        self.check(self._errors_seen == self.raised, "what is raised is reported", self._errors_seen, self.raised)

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.micro.audio import FRAMES, floor
+from benchmarks.micro.audio import FRAMES, baseline
 from benchmarks.micro.measure import cpu_ns
-from benchmarks.soak.attachments import Company
+from benchmarks.soak.attachments import Attachments
 from benchmarks.soak.ledger import Account, Findings
 from benchmarks.soak.producers import Act, Producers
 from playback import AudioFormat, Fades, PlaybackController
@@ -65,9 +65,9 @@ class Session:
         )
         name = f"controller {self._number}.{self._generation}"
         self.account = Account(self.controller, self._findings, name, output.samples(maximum), times_out=times_out)
-        self.company = Company(self.controller, self.account, self._random, quiet=self._exact)
+        self.attachments = Attachments(self.controller, self.account, self._random, quiet=self._exact)
         if variant % 4 == 2:
-            self.company.stay()
+            self.attachments.stay()
         self.producers = Producers(self.controller, self.account, self._random, exact=self._exact, times_out=times_out)
         self._acts = dict((*self.producers.acts, *self._commands()))
         self._track: PlaybackTrack | OpusPlaybackTrack | None = None
@@ -99,7 +99,7 @@ class Session:
             (self._pause_and_resume, 2),
             (self._lock, 2),
             (self._change_the_gain, 1),
-            (self._change_the_company, 6),
+            (self._change_the_attachments, 6),
         )
 
     def _act(self, act: Act) -> None:
@@ -128,11 +128,11 @@ class Session:
         """Let everything come to its end, so that what is alive then depends on nothing that has happened.
 
         Returns:
-            The CPU time of a read in the middle of an utterance, as a multiple of the floor's.
+            The CPU time of a read in the middle of an utterance, as a multiple of the baseline's.
         """
         await self._come_to_rest()
-        self.company.leave()
-        await self.company.see_off()
+        self.attachments.leave()
+        await self.attachments.see_off()
         ratio = self._probe()
         await self._come_to_rest()
         self.account.check(not self.account.live, "all is finished at rest", list(self.account.live))
@@ -142,8 +142,8 @@ class Session:
     def _probe(self) -> float:
         self.producers.say_for_a_while()
         self._read_on(FRAMES_BEFORE)
-        before = floor()
-        return 2 * cpu_ns(lambda: self._read_on(FRAMES)) / (before + floor())
+        before = baseline()
+        return 2 * cpu_ns(lambda: self._read_on(FRAMES)) / (before + baseline())
 
     async def _come_to_rest(self) -> None:
         self.controller.unlock()
@@ -178,7 +178,7 @@ class Session:
         self.account.check(not self.controller.read(480).any(), "what is closed is silent")
         if self.producers.tasks:
             await asyncio.wait(self.producers.tasks)
-        await self.company.see_off()
+        await self.attachments.see_off()
         await self._let_tasks_run()
         self.verify()
         self.account.verify_rest()
@@ -191,7 +191,7 @@ class Session:
     def verify(self) -> None:
         """Check all that must be true at any time."""
         self.account.verify(self._heard if self._exact else None)
-        self.company.verify()
+        self.attachments.verify()
 
     def _read(self, frames: int) -> None:
         """Read on, mostly in frames of 20 ms."""
@@ -273,5 +273,5 @@ class Session:
         if not self._exact:
             self.controller.gain_db = self._random.choice((0.0, 0.0, -6.0, 3.0))
 
-    def _change_the_company(self) -> None:
-        self._act(self._random.choice(self.company.acts))
+    def _change_the_attachments(self) -> None:
+        self._act(self._random.choice(self.attachments.acts))

@@ -3,7 +3,7 @@
 What was pushed lies in three places: samples that were played and are kept for a rewind, samples in the output format
 that come next, and raw blocks that are still to be converted. Nothing here copies, joins or walks through what is
 buffered, so no cost depends on how much that is. Only :meth:`append` adds, only :meth:`read` and :meth:`fill` move on,
-only :meth:`rewind` goes back.
+only :meth:`rewind` goes back, only :meth:`truncate` and :meth:`release` drop anything.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, Final
 
 from playback.audio.converter import Converter, check_convertible, converted_samples
+from playback.audio.envelope import Envelope
 from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout
 
 _NEVER: Final = 1 << 62
@@ -32,6 +33,7 @@ class SampleBuffer:
         "_chunk",
         "_chunks",
         "_converter",
+        "_end",
         "_farthest",
         "_format",
         "_history",
@@ -50,7 +52,9 @@ class SampleBuffer:
         "_stop",
         "_width",
         "accepted",
+        "discarded",
         "ended",
+        "envelope",
         "error",
         "largest",
     )
@@ -60,10 +64,15 @@ class SampleBuffer:
         """Output samples that the pushes so far amount to."""
         self.largest = 0
         """Output samples of the largest push so far."""
+        self.discarded = 0
+        """Output samples that were dropped by :meth:`truncate`, and will never be played."""
         self.ended = False
         """Whether no more audio may come."""
         self.error: FormatError | None = None
         """Why the rest can't be played, once that was found: a long push is checked as it is converted."""
+
+        self.envelope: Envelope | None = None
+        """What follows how loud it is, if anything does."""
 
         self._format = format
         self._width = format.frame_bytes
@@ -81,6 +90,7 @@ class SampleBuffer:
         self._made = 0  # samples up to the end of `_chunks`
         self._farthest = 0  # where playback was when it was last rewound
         self._stop = _NEVER  # see `stop_before`
+        self._end = _NEVER  # see `truncate`
         self._limit = 0  # a plain copy has to end before this byte of `_chunk`
 
         # Audio that is still to be converted, and how much of the current run of pushes was taken and promised.
@@ -121,7 +131,8 @@ class SampleBuffer:
     @property
     def _last(self) -> int:
         """Where the last sample ends that can be played."""
-        return self.accepted if self.error is None else self._made
+        last = self.accepted if self.error is None else self._made
+        return last if last < self._end else self._end
 
     def measure(self, block: Block) -> int:
         """How many output samples a block would add.
@@ -231,6 +242,49 @@ class SampleBuffer:
             left -= len(chunk)
         return b"".join(pieces)
 
+    def follow_loudness(self, envelope: Envelope | None) -> None:
+        """Have an envelope follow how loud it is, from here on: what is gone already counts as speech."""
+        self.envelope = envelope
+        if envelope is not None:
+            envelope.skip(self._base - self._past_bytes // self._width)
+
+    def kept_of_played(self, beyond: int = 0) -> list[bytes | memoryview]:
+        """What was played, as far as it is still here.
+
+        Args:
+            beyond: how many samples of what follows it are wanted, too, if they have been converted.
+        """
+        left = (self.played + beyond) * self._width - (self._base * self._width - self._past_bytes)
+        pieces: list[bytes | memoryview] = []
+        for chunk in chain(self._past, [self._chunk], self._chunks):
+            if left <= 0:
+                break
+            pieces.append(memoryview(chunk)[:left])
+            left -= len(chunk)
+        return pieces
+
+    def following_raw(self, beyond: int) -> list[tuple[Block, int, int]]:
+        """What follows that and was not converted.
+
+        Args:
+            beyond: how many samples of what follows what was played are wanted.
+
+        Returns:
+            Blocks, and where in each of them the samples begin and end that are wanted.
+        """
+        left = self.played + beyond - self._made
+        start = self._raw_at
+        pieces: list[tuple[Block, int, int]] = []
+        for block in self._raw:
+            if left <= 0:
+                break
+            rate = block.layout.sample_rate
+            stop = min(block.samples, start + converted_samples(left, self._format.sample_rate, rate))
+            pieces.append((block, start, stop))
+            left -= converted_samples(stop - start, rate, self._format.sample_rate)
+            start = 0
+        return pieces
+
     def rewind(self, samples: int) -> int:
         """Go back by so many samples, as far as the history goes.
 
@@ -251,13 +305,47 @@ class SampleBuffer:
         self._plan()
         return samples
 
+    def truncate(self, end: int, beyond: int) -> tuple[bytes, tuple[deque[Any], ...]] | None:
+        """Take no more audio, and drop all that comes after a sample.
+
+        Args:
+            end: how many samples from the start stay; they were accepted, and one of them is still to be read.
+            beyond: how many of those that are dropped the caller needs.
+
+        Returns:
+            The bytes of these, as many as there are, and what held all that is dropped, as :meth:`release` gives it;
+            None, and nothing is dropped, if what is to stay can't be played.
+        """
+        was_ended, self.ended = self.ended, True  # or a resampler would hold back what is to be played
+        next_bytes = self.peek(end - self.cursor + beyond)
+        kept = (end - self.cursor) * self._width
+        if len(next_bytes) < kept:
+            self.ended = was_ended
+            return None
+        held = self._chunks, self._raw
+        word = next_bytes[:kept]
+        if self._offset:
+            self._chunk, self._chunks = memoryview(self._chunk)[: self._offset], deque([word])
+        else:
+            self._chunk, self._chunks = word, deque()
+        self.discarded = self.accepted - max(end, self._farthest)
+        self._raw, self._raw_at, self._converter, self.error = deque(), 0, None, None
+        self._made = self._end = end
+        self._plan()
+        return next_bytes[kept:], held
+
     def release(self) -> tuple[deque[Any], ...]:
         """Drop all audio.
 
         Returns:
-            What held it, so that the caller can free it a little at a time.
+            What held it, so that the caller can free it a little at a time. An envelope has it instead, if there is
+            one: it looks at what it frees.
         """
-        held = self._past, self._chunks, self._raw
+        held: tuple[deque[Any], ...] = self._past, self._chunks, self._raw
+        if self.envelope is not None:
+            self._past.append(self._chunk)
+            self.envelope.keep_rest(self._past, self._chunks, self._raw, self._raw_at)
+            held = ()
         self._farthest = self.played
         self._past, self._chunks, self._raw = deque(), deque(), deque()
         self._chunk, self._offset, self._base, self._converter = b"", 0, 0, None
@@ -274,7 +362,11 @@ class SampleBuffer:
         self._past.append(self._chunk)
         self._past_bytes += size
         while self._past and self._past_bytes - len(self._past[0]) >= self._history_bytes:
-            self._past_bytes -= len(self._past.popleft())
+            gone = self._past.popleft()
+            self._past_bytes -= len(gone)
+            if self.envelope is not None:
+                self.envelope.add(gone)
+                self.envelope.keep(gone)
         self._chunk = self._chunks.popleft()
         self._offset = 0
         self._plan()

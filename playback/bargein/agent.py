@@ -1,7 +1,7 @@
 """AgentWatch: how the agent's speech stands, as an internal event: a function of the controller and the leaf.
 
-What may not be interrupted counts as silence there. Whether the agent is audible at all is noted beside it, for the
-echo guard and for the silence in which nobody speaks.
+What may not be interrupted counts as silence there, and so does the end of a word that an interrupt has left. Whether
+the agent is audible at all is noted beside it, for the echo guard and for the silence in which nobody speaks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from playback.bargein.chart import PAUSES, TAKES
 from playback.bargein.moments import Moments
 from playback.chart import PAUSED, RUNS_DRY, SOUNDS, WAITS, State
 from playback.controller import PlaybackController
-from playback.utterance import Utterance
 
 RESUME_SECONDS: Final = 1.0
 """Agent speech that goes on within this time of the last does not restart the guard: echo cancellation has not
@@ -56,8 +55,6 @@ class AgentWatch:
         self._turn: object = None
         self.is_quiet = True
         """Whether the agent says nothing, and is not about to."""
-        self.yielding: Utterance | None = None
-        """What was interrupted and still sounds, to the end of its word: it is over already."""
 
     def listen(self, now: float) -> None:
         """Note when the agent began and ceased to sound, and whether the guard begins anew with it."""
@@ -84,7 +81,7 @@ class AgentWatch:
         """
         controller, head = self._controller, self._controller.head
         playback = controller.leaf
-        if head is not None and (not head.interruptible or head is self.yielding):
+        if head is not None and (not head.interruptible or head.is_yielding):
             return Speech.NONE
         if playback in PAUSED:
             # Only a turn that is open can have the floor without any audio.

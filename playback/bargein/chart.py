@@ -6,8 +6,8 @@ whether the agent is lowered, paused, or left alone, and nothing else does (:dat
 the agent is heard until it is clear what the user's speech was. Two kinds of events exist:
 
 * Commands come from whoever hears the user (``speech_started``, ``speech_ended``, and transcripts as ``words``,
-  ``few_words``, ``backchannel_so_far`` or ``backchannel``) and from the application (``stop``).
-  :mod:`playback.bargein.transcripts` says which of the four a transcript is, and which ones do not count.
+  ``few_words``, ``backchannel_so_far``, ``backchannel``, ``no_words_so_far`` or ``no_words``) and from the application
+  (``stop``). :mod:`playback.bargein.transcripts` says which of them a transcript is, and which ones do not count.
 * Internal events are functions of the controller (:mod:`playback.bargein.agent`) and of the clock
   (:mod:`playback.bargein.policy`).
 """
@@ -21,25 +21,25 @@ from statecharts import Chart, ChartMachine, Edge, state_of
 
 # =  stays        .  ignored        x  impossible
 TABLE: Final = """
-                   speech_started    speech_ended    words  few_words         backchannel_so_far  backchannel        stop     agent_ready       agent_started     agent_stopped  gap_began         hold_released  guard_elapsed     pause_elapsed  min_speech_elapsed  max_backchannel_elapsed  silence_timeout  quiet_elapsed  quiet_ended
-idle               user              .               .      .                 .                   .                  stopped  agent.ready       agent.early       x              x                 x              x                 x              x                   x                        x                quiet          x
-quiet              user              .               idle   idle              idle                idle               stopped  agent.ready       agent.early       x              x                 x              x                 x              x                   x                        x                x              idle
-user               .                 idle            .      .                 .                   .                  stopped  waiting.speaking  waiting.speaking  x              x                 x              x                 x              x                   x                        x                x              x
-agent.ready        waiting.speaking  .               idle   .                 .                   .                  stopped  x                 agent.early       idle           agent.gap         x              x                 x              x                   x                        x                x              x
-agent.early        both.early        .               idle   .                 .                   .                  stopped  x                 x                 idle           agent.gap         x              agent.settled     x              x                   x                        x                x              x
-agent.settled      lowered.speaking  .               idle   .                 .                   .                  stopped  x                 x                 idle           agent.gap         x              x                 x              x                   x                        x                x              x
-agent.gap          waiting.speaking  .               idle   .                 .                   .                  stopped  agent.ready       agent.early       idle           x                 x              x                 x              x                   x                        x                x              x
-both.early         .                 agent.early     x      x                 x                   x                  stopped  x                 x                 user           waiting.speaking  x              lowered.speaking  x              x                   x                        x                x              x
-both.released      .                 agent.ready     user   .                 .                   .                  stopped  x                 x                 user           x                 x              x                 x              x                   x                        x                x              x
-lowered.speaking   .                 lowered.silent  user   held.speaking     lowered.listening   lowered.listening  stopped  x                 x                 user           held.speaking     x              x                 held.speaking  user                x                        x                x              x
-lowered.listening  .                 lowered.silent  user   held.speaking     .                   .                  stopped  x                 x                 user           x                 x              x                 x              x                   user                     x                x              x
-lowered.silent     lowered.speaking  .               idle   held.silent       .                   agent.settled      stopped  x                 x                 idle           x                 x              x                 x              x                   x                        agent.settled    x              x
-held.speaking      .                 held.silent     user   .                 lowered.listening   lowered.listening  stopped  x                 x                 user           x                 both.released  x                 x              user                x                        x                x              x
-held.silent        held.speaking     .               idle   .                 lowered.silent      agent.settled      stopped  x                 x                 idle           x                 agent.settled  x                 x              x                   x                        agent.settled    x              x
-waiting.speaking   .                 waiting.silent  user   .                 waiting.listening   waiting.listening  stopped  x                 x                 user           x                 both.released  x                 x              user                x                        x                x              x
-waiting.listening  .                 waiting.silent  user   waiting.speaking  .                   .                  stopped  x                 x                 user           x                 both.released  x                 x              x                   user                     x                x              x
-waiting.silent     waiting.speaking  .               idle   .                 .                   agent.ready        stopped  x                 x                 idle           x                 agent.ready    x                 x              x                   x                        agent.ready      x              x
-stopped            .                 .               .      .                 .                   .                  .        .                 .                 .              .                 .              .                 .              .                   .                        .                .              .
+                   speech_started    speech_ended    words  few_words         backchannel_so_far  backchannel        no_words_so_far   no_words          stop     agent_ready       agent_started     agent_stopped  gap_began         hold_released  guard_elapsed     pause_elapsed  pause_too_late  min_speech_elapsed  max_backchannel_elapsed  silence_timeout  quiet_elapsed  quiet_ended
+idle               user              .               .      .                 .                   .                  .                 .                 stopped  agent.ready       agent.early       x              x                 x              x                 x              x               x                   x                        x                quiet          x
+quiet              user              .               idle   idle              idle                idle               .                 .                 stopped  agent.ready       agent.early       x              x                 x              x                 x              x               x                   x                        x                x              idle
+user               .                 idle            .      .                 .                   .                  .                 .                 stopped  waiting.speaking  waiting.speaking  x              x                 x              x                 x              x               x                   x                        x                x              x
+agent.ready        waiting.speaking  .               idle   .                 .                   .                  .                 .                 stopped  x                 agent.early       idle           agent.gap         x              x                 x              x               x                   x                        x                x              x
+agent.early        both.early        .               idle   .                 .                   .                  .                 .                 stopped  x                 x                 idle           agent.gap         x              agent.settled     x              x               x                   x                        x                x              x
+agent.settled      lowered.speaking  .               idle   .                 .                   .                  .                 .                 stopped  x                 x                 idle           agent.gap         x              x                 x              x               x                   x                        x                x              x
+agent.gap          waiting.speaking  .               idle   .                 .                   .                  .                 .                 stopped  agent.ready       agent.early       idle           x                 x              x                 x              x               x                   x                        x                x              x
+both.early         .                 agent.early     x      x                 x                   x                  .                 .                 stopped  x                 x                 user           waiting.speaking  x              lowered.speaking  x              x               x                   x                        x                x              x
+both.released      .                 agent.ready     user   .                 .                   .                  .                 .                 stopped  x                 x                 user           x                 x              x                 x              x               x                   x                        x                x              x
+lowered.speaking   .                 lowered.silent  user   held.speaking     lowered.listening   lowered.listening  .                 .                 stopped  x                 x                 user           held.speaking     x              x                 held.speaking  x               user                x                        x                x              x
+lowered.listening  .                 lowered.silent  user   held.speaking     .                   .                  lowered.speaking  lowered.speaking  stopped  x                 x                 user           x                 x              x                 x              x               x                   user                     x                x              x
+lowered.silent     lowered.speaking  .               idle   held.silent       .                   agent.settled      .                 agent.settled     stopped  x                 x                 idle           x                 x              x                 x              x               x                   x                        agent.settled    x              x
+held.speaking      .                 held.silent     user   .                 lowered.listening   lowered.listening  .                 .                 stopped  x                 x                 user           x                 both.released  x                 x              x               user                x                        x                x              x
+held.silent        held.speaking     .               idle   .                 lowered.silent      agent.settled      .                 agent.settled     stopped  x                 x                 idle           x                 agent.settled  x                 x              lowered.silent  x                   x                        agent.settled    x              x
+waiting.speaking   .                 waiting.silent  user   .                 waiting.listening   waiting.listening  .                 .                 stopped  x                 x                 user           x                 both.released  x                 x              x               user                x                        x                x              x
+waiting.listening  .                 waiting.silent  user   waiting.speaking  .                   .                  waiting.speaking  waiting.speaking  stopped  x                 x                 user           x                 both.released  x                 x              x               x                   user                     x                x              x
+waiting.silent     waiting.speaking  .               idle   .                 .                   agent.ready        .                 agent.ready       stopped  x                 x                 idle           x                 agent.ready    x                 x              x               x                   x                        agent.ready      x              x
+stopped            .                 .               .      .                 .                   .                  .                 .                 .        .                 .                 .              .                 .              .                 .              .               .                   .                        .                .              .
 """  # noqa: E501 - a table is read by its columns
 
 INTERNAL: Final = (
@@ -50,6 +50,7 @@ INTERNAL: Final = (
     "hold_released",
     "guard_elapsed",
     "pause_elapsed",
+    "pause_too_late",
     "min_speech_elapsed",
     "max_backchannel_elapsed",
     "silence_timeout",
@@ -66,6 +67,7 @@ INTERNAL: Final = (
 ``hold_released``           somebody else has ended the policy's hold
 ``guard_elapsed``           the first moments of the agent's speech are over
 ``pause_elapsed``           the user's speech lasts: time to pause
+``pause_too_late``          it did not: the user was silent by then, as was found out later, and no words have come
 ``min_speech_elapsed``      the user's speech is too long for a cough
 ``max_backchannel_elapsed`` it is too long for a backchannel, too
 ``silence_timeout``         the user has been silent for long enough
@@ -92,7 +94,7 @@ def _decision_of(edge: Edge) -> tuple[str, ...]:
     if edge.event in _LENGTHS or (edge.event == "words" and source != "quiet"):
         return ("barge_in",)
     goes_on = source in _SUSPICIONS and target not in _SUSPICIONS
-    if goes_on and edge.event in ("silence_timeout", "backchannel"):
+    if goes_on and edge.event in ("silence_timeout", "backchannel", "no_words"):
         return ("false_interruption",)
     if target in _SUSPICIONS and source not in _SUSPICIONS:
         return ("barge_in_suspected",)

@@ -26,6 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback._checks import check_type
+from playback.align import dictionary
+from playback.align.dictionary import Dictionary
+from playback.align.phones import PHONES
 from playback.bargein.backchannels import words_of
 from playback.bargein.recognizer import RATE, Recognized
 
@@ -48,10 +51,6 @@ PRONUNCIATIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """How a phrase sounds besides what pocketsphinx's dictionary has, in its phones (ARPAbet)."""
 
-_PHONES: Final = (
-    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K",
-    "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
-)  # fmt: skip
 _HUMMED: Final = {"M", "N", "HH", "AH"}
 """The phones of which humming consists."""
 _WORD_SECONDS: Final = 2.1
@@ -100,7 +99,7 @@ class ClosedGrammar:
                 raise ValueError(f"{phrase!r} is in commands and in backchannels, expected one of them")
         self._phrases: Final = {f"w{number}": phrase for number, phrase in enumerate(chain(*self._lists))}
         more = {" ".join(words_of(phrase)): tuple(sounds) for phrase, sounds in pronunciations.items()}
-        known = _dictionary()
+        known = dictionary.english()
         sounds = {token: _sounds(phrase, known, more.get(phrase, ())) for token, phrase in self._phrases.items()}
         self._entries: Final = [
             f"{token}{f'({number})' if number > 1 else ''} {each}"
@@ -203,11 +202,11 @@ def _phrases(name: str, phrases: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _sounds(phrase: str, known: Mapping[str, list[str]], more: tuple[str, ...]) -> list[str]:
+def _sounds(phrase: str, known: Dictionary, more: tuple[str, ...]) -> list[str]:
     """The pronunciations of a phrase."""
     for sounds in more:
-        if not sounds.split() or any(phone not in _PHONES for phone in sounds.split()):
-            raise ValueError(f"the pronunciation {sounds!r} of {phrase!r} has other phones than {' '.join(_PHONES)}")
+        if not sounds.split() or any(phone not in PHONES for phone in sounds.split()):
+            raise ValueError(f"the pronunciation {sounds!r} of {phrase!r} has other phones than {' '.join(PHONES)}")
     words = phrase.split()
     if all(word in known for word in words):
         return list(dict.fromkeys([*map(" ".join, product(*(known[word] for word in words))), *more]))
@@ -215,18 +214,3 @@ def _sounds(phrase: str, known: Mapping[str, list[str]], more: tuple[str, ...]) 
         missing = next(word for word in words if word not in known)
         raise ValueError(f"{missing!r} is not in pocketsphinx's dictionary: give {phrase!r} a pronunciation")
     return list(more)
-
-
-@cache
-def _dictionary() -> dict[str, list[str]]:
-    """Pocketsphinx's dictionary: for each word, its pronunciations."""
-    try:
-        from pocketsphinx import get_model_path
-    except ModuleNotFoundError as error:
-        message = "the words need pocketsphinx: install it with pip install 'voice-playback[align]'"
-        raise ModuleNotFoundError(message, name=error.name) from error
-    found: dict[str, list[str]] = {}
-    for line in Path(get_model_path("en-us/cmudict-en-us.dict")).read_text().splitlines():
-        word, _, sounds = line.partition(" ")
-        found.setdefault(word.partition("(")[0], []).append(sounds)
-    return found

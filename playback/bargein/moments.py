@@ -37,6 +37,8 @@ class Moments:
         """When the agent's audio arrived, after it was silent."""
         self.onset = -math.inf
         """When the agent began to sound; what goes on within a turn, or soon after, has begun before."""
+        self.paused = -math.inf
+        """When the policy paused because the user's speech lasted."""
         self.doubted = -math.inf
         """When it became doubtful what the user means."""
         self.quiet_since = now

@@ -11,13 +11,13 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from weakref import finalize, ref
 
-from playback._checks import check_decibels, check_seconds, check_share, check_type
+from playback._checks import check_decibels, check_interrupt_at, check_seconds, check_share, check_type
 from playback._made import Made
 from playback.bargein.agent import AgentWatch
-from playback.bargein.backchannels import BACKCHANNELS, Backchannels
+from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
 from playback.bargein.chart import (
     AGENT_SPEAKS,
     BARGE_IN,
@@ -32,13 +32,7 @@ from playback.bargein.chart import (
     TURNS,
     WAITING,
 )
-from playback.bargein.events import (
-    EVENTS,
-    AgentTurnEnded,
-    AgentTurnStarted,
-    BargedIn,
-    BargeInEventName,
-)
+from playback.bargein.events import EVENTS, AgentTurnEnded, AgentTurnStarted, BargedIn, BargeInEventName
 from playback.bargein.moments import Moments
 from playback.bargein.subscribing import SubscribeBargeIn
 from playback.bargein.transcripts import Transcripts
@@ -56,8 +50,8 @@ OVERLAP_SECONDS: Final = 0.5
 user's own turn: a detector reports the end about a quarter of a second late."""
 
 # What may change who has the floor.
-_WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished")
-_TIMED: Final = tuple(event for event in INTERNAL if event.endswith(("_elapsed", "_timeout")))
+_WATCHED: Final[tuple[EventName, ...]] = ("state_changed", "first_audio_byte", "utterance_finished", "interrupted")
+_TIMED: Final = tuple(event for event in INTERNAL if event.endswith(("_elapsed", "_timeout", "_late")))
 
 
 class Timer(Protocol):
@@ -100,9 +94,10 @@ class BargeIn:
             still lasts: until echo cancellation has found its way, the agent hears itself.
         silence_seconds: so long after the last speech of anybody, ``silence`` is emitted; infinity for never.
         lock: lock the input with the interrupt.
+        yield_at: ``"word"`` lets the agent end its word when it gives way, unless a pause has cut it before.
         rewind: after a pause, go on at the beginning of the word that was cut, if words are marked.
         backchannels: what counts as listening, whatever its case and punctuation.
-        min_certainty: below it, a transcript says nothing; a final one counts as a backchannel.
+        min_certainty: below it, a transcript says nothing, as one without words.
         timer: the clock; the running event loop by default.
 
     Raises:
@@ -124,6 +119,7 @@ class BargeIn:
         guard_seconds: float = 0.5,
         silence_seconds: float = 8.0,
         lock: bool = False,
+        yield_at: Literal["now", "word"] = "now",
         rewind: bool = True,
         backchannels: Iterable[str] = BACKCHANNELS,
         min_certainty: float = 0.5,
@@ -138,6 +134,7 @@ class BargeIn:
         check_seconds("false_after_seconds", false_after_seconds)
         check_seconds("guard_seconds", guard_seconds)
         check_share("min_certainty", min_certainty)
+        check_interrupt_at("yield_at", yield_at)
         check_decibels("duck_db", duck_db)
         if not 0 <= duck_db < math.inf:
             raise ValueError(f"duck_db is {duck_db!r}, expected a finite number of dB, 0 or more")
@@ -154,6 +151,7 @@ class BargeIn:
         self.guard_seconds = guard_seconds
         self.silence_seconds = silence_seconds
         self.lock = lock
+        self.yield_at: Literal["now", "word"] = yield_at
         self.rewind = rewind
         self.min_certainty = min_certainty
         self._transcripts: Final = Transcripts(Backchannels(backchannels))
@@ -266,7 +264,7 @@ class BargeIn:
         """
         check_type("text", text, str)
         check_share("certainty", certainty)
-        now = self._moments.quiet_since = self._timer.time()
+        now = self._timer.time()
         command = self._transcripts.command(
             text,
             leaf=self._session.leaf,
@@ -276,6 +274,8 @@ class BargeIn:
             min_words=self.min_words,
             pauses=self.pause_after_seconds < math.inf,
         )
+        if words_of(text):
+            self._moments.quiet_since = now
         if command is not None:
             self._take(command, text)
 
@@ -316,11 +316,13 @@ class BargeIn:
         now, position = self._timer.time(), self.controller.position
         if before not in IN_DOUBT and self._session.leaf in IN_DOUBT:
             self._moments.doubted = now
+        if event == "pause_elapsed":
+            self._moments.paused = now
         outputs = (*BARGE_IN.outputs.get((before, event), ()), *TURNS.get((before, event), ()))
         for name in outputs:  # first into the outbox: what is done may have others call the policy back
             self._emitter.emit(self._moments.event(name, (before, event), position, now, words))
         if BargedIn.name in outputs:
-            self.controller.interrupt(lock=self.lock, by=HOLD)
+            self.controller.interrupt(lock=self.lock, by=HOLD, at=self.yield_at)
         self._hold(to_word=self.rewind and event != "stop")
         self._lower()
         self._wait()
@@ -344,17 +346,16 @@ class BargeIn:
             self._look()  # others may hold it still
 
     def _lower(self) -> None:
-        """Lower or raise the voice, as the leaf says; a fade-out must not swell."""
-        lowered = self._session.leaf in LOWERS
+        """Lower or raise the voice, as the leaf says; what is left of it after an interrupt must not swell."""
+        lowered, head = self._session.leaf in LOWERS, self.controller.head
         if lowered == self._lowered:
             return
         self._lowered = lowered
-        if lowered:
-            self._change(-self.duck_db)
-        elif self.controller.state is State.INTERRUPTED:
+        is_ending = self.controller.state is State.INTERRUPTED or (head is not None and head.is_yielding)
+        if is_ending and not lowered:
             self.controller.once("silenced", lambda _: self._change(self.duck_db))
         else:
-            self._change(self.duck_db)
+            self._change(-self.duck_db if lowered else self.duck_db)
 
     def _change(self, by_db: float) -> None:
         self._lowered_db -= by_db
@@ -384,8 +385,13 @@ class BargeIn:
                 return moments.began  # speech that began before the agent's is not its echo
             case "guard_elapsed":
                 return moments.onset + self.guard_seconds
+            case "pause_elapsed" if moments.began < moments.arrived:
+                return moments.began  # the detector was late: the agent would have waited for a user who was first
             case "pause_elapsed":
                 return moments.begin_reported + self.pause_after_seconds
+            case "pause_too_late":
+                is_too_late = moments.ended < moments.paused and not self._transcripts.has_words
+                return moments.end_reported if is_too_late else math.inf
             case "min_speech_elapsed" if leaf in WAITING:
                 return max(moments.begin_reported + self.min_seconds, moments.arrived + OVERLAP_SECONDS)
             case "min_speech_elapsed":

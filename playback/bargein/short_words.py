@@ -44,13 +44,16 @@ class ShortWords:
 
         await VoiceActivity(track, policy, ShortWords(policy.transcript)).run()
 
-    A sound that is longer than ``max_seconds`` is not short: no more is delivered. A sound that is none of the known
-    words delivers nothing, unless something of it was delivered before: that is taken back by an empty transcript.
+    A sound that is none of the known words delivers an empty final transcript of certainty 0, and a policy goes on at
+    once. While it lasts, what was delivered of it is taken back by an empty transcript that is not final: when it is
+    none of the words by then, when the recognizer raises, or has not answered when the next answer would be due, and
+    when it is longer than ``max_seconds``: then it is not short, and no more is delivered.
 
     Args:
         deliver: called in the loop's thread with the text, ``final`` and ``certainty``.
         recognizer: what recognizes; by default a :class:`playback.bargein.closed_grammar.ClosedGrammar` of English.
-        first_seconds: how long a sound lasts until it is recognized for the first time, while it goes on.
+        first_seconds: how long a sound lasts until it is recognized for the first time, while it goes on. The default
+            is before the policy would pause the agent, so that a "mm-hm" makes no hole.
         every_seconds: how much more of it comes until it is recognized again.
         max_seconds: what is longer is not recognized.
 
@@ -66,7 +69,7 @@ class ShortWords:
         deliver: Deliver,
         recognizer: Recognizer | None = None,
         *,
-        first_seconds: float = 0.5,
+        first_seconds: float = 0.25,
         every_seconds: float = 0.4,
         max_seconds: float = 2.5,
     ) -> None:
@@ -97,8 +100,10 @@ class ShortWords:
         self._due = 0
         """At how many samples since then it is recognized next."""
         self._busy = False
-        self._waiting: tuple[NDArray[np.int16], int, bool] | None = None
+        self._waiting: tuple[NDArray[np.int16], int, int, bool] | None = None
         self._delivered = False
+        self._stale = 0
+        """At how many samples since then what was delivered is taken back, unless it is confirmed before."""
 
     # A listener of the detector
 
@@ -110,9 +115,13 @@ class ShortWords:
         self._kept += len(samples)
         if not self._speaking:
             self._forget(round(BEFORE_SECONDS * RATE))
-        elif self._due <= self._kept - self._before <= self._max:
-            self._due = self._kept - self._before + self._every
+            return
+        length = self._kept - self._before
+        if self._due <= length <= self._max:
+            self._due = length + self._every
             self._request(final=False)
+        if length > min(self._stale, self._max):
+            self._take_back()
 
     def speech_started(self) -> None:
         """The user has begun to speak."""
@@ -137,26 +146,40 @@ class ShortWords:
 
     def _request(self, *, final: bool) -> None:
         """Have all of the sound recognized; what has waited for that is replaced, for it is a part of it."""
-        self._waiting = np.concatenate(self._pieces), self._sound, final
+        self._waiting = np.concatenate(self._pieces), self._sound, self._kept - self._before, final
         if not self._busy:
             self._start()
 
     def _start(self) -> None:
         if self._waiting is None:
             return
-        (samples, sound, final), self._waiting, self._busy = self._waiting, None, True
+        (samples, sound, length, final), self._waiting, self._busy = self._waiting, None, True
         recognizing = self._loop.run_in_executor(_WORKER, self._recognizer.recognize, samples)
-        recognizing.add_done_callback(lambda done: self._done(done, sound, final))
+        recognizing.add_done_callback(lambda done: self._done(done, sound, length, final))
 
-    def _done(self, done: asyncio.Future[Recognized | None], sound: int, final: bool) -> None:
+    def _done(self, done: asyncio.Future[Recognized | None], sound: int, length: int, final: bool) -> None:
         self._busy = False
         self._start()
-        if done.cancelled() or sound != self._sound:
+        if done.cancelled():
             return
-        found = done.result()  # what it raises goes to the loop's exception handler
+        error = done.exception()
+        if sound == self._sound:
+            self._take(None if error is not None else done.result(), length, final=final)
+        if error is not None:
+            raise error  # to the loop's exception handler
+
+    def _take(self, found: Recognized | None, length: int, *, final: bool) -> None:
+        """Deliver what was found in so many samples of the sound."""
         if found is not None:
-            self._delivered = True
+            self._delivered, self._stale = True, length + 2 * self._every
             self._deliver(found.text, final=final, certainty=found.certainty)
-        elif self._delivered:
+        elif final:
+            self._deliver("", final=True, certainty=0.0)
+        else:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """The sound is not, or no longer, known to be what was delivered."""
+        if self._delivered:
             self._delivered = False
             self._deliver("", final=False, certainty=0.0)

@@ -37,6 +37,11 @@ class Transcripts:
         self._newest: list[str] = []
         self._known: list[str] = []
 
+    @property
+    def has_words(self) -> bool:
+        """Whether words of the newest speech have come."""
+        return bool(self._newest)
+
     def speech_began(self) -> None:
         """The user has begun to speak."""
         self._was_first, self._spoke_since, self._owed, self._newest = False, True, True, []
@@ -67,18 +72,19 @@ class Transcripts:
             None, if it does not count or if nothing follows from it yet.
         """
         words = words_of(text)
-        counts = self._counts(words, leaf, at)
-        self._newest = words
-        self._owed = self._owed and not final
+        counts = not words or self._counts(words, leaf, at)
+        if words:  # without any, it says nothing about others that are still to come
+            self._newest = words
+            self._owed = self._owed and not final
         if not counts:
             return None
-        if not certain:
-            return "backchannel" if final else None  # a short sound of unknown meaning
+        if not certain or not words:
+            return "no_words" if final else "no_words_so_far"
         if self._backchannels.cover(words, final=final):
             return "backchannel" if final else "backchannel_so_far"
-        if words and (final or len(words) >= min_words):
+        if final or len(words) >= min_words:
             return "words"
-        return "few_words" if words and pauses else None
+        return "few_words" if pauses else None
 
     def _counts(self, words: list[str], leaf: str, at: float) -> bool:
         if leaf in WAITING:

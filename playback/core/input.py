@@ -7,10 +7,12 @@ goes the short way of :class:`~playback.core.fast_paths.FastPaths`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from playback.audio.clip import Mark
 from playback.audio.converter import converted_samples
+from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.containers import next_beginning
 from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES
@@ -19,7 +21,7 @@ from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.core.turns import Turns
 from playback.events import AudioRefused, ErrorRaised, Refusal
-from playback.report import Outcome
+from playback.report import Outcome, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
 
@@ -102,6 +104,10 @@ class Input:
     def partial_of(self, utterance: Utterance) -> bytes:
         """The bytes of a sample that the last push of an utterance has left incomplete."""
         return utterance._partial
+
+    def follow_loudness(self) -> Envelope | None:
+        """What follows how loud the audio of an utterance is that has a text, if what was heard is estimated."""
+        return self._transitions.late_words.follow_loudness()
 
     def admit(self, utterance: Utterance) -> None:
         """Know of an utterance from its first use on; one that an interrupt has overtaken is finished."""
@@ -298,11 +304,27 @@ class Input:
     @observed("mark")
     def _mark(self, utterance: Utterance, mark: Mark) -> bool:
         if utterance.report is not None:
+            if not utterance.report.final and isinstance(mark.payload, str):
+                utterance._clip.add_mark(mark)
+                self._transitions.late_words.changed(utterance.report)
             return False
+        if isinstance(mark.payload, str):
+            utterance._clip.buffer.envelope = None  # nothing has to be estimated
         if utterance._clip.add_mark(mark):
             self._transitions.playhead.emit_mark(utterance, mark)
             self._transitions.emitter.flush()
         return True
+
+    @observed("unmark")
+    def unmark(self, utterance: Utterance, mark: Mark) -> None:
+        """Take a word back, for others are to replace it."""
+        utterance._clip.remove_mark(mark)
+        if utterance.report is not None:
+            self._transitions.late_words.changed(utterance.report)
+
+    async def wait_for_words(self, reports: Sequence[UtteranceReport]) -> None:
+        """Wait for words that come late, as far as they are needed; at most for the limit of late words."""
+        await self._transitions.late_words.wait(reports)
 
     def end(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.end`."""

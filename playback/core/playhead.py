@@ -8,7 +8,8 @@ It takes no decision: which leaves sound, and what follows from what it found, i
 Where speech stops in the middle of a turn (a pause, an interrupt, an underrun, a gap), it ends along a ramp: a copy of
 the samples that would have come next, fading out, which counts as nothing; the position of the utterance stays. Where
 too few of them are there, what is missing is the last sample, which decays. Where it goes on within the turn, it comes
-back along a ramp. A turn begins and ends as its audio does.
+back along a ramp. A turn begins and ends as its audio does; one that an interrupt lets end with a word, as if the
+interrupt came there.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class Playhead:
         """Where the last speech ended that was handed out, or its tail; exact while nothing of it sounds any more."""
         self.voice: Utterance | None = None
         """Whose speech the last frame began with."""
+        self.yielding: Utterance | None = None
+        """The head, if an interrupt lets it play on to the end of a word, and no further."""
 
         self.fades: Final = fades
         self._queue: Final = queue
@@ -89,6 +92,10 @@ class Playhead:
         self._presence: Final = Ramp()  # ramps the voice up after silence has cut it
         self._held = False  # the last read stood within a pause
         self._interrupted_at = -1  # where the last interrupt was
+        self._following = b""  # what has followed the word with which the head is to end, as long as a fade-out
+        self._following_ends = False  # whether that is all there was
+        self._cut_at: int | None = None  # where in this frame the head has ended so
+        self._cut_ending = np.empty((0, format.channels))  # what fades out there
         self._last = b""  # the last sample of the last utterance that has left the queue
 
     @property
@@ -141,7 +148,7 @@ class Playhead:
         if paused and not self._held:
             self._cut_for_pause()
         self._held = paused
-        self.voice = None
+        self.voice = self._cut_at = None
 
         sounded = self.is_speaking
         spoken = self._speak(out, samples) if sounds else 0
@@ -180,6 +187,16 @@ class Playhead:
             self._presence.move(0.0, 0)
         return rewound
 
+    def let_end(self, head: Utterance, following: bytes, *, ends: bool) -> None:
+        """Fade out what has followed, once the head has played all that is left of it; that is ``silenced``, too.
+
+        Args:
+            head: an utterance that was truncated at the end of a word.
+            following: the bytes that came next, at most as long as a fade-out.
+            ends: whether its producer had ended it, so that nothing has followed these.
+        """
+        self.yielding, self._following, self._following_ends = head, following, ends
+
     def interrupt(self, *, paused: bool) -> None:
         """Keep a fade-out of what would have played next, if it was sounding, before it is dropped.
 
@@ -197,6 +214,8 @@ class Playhead:
                 self._tail.add(self._ending(samples))
             self.is_speaking = False
             self._presence.move(1.0, 0)
+        if self.yielding is not None:
+            self.yielding, self.fading = None, True
 
     def pass_on(self, head: Utterance) -> None:
         """The head leaves the queue: keep its last sample, from which the sound decays if nothing follows in time."""
@@ -207,6 +226,7 @@ class Playhead:
         """End all sound at once."""
         self._tail.clear()
         self.fading = False
+        self.yielding = None
 
     def emit_marks(self, utterance: Utterance) -> None:
         """Emit the marks that were reached since this was last called, each at its own position."""
@@ -248,10 +268,17 @@ class Playhead:
                 self.position += taken
                 self.emit_marks(head)
             if buffer.over:
+                if head is self.yielding:
+                    self._end_word(spoken)
                 self._head_over()
             elif not taken:
                 raise RuntimeError(f"{head!r} has ended, but its audio does not come")
         return spoken
+
+    def _end_word(self, at: int) -> None:
+        """The head has played the word that an interrupt let end: fade out from this sample of the frame on."""
+        self._cut_at, self._cut_ending = at, self._coming(self._format.samples(self.fades.interrupt_seconds))
+        self.yielding, self.fading = None, True
 
     def _emit_first(self, head: Utterance) -> None:
         """Emit that an utterance begins to sound, and its turn if that does, too.
@@ -278,12 +305,16 @@ class Playhead:
             How far into the frame a tail sounds.
         """
         is_plain = self._presence.flat and self._gain.flat and not self._limiter.is_active
-        if is_plain and not len(self._tail) and not runs_out:
+        cut = self._cut_at
+        if is_plain and not len(self._tail) and not runs_out and cut is None:
             return 0
         frame = np.frombuffer(out, np.int16).reshape(-1, self._format.channels)
         audio = frame.astype(np.float64)
-        self._presence.apply(audio[:spoken])
-        sounding = self._tail.mix_into(audio[:spoken])
+        if cut is None:
+            self._presence.apply(audio[:spoken])
+            sounding = self._tail.mix_into(audio[:spoken])
+        else:
+            sounding = self._cut_for_word(audio[:spoken], cut)
         if runs_out:
             self._run_out()
         if rest := self._tail.mix_into(audio[spoken:]):
@@ -313,6 +344,18 @@ class Playhead:
             self._tail.add(self._ending(samples))
             self._presence.move(0.0, 0)
 
+    def _cut_for_word(self, audio: NDArray[np.float64], cut: int) -> int:
+        """Shape speech in which an utterance has ended with its word; what follows it begins beneath the fade-out.
+
+        Returns:
+            How far into it the utterance sounds, or a tail.
+        """
+        self._presence.apply(audio[:cut])
+        self._tail.mix_into(audio[:cut])
+        self._tail.add(self._cut_ending * self._presence.level)
+        self._presence.move(1.0, 0)
+        return cut + self._tail.mix_into(audio[cut:])
+
     def _run_out(self) -> None:
         """Ramp out what sounded until here; the position stays, and whatever of this turn comes next ramps up."""
         if samples := self._format.samples(self.fades.underrun_seconds):
@@ -321,27 +364,32 @@ class Playhead:
             self._presence.move(1.0, samples)
 
     def _ending(self, samples: int, shortest: int | None = None) -> NDArray[np.float64]:
-        """What sound that stops here ends with.
+        """What sound that stops here ends with: :meth:`_coming`, as loud as it is now."""
+        return self._coming(samples, shortest) * self._presence.level
+
+    def _coming(self, samples: int, shortest: int | None = None) -> NDArray[np.float64]:
+        """What would come next.
 
         Args:
             samples: how long it is at most.
             shortest: how long it is at least, unless the utterance ends within it; 4 ms by default.
 
         Returns:
-            A copy of what would come next, as loud as it is now, then the last sample, held; of shape
-            (samples, channels).
+            A copy of what would come next, then the last sample, held; of shape (samples, channels).
         """
         if shortest is None:
             shortest = min(samples, self._format.samples(SHORTEST_FADE_SECONDS))
         head = self._queue.head
         if head is not None and head.played:
             upcoming, last, ends = head._clip.buffer.peek(samples), head._clip.buffer.last_sample, head.ended
+            if head is self.yielding:
+                missing = samples - len(upcoming) // self._format.frame_bytes
+                upcoming += self._following[: missing * self._format.frame_bytes]
+                ends = self._following_ends
         else:
             upcoming, last, ends = b"", self._last, False
         if not ends:
             width = self._format.frame_bytes
             last = upcoming[-width:] or last
             upcoming += last * (shortest - len(upcoming) // width)
-        audio = np.frombuffer(upcoming, np.int16).reshape(-1, self._format.channels).astype(np.float64)
-        audio *= self._presence.level
-        return audio
+        return np.frombuffer(upcoming, np.int16).reshape(-1, self._format.channels).astype(np.float64)

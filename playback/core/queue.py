@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
 
+from playback.audio.envelope import Envelope
 from playback.core.limits import Limits
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -41,7 +42,7 @@ class PlayoutQueue:
         self._limits: Final = limits
         self._open: Final[set[Utterance]] = set()
         self._gone = 0
-        self._released: Final[list[deque[Any]]] = []
+        self._released: Final[list[deque[Any] | Envelope]] = []
 
     @property
     def head(self) -> Utterance | None:
@@ -102,9 +103,26 @@ class PlayoutQueue:
         """Take an utterance out, with whatever it still holds."""
         if utterance in turn._utterances:
             turn._utterances.remove(utterance)
-            self._gone += utterance.accepted
+            self._gone += utterance.accepted - utterance._clip.buffer.discarded
         self._open.discard(utterance)
-        self._released.extend(held for held in utterance._clip.buffer.release() if held)
+        buffer = utterance._clip.buffer
+        self._released.extend(held for held in buffer.release() if held)
+        if buffer.envelope is not None and not buffer.envelope.is_complete:
+            self._released.append(buffer.envelope)
+
+    def truncate(self, head: Utterance, end: int, beyond: int) -> bytes | None:
+        """Drop what comes after a sample of the head, which takes no more audio; see :meth:`SampleBuffer.truncate`.
+
+        Returns:
+            The bytes of so many samples after it; None, and nothing is dropped, if what is to stay can't be played.
+        """
+        cut = head._clip.buffer.truncate(end, beyond)
+        if cut is None:
+            return None
+        following, released = cut
+        self._gone += head._clip.buffer.discarded
+        self._released.extend(held for held in released if held)
+        return following
 
     def remove_turn(self, turn: Turn) -> None:
         """Take out a turn that is over."""
@@ -117,11 +135,18 @@ class PlayoutQueue:
         Freeing ten minutes of audio in small chunks takes milliseconds, so an interrupt puts it aside, and each read
         and each push frees a little.
         """
-        for _ in range(_FREED_AT_ONCE):
-            if not self._released:
-                break
+        left = _FREED_AT_ONCE
+        while left > 0 and self._released:
             held = self._released[-1]
+            if isinstance(held, Envelope):
+                if held.is_complete:  # it is also looked at when somebody asks
+                    held.windows()
+                    self._released.pop()
+                else:
+                    left -= held.look_at_next()
+                continue
             held.pop()
+            left -= 1
             if not held:
                 self._released.pop()
 

@@ -108,6 +108,11 @@ class CheckedInput(Input):
         self.owner.check()
         return super().mark(utterance, mark)
 
+    def unmark(self, utterance: Utterance, mark: Mark) -> None:
+        """See :meth:`Input.unmark`."""
+        self.owner.check()
+        super().unmark(utterance, mark)
+
 
 class CheckedOutput(Output):
     """What the reader does; it finds out where the loop runs."""
@@ -151,10 +156,10 @@ class CheckedPlayout(Playout):
         self._owner.check()
         return super().resume(by, rewind)
 
-    def interrupt(self, *, by: str, lock: bool, force: bool) -> bool:
+    def interrupt(self, *, by: str, lock: bool, force: bool, to_word_end: bool) -> bool:
         """See :meth:`Playout.interrupt`."""
         self._owner.check()
-        return super().interrupt(by=by, lock=lock, force=force)
+        return super().interrupt(by=by, lock=lock, force=force, to_word_end=to_word_end)
 
     def lock(self) -> bool:
         """See :meth:`Playout.lock`."""

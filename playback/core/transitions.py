@@ -4,7 +4,7 @@ State. The leaf is in :attr:`Transitions.session`; the utterances that have a pl
 use without one are in :attr:`Transitions.unqueued`; positions and ramps are the playhead's. Only this module fires
 events of the chart.
 
-A step. A command or a read does its work and fires its own event. Then :meth:`Transitions.settle` evaluates the
+A step. A command or a read does its work and fires its own event. Then :meth:`Transitions.end_step` evaluates the
 internal events in the order of :data:`playback.chart.INTERNAL`, fires the first one that is true and that the leaf
 takes, and begins again, until none is true (run to completion). At last one ``state_changed`` sums the step up, and
 the fast paths are computed anew. Events wait in the emitter's outbox until then, so a listener always meets a complete
@@ -21,6 +21,7 @@ from playback.chart import INTERNAL_OF, MACHINE, PLAYBACK, STATE_OF, WAITS
 from playback.core.drain import Drain
 from playback.core.emitter import Emitter
 from playback.core.fast_paths import FastPaths
+from playback.core.late_words import LateWords
 from playback.core.limits import Limits, Stats
 from playback.core.observer import Observers
 from playback.core.playhead import Playhead
@@ -70,6 +71,7 @@ class Transitions:
         self.observers: Final = Observers(self.playhead, self._watched, self.emitter.emit, self.emitter.flush)
         self.drain: Final = Drain(self.queue, self.playhead)
         self.fast: Final = FastPaths(self.session, self.queue, self.playhead, self.observers, self.drain)
+        self.late_words: Final = LateWords(format, self.playhead, self.emitter, self.drain, self.fast.refresh)
         self.emitter.raise_later = self.fast.raise_at_read
         self.stats: Final = Stats()
         self.unqueued: Final[dict[Utterance, None]] = {}
@@ -105,6 +107,26 @@ class Transitions:
         self.stats.partial_bytes += utterance._end_input(cut_short=cut_short)
         self.queue.end_input(utterance)
         self.emitter.emit(InputEnded(self.playhead.position, utterance))
+
+    def let_end(self, head: Utterance, end: int) -> bool:
+        """Let the head play on to a sample of its own and no further; it takes no more audio.
+
+        Returns:
+            False, and nothing has changed, if the audio until there can't be played.
+        """
+        clip, was_ended, had_arrived = head._clip, head.ended, head._has_arrived
+        is_whole = was_ended and end == head.accepted
+        following = self.queue.truncate(head, end, self.format.samples(self.playhead.fades.interrupt_seconds))
+        if following is None:
+            return False
+        self.playhead.let_end(head, following, ends=was_ended)
+        clip.yields, clip.truncated, clip.had_arrived = True, not is_whole, had_arrived
+        if was_ended:
+            clip.cut_short = clip.cut_short or not is_whole
+        else:
+            head._on_cut = None  # its stream ends with it
+            self.end_input(head, cut_short=True)
+        return True
 
     def finish(self, utterance: Utterance, outcome: Outcome) -> None:
         """Drop an utterance, with its report."""
@@ -160,6 +182,7 @@ class Transitions:
             self.playhead.pass_on(utterance)
         self.stats.partial_bytes += len(utterance._partial)
         report = utterance._finish(outcome)
+        self.late_words.follow(report, utterance._clip.buffer)
         turn: Turn = utterance._turn
         turn._take_report(report)
         self.queue.remove(utterance, turn)
@@ -195,7 +218,8 @@ class Transitions:
         head = self.queue.turns[0]._utterances[0]
         self.playhead.emit_marks(head)
         if head._clip.cut_short:
-            outcome = Outcome.INTERRUPTED if head._error is None else Outcome.FAILED
+            failed = head._error is not None and not head._clip.truncated
+            outcome = Outcome.FAILED if failed else Outcome.INTERRUPTED
             self.fire("cut_short", utterance=head, report=self._take_out(head, outcome))
         else:
             self.fire("completed", utterance=head, report=self._take_out(head, Outcome.COMPLETED))
@@ -230,10 +254,10 @@ class Transitions:
 
     def complete(self, before: str) -> None:
         """Complete a command that began in this leaf, and deliver all that has happened."""
-        self.settle(before)
+        self.end_step(before)
         self.emitter.flush()
 
-    def settle(self, before: str) -> None:
+    def end_step(self, before: str) -> None:
         """Run to completion, and sum up what has changed since this leaf."""
         self.run_internal_events()
         self.emit_change(before)

@@ -7,12 +7,13 @@ ends by its application, by an interrupt, a lock or a close (:mod:`playback.core
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from playback.chart import CLOSED, PAUSED, REFUSES
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
-from playback.report import Outcome
+from playback.report import Outcome, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
 
@@ -99,6 +100,10 @@ class Turns:
         transitions.fail_turn(turn, error)
         transitions.complete(before)
         return True
+
+    async def wait_for_words(self, reports: Sequence[UtteranceReport]) -> None:
+        """Wait for words of its utterances that come late; see :class:`~playback.core.late_words.LateWords`."""
+        await self._transitions.late_words.wait(reports)
 
     def lock(self) -> None:
         """End the turn that is open: no more audio can come for it."""

@@ -104,12 +104,28 @@ class CommandHandler:
             LOGGER.exception("a message of a page could not be carried out")
             self._messages.put("refused", error="something went wrong in the server, see its log", do=None)
 
-    def hear(self, speaking: bool) -> None:
-        """The user has begun to speak, or fallen silent."""
+    def hear(self, speaking: bool, seconds_ago: float = 0.0) -> None:
+        """The user has begun to speak, or fallen silent.
+
+        Args:
+            speaking: which of the two.
+            seconds_ago: how long before now that was.
+        """
         self._user_speaks = speaking
         self._messages.put("speech", speaking=speaking)
         if self._listening is not None:
-            self._listening.heard(speaking)
+            self._listening.heard(speaking, seconds_ago)
+
+    def understand(self, text: str, *, final: bool, certainty: float) -> None:
+        """The user has said a short word.
+
+        Args:
+            text: what was said so far.
+            final: whether no word of it will change.
+            certainty: how sure that is, 0 to 1.
+        """
+        if self._listening is not None:
+            self._listening.understood(text, final=final, certainty=certainty)
 
     def lose(self) -> None:
         """The page is gone, or has another connection: what it was sending does not come any more."""
@@ -194,12 +210,12 @@ class CommandHandler:
         was_on = self._listening is not None
         self.stop()
         if command.on:
-            self._listening = PolicyObserver(self._controller, command, self._loop, self._tell_policy, self._tell_leaf)
+            self._listening = PolicyObserver(self._controller, command, self._loop, self._send_policy, self._send_leaf)
             if self._user_speaks:
                 self._listening.heard(True)
         return command.on or was_on
 
-    def _tell_policy(self, event: Event, leaf: str) -> None:
+    def _send_policy(self, event: Event, leaf: str) -> None:
         values = {
             name: plain(getattr(event, name))
             for name in ("position", "seconds", "words", "latency")
@@ -207,7 +223,7 @@ class CommandHandler:
         }
         self._messages.put("policy", name=event.name, leaf=leaf, **values)
 
-    def _tell_leaf(self, leaf: str) -> None:
+    def _send_leaf(self, leaf: str) -> None:
         self._messages.put("policy_leaf", leaf=leaf)
 
     # Files
@@ -220,7 +236,7 @@ class CommandHandler:
         except ProtocolError:
             self._expect(Upload(command.name, command.bytes, keep=False))
             raise
-        self._expect(Upload(command.name, command.bytes))
+        self._expect(Upload(command.name, command.bytes, command.text.strip()))
 
     def _expect(self, upload: Upload) -> None:
         if self._upload is None:
@@ -236,7 +252,7 @@ class CommandHandler:
         if not upload.left:
             self._upload = None
             if upload.keep:
-                self._speaker.play(upload.name, upload.data())
+                self._speaker.play(upload.name, upload.data(), upload.text)
                 self._messages.put("done", do=File.do, changed=True)
 
     def _ignore(self) -> None:

@@ -1,4 +1,4 @@
-"""Link: one peer connection of a session. When it is lost, another one may take its place at the same controller."""
+"""Link: one peer connection of a session. When it is lost, another one may replace it at the same controller."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class PolicyObserver:
             timer=self,
         )
         for name in EVENTS:
-            self.policy.on(name, self._told)
+            self.policy.on(name, self._forward)
         # The policy listens to these, too, and was there first.
         for event in _LEAF_MAY_CHANGE:
             controller.on(event, self._look)
@@ -90,12 +90,17 @@ class PolicyObserver:
 
         return self._loop.call_at(when, call)
 
-    def heard(self, speaking: bool) -> None:
-        """The user has begun to speak, or fallen silent."""
+    def heard(self, speaking: bool, seconds_ago: float = 0.0) -> None:
+        """The user has begun to speak, or fallen silent, so long before now."""
         if speaking:
-            self.policy.speech_started()
+            self.policy.speech_started(seconds_ago)
         else:
-            self.policy.speech_ended()
+            self.policy.speech_ended(seconds_ago)
+        self._look()
+
+    def understood(self, text: str, *, final: bool, certainty: float) -> None:
+        """The user has said a short word."""
+        self.policy.transcript(text, final=final, certainty=certainty)
         self._look()
 
     def stop(self) -> None:
@@ -105,7 +110,7 @@ class PolicyObserver:
         self.policy.stop()
         self._look()
 
-    def _told(self, event: Event) -> None:
+    def _forward(self, event: Event) -> None:
         self._on_event(event, self.policy.leaf)
         self._look()
 

@@ -136,11 +136,12 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Play a file, whose bytes follow."""
+    """Play a file, whose bytes follow, and of which it may be known what it says."""
 
     do: ClassVar[str] = "file"
     name: str
     bytes: int
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +227,12 @@ def _check(kind: type[object], name: str, type_name: str, value: Any, settings: 
         case "Mode":
             modes = get_args(Mode)
             return _expect(name, value, value in modes if isinstance(value, str) else False, " or ".join(modes))
-    limit = settings.text_characters if kind is Say else 255
-    text = isinstance(value, str) and bool(value.strip()) and len(value) <= limit
+    limit = settings.text_characters if name == "text" else 255
+    is_needed = kind is not File or name != "text"
+    text = isinstance(value, str) and (bool(value.strip()) or not is_needed) and len(value) <= limit
     if isinstance(value, str) and len(value) > limit:
         raise ProtocolError(f"{name} has {len(value)} characters, expected at most {limit}")
-    _expect(name, value, text, f"a text of 1 to {limit} characters")
+    _expect(name, value, text, f"a text of {int(is_needed)} to {limit} characters")
     # JSON can hold halves of characters, which can't be encoded for anybody else; and the engine takes some control
     # characters for commands, which hold for every text to come, of other sessions, too.
     return value.encode("utf-8", "replace").decode().translate(_CONTROLS)

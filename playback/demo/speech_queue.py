@@ -17,6 +17,7 @@ from playback.audio.formats import AudioFormat, Block, FormatError
 from playback.audio.media.untrusted import UntrustedDecoder
 from playback.controller import PlaybackController
 from playback.demo.protocol import File, ProtocolError, Say
+from playback.demo.recording import Recording, find_aligner
 from playback.demo.settings import DemoSettings
 from playback.sources import open_source
 from playback.speech import SpeechError, stream
@@ -27,6 +28,10 @@ LOGGER: Final = logging.getLogger("playback")
 
 WORDS_SECONDS: Final = 0.1
 """How often the words are sent to the page while a text is being made."""
+
+
+_ESTIMATE_SECONDS: Final = 5.0
+"""After how much of a recording its words are sent to the page again, while it is being decoded."""
 
 
 class FileError(Exception):
@@ -40,12 +45,20 @@ class _Job:
     do: str
     """The command that it came with."""
     text: str
+    """What it says, or what the file is called of which that is not known."""
     size: int = 0
     """How many bytes it holds, if it is a file."""
+    name: str = ""
+    """What the file is called."""
     has_begun: bool = False
     words: list[dict[str, Any]] = field(default_factory=list)
     """Those that are known, as the page takes them."""
     handle: Utterance = field(init=False)
+
+    @property
+    def says(self) -> bool:
+        """Whether it is a file of which it is known what it says."""
+        return bool(self.name) and self.text != self.name
 
 
 class Speaker:
@@ -102,13 +115,18 @@ class Speaker:
         if waiting + command.bytes > limit:
             raise ProtocolError(f"{waiting} bytes of files wait, expected at most {limit} with this one", command.do)
 
-    def play(self, name: str, data: bytes) -> None:
+    def play(self, name: str, data: bytes, text: str = "") -> None:
         """Play a file, after all that came before it.
+
+        Args:
+            name: what it is called.
+            data: all of it.
+            text: what it says; the page then gets its words, with the times at which they sound.
 
         Raises:
             ProtocolError: the input is locked.
         """
-        job = _Job(File.do, name, len(data))
+        job = _Job(File.do, text or name, len(data), name)
         self._speak(job, self._decoded(job, data), self._controller.format)
 
     def show_all(self) -> None:
@@ -177,18 +195,32 @@ class Speaker:
         It comes from a stranger, so a process of its own decodes it.
         """
         limit = self._settings.file_seconds
+        recording = None
+        if job.says:
+            recording = Recording(job.text, self._controller.format, await asyncio.to_thread(find_aligner))
+        shown, is_whole = 0.0, True
         async with self._make(job):
             yield b""  # its write waits for room
             try:
-                async with aclosing(open_source(UntrustedDecoder(data, name=job.text))) as decoded:
+                async with aclosing(open_source(UntrustedDecoder(data, name=job.name))) as decoded:
                     async for block in decoded:
+                        if recording is not None:
+                            recording.add(block)
                         yield block
-                        if job.handle.accepted_seconds >= limit:
-                            self._put("refused", error=f"{job.text} is cut off after {limit:g} s", do=job.do)
+                        seconds = job.handle.accepted_seconds
+                        if recording is not None and seconds >= shown + _ESTIMATE_SECONDS:
+                            shown = seconds
+                            self._show(job, _spans(recording.estimated(ended=False), seconds))
+                        if seconds >= limit:
+                            self._put("refused", error=f"{job.name} is cut off after {limit:g} s", do=job.do)
+                            is_whole = False
                             break
             except FormatError as error:
                 reason = f"{error}; expected audio such as WAV, MP3, Ogg or FLAC"
-                raise FileError(f"{job.text} can't be decoded: {reason}") from error
+                raise FileError(f"{job.name} can't be decoded: {reason}") from error
+        if recording is not None:
+            words = await recording.found() if is_whole else recording.estimated(ended=False)
+            self._show(job, _spans(words, job.handle.accepted_seconds))
 
     def _show(self, job: _Job, words: list[dict[str, Any]]) -> None:
         handle = job.handle

@@ -16,11 +16,13 @@ class Upload:
     Args:
         name: what it is called.
         size: how many bytes are to come.
+        text: what the recording says; empty where that is not known.
         keep: whether they are wanted; a page that was refused may have sent them before it could know.
     """
 
-    def __init__(self, name: str, size: int, *, keep: bool = True) -> None:
+    def __init__(self, name: str, size: int, text: str = "", *, keep: bool = True) -> None:
         self.name: Final = name
+        self.text: Final = text
         self.keep: Final = keep
         self.left = size
         """How many bytes are still to come."""

@@ -9,26 +9,27 @@ from __future__ import annotations
 import asyncio
 import time
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._checks import check_interrupt_at
 from playback.audio.formats import FormatError
 from playback.chart import State
 from playback.controller import PlaybackController
 from playback.events import FirstAudioByte, Paused, Underrun, UtteranceFinished
 from playback.pacing import PTIME_SECONDS
 from playback.pump import MOST_AHEAD_SECONDS, Pump
-from playback.report import Outcome
+from playback.report import Outcome, UtteranceReport
 from playback.utterance import Utterance
 
 try:
     from livekit import rtc
     from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
     from livekit.agents.utils import is_given
-    from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
+    from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities, TextOutput
 except ImportError as error:
     raise ImportError(
         "playback.integrations.livekit needs LiveKit Agents: pip install 'voice-playback[livekit]'"
@@ -58,21 +59,36 @@ class PlaybackAudioOutput(AudioOutput):
         label: what the framework calls it in its log.
         resume_to_word: whether to go on, after a false interruption, at the beginning of the word that was cut, if the
             synthesizer gives the times of its words; otherwise at the very next sample.
+        interrupt_at: ``"word"`` lets an interruption end the word that sounds, as
+            :meth:`PlaybackController.interrupt` has it, if the synthesizer gives the times of its words; the end of the
+            segment is reported then. A pause that the framework has made before has cut the word.
+
+    Raises:
+        ValueError: there is no such place.
     """
 
     def __init__(
-        self, controller: PlaybackController, *, label: str = "Playback", resume_to_word: bool = False
+        self,
+        controller: PlaybackController,
+        *,
+        label: str = "Playback",
+        resume_to_word: bool = False,
+        interrupt_at: Literal["now", "word"] = "now",
     ) -> None:
+        check_interrupt_at("interrupt_at", interrupt_at)
         # Without a sample rate the framework hands on what synthesis makes, unconverted and with its words.
         super().__init__(label=label, capabilities=AudioOutputCapabilities(pause=True))
         self.controller: Final = controller
         """What plays it, for all that the framework has no word for: background, sinks, gain, events."""
 
         self._resume_to_word: Final = resume_to_word
+        self._interrupt_at: Final[Literal["now", "word"]] = interrupt_at
         self._open: Utterance | None = None
         self._starting: Utterance | None = None
         # The segments that are not finished, and how many samples of each were reported as progress.
         self._progress: Final[dict[Utterance, int]] = {}
+        self._text: _Text | None = None  # what the model has written, and no segment has begun to say
+        self._finishing: Final[set[asyncio.Task[None]]] = set()
 
         controller.on("first_audio_byte", self._on_first_audio_byte)
         controller.on("paused", self._on_paused)
@@ -96,8 +112,11 @@ class PlaybackAudioOutput(AudioOutput):
             await self._capture(self._open, frame)
             return
         # Whoever listens when the handle is made may already end it, as a closed controller does.
-        utterance = self._open = self._starting = self.controller.utterance()
+        utterance = self._open = self._starting = self.controller.utterance(text=None if self._text is None else "")
         self._progress[utterance] = 0
+        if self._text is not None:
+            self._text.belong_to(utterance)
+            self._text = None
         try:
             if utterance.report is not None:
                 self._on_utterance_finished(UtteranceFinished(self.controller.position, utterance, utterance.report))
@@ -113,13 +132,30 @@ class PlaybackAudioOutput(AudioOutput):
             utterance.end()
 
     def clear_buffer(self) -> None:
-        """Drop everything at once, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
+        """Drop everything, with a fade-out if it sounds; a pause goes on. Nothing to drop, nothing done."""
+        self._text = None
         if not self._progress and not self.controller.buffered:
             return
         paused = self.controller.state is State.PAUSED
-        self.controller.interrupt()
+        self.controller.interrupt(at=self._interrupt_at)
         if paused:  # to the controller an interrupt ends a pause, to the framework only `resume` does
             self.controller.pause()
+
+    def transcription(self, next_in_chain: TextOutput | None = None) -> TextOutput:
+        """A text output for the session, so that it is known what a segment says whose words have no times.
+
+        After an interruption the history has then as much of it as was heard, found by the controller's aligner or
+        estimated.
+
+        Example::
+
+            session.output.audio = output
+            session.output.transcription = output.transcription()
+
+        Args:
+            next_in_chain: where the text goes on to.
+        """
+        return _Transcription(self, next_in_chain)
 
     def pause(self) -> None:
         """Hold everything back, also what is captured from now on; nothing is lost."""
@@ -157,27 +193,105 @@ class PlaybackAudioOutput(AudioOutput):
         if utterance not in self._progress:
             return
         if utterance is self._starting:
-            # Outputs around this one count a segment when its first frame was taken; they must not hear of its end
+            # Outputs around this one count a segment when its first frame was taken; they must not receive its end
             # before that, or they would wait for it for ever.
             asyncio.get_running_loop().call_soon(self._on_utterance_finished, event)
             return
         self._report_progress(utterance)
         del self._progress[utterance]
+        if report.aligning:
+            task = asyncio.get_running_loop().create_task(self._finish_aligned(utterance, report))
+            self._finishing.add(task)
+            task.add_done_callback(self._finishing.discard)
+        else:
+            self._finish(report)
+
+    async def _finish_aligned(self, utterance: Utterance, report: UtteranceReport) -> None:
+        """The history gets what an aligner finds, if it does so in time."""
+        try:
+            await utterance.wait()
+        finally:
+            self._finish(report)
+
+    def _finish(self, report: UtteranceReport) -> None:
         self.on_playback_finished(
             playback_position=report.played / self.controller.format.sample_rate,
             interrupted=report.outcome is not Outcome.COMPLETED,
             synchronized_transcript=report.heard,
         )
 
+    def _capture_text(self, text: str) -> _Text:
+        """The model begins to write: that belongs to the segment that is open and has no text, or to the next one."""
+        begun = _Text(text)
+        if self._open is not None and self._open.text is None:
+            begun.belong_to(self._open)
+        else:
+            self._text = begun
+        return begun
+
     def _report_progress(self, utterance: Utterance) -> None:
         """Report what has sounded without a gap since the last report: the session's recorder puts it in its place."""
-        told = self._progress.get(utterance)
-        if told is None or utterance.played <= told:
+        reported = self._progress.get(utterance)
+        if reported is None or utterance.played <= reported:
             return
         self._progress[utterance] = utterance.played
         rate = self.controller.format.sample_rate
-        duration = (utterance.played - told) / rate
-        self.on_playback_progressed(started_at=time.time() - duration, offset=told / rate, duration=duration)
+        duration = (utterance.played - reported) / rate
+        self.on_playback_progressed(started_at=time.time() - duration, offset=reported / rate, duration=duration)
+
+
+class _Text:
+    """What the model writes for one segment, while it does.
+
+    Args:
+        text: how it begins.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._waiting = text
+        self._utterance: Utterance | None = None
+
+    def belong_to(self, utterance: Utterance) -> None:
+        """The segment begins, or has begun."""
+        self._utterance = utterance
+        self.add("")
+
+    def add(self, text: str) -> None:
+        """The model writes on."""
+        self._waiting += text
+        if self._utterance is not None:
+            if self._utterance.report is None:
+                self._utterance.append_text(self._waiting)
+            self._waiting = ""
+
+
+class _Transcription(TextOutput):
+    """Takes what the model writes as what the segments of an output say.
+
+    Args:
+        output: whose segments.
+        next_in_chain: where the text goes on to.
+    """
+
+    def __init__(self, output: PlaybackAudioOutput, next_in_chain: TextOutput | None) -> None:
+        super().__init__(label="Playback", next_in_chain=next_in_chain)
+        self._output: Final = output
+        self._text: _Text | None = None
+
+    async def capture_text(self, text: str) -> None:
+        """Take a piece of text; the first one begins a segment of it."""
+        if self._text is None:
+            self._text = self._output._capture_text(text)  # noqa: SLF001 - of this module
+        else:
+            self._text.add(text)
+        if self.next_in_chain is not None:
+            await self.next_in_chain.capture_text(text)
+
+    def flush(self) -> None:
+        """The segment of text is complete."""
+        self._text = None
+        if self.next_in_chain is not None:
+            self.next_in_chain.flush()
 
 
 def source_pump(
@@ -208,7 +322,7 @@ def source_pump(
 
     async def write(samples: NDArray[np.int16]) -> None:
         await source.capture_frame(rtc.AudioFrame(samples.tobytes(), rate, channels, len(samples)))
-        # A source that ran dry plays later than the pump reckons. So it is the queue itself that is waited for: the
+        # A source with an underrun plays later than the pump reckons. So it is the queue itself that is waited for: the
         # next frame is not read before there is room for it.
         await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
 
@@ -218,7 +332,7 @@ def source_pump(
 
 def _mark(utterance: Utterance, word: TimedString) -> None:
     """Mark a word where the synthesizer says that it is; where its audio begins, if it says nothing that can be."""
-    start, end = (told if is_given(told) and isfinite(told) else None for told in (word.start_time, word.end_time))
+    start, end = (time if is_given(time) and isfinite(time) else None for time in (word.start_time, word.end_time))
     at = None if start is None else max(0.0, start)
     utterance.mark(str(word), at=at, until=None if at is None or end is None else max(at, end))
 

@@ -6,6 +6,7 @@ barges in; an edge transport reads the frames. :class:`PlaybackAudioTrack` takes
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -74,17 +75,18 @@ class PlaybackAudioTrack(PlaybackTrack):
     def announce(self, text: str, words: Words = ()) -> None:
         """State what the next audio says, before it is written; its report then has what was heard of it.
 
-        For synthesis that knows the times of words. A flush counts it as not heard, if it comes before the audio.
+        A flush counts it as not heard, if it comes before the audio.
 
         Args:
             text: what the next utterance says that has not begun yet.
-            words: its words, each with where it begins, in seconds.
+            words: its words, each with where it begins, in seconds; without them, what was heard is aligned or
+                estimated, as the controller's ``word_timing`` says.
 
         Raises:
             TypeError: the text is no str.
             ValueError: a time that is negative or not finite.
         """
-        # Here, where whoever is wrong hears of it, and not in the task in which the framework writes.
+        # Here, where the error reaches whoever made it, and not in the task in which the framework writes.
         check_type("text", text, str)
         words = [(word, start) for word, start in words]
         for word, start in words:
@@ -140,8 +142,7 @@ class PlaybackAudioTrack(PlaybackTrack):
 class PlaybackPublisher(AudioPublisher):
     """Has an agent publish a :class:`PlaybackAudioTrack`, whatever its edge transport is.
 
-    If what is said was announced, with its words, an interruption cuts the message in the agent's conversation to what
-    was heard.
+    If what is said was announced, an interruption cuts the message in the agent's conversation to what was heard.
 
     Example::
 
@@ -162,6 +163,7 @@ class PlaybackPublisher(AudioPublisher):
         # How far the conversation was said: a message, and a place in it; and what was cut off there.
         self._message = self._place = 0
         self._rest = ""
+        self._aligning: Final[set[asyncio.Task[None]]] = set()
         self.track._flushed = self._forget_rest  # noqa: SLF001 - of this module
 
     def publish_audio_track(self) -> PlaybackAudioTrack:
@@ -196,6 +198,19 @@ class PlaybackPublisher(AudioPublisher):
             self._rest = message.content[self._place :]
             message.content = f"{message.content[:start]}{report.heard}".rstrip()
             self._place = len(message.content)
+            if report.aligning:
+                task = asyncio.get_running_loop().create_task(self._correct(message, start, event))
+                self._aligning.add(task)
+                task.add_done_callback(self._aligning.discard)
+
+    async def _correct(self, message: Any, start: int, event: UtteranceFinished) -> None:
+        """Replace an estimate by what an aligner finds, if it does so in time."""
+        estimated = message.content
+        report = await event.utterance.wait()
+        if message.content == estimated:  # nobody else has changed it
+            message.content = f"{estimated[:start]}{report.heard}".rstrip()
+            if self._place == len(estimated):
+                self._place = len(message.content)
 
     def _forget_rest(self) -> None:
         """Nothing of it comes any more: who says the same again means it anew."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
@@ -220,9 +220,10 @@ def _resume(argument: str) -> Action:
 
 
 def _interrupt(argument: str) -> Action:
-    if argument not in ("", "lock"):
-        raise ValueError(f"'interrupt' takes nothing or 'lock', got {argument!r}")
-    return lambda session: session.controller.interrupt(lock=argument == "lock")
+    if argument not in ("", "lock", "word"):
+        raise ValueError(f"'interrupt' takes nothing, 'lock' or 'word', got {argument!r}")
+    at: Literal["now", "word"] = "word" if argument == "word" else "now"
+    return lambda session: session.controller.interrupt(lock=argument == "lock", at=at)
 
 
 def _say(argument: str) -> Action:

@@ -33,16 +33,16 @@ async def perform(session: Session, console: Console) -> Recording:
     task = asyncio.create_task(session.run())
     try:
         with console.status("connecting") if console.is_terminal else nullcontext() as status:
-            told = 0
+            shown = 0
             while not task.done():
                 await asyncio.wait({task}, timeout=POLL_SECONDS)
                 if status is not None:
                     status.update(_line(session.controller.position, session.controller.leaf, session.recording))
                 events = session.recording.events
-                for event in events[told:] if status is None else ():
+                for event in events[shown:] if status is None else ():
                     if isinstance(event, StateChanged):
                         console.print(_line(event.position, event.new_leaf, session.recording))
-                told = len(events)
+                shown = len(events)
         return await task
     finally:
         task.cancel()

@@ -94,8 +94,8 @@ def draw(recording: Recording, path: Path | str) -> None:
 
 def _draw_ribbon(axes: Axes, recording: Recording, seconds: float) -> list[State]:
     """Draw the visible states one after the other; returns those that occur, in the order in which they do."""
-    told = [event for event in recording.events if isinstance(event, StateChanged) and event.new is not State.CLOSED]
-    changes = [(0.0, State.IDLE), *((event.position / recording.sample_rate, event.new) for event in told)]
+    changed = [event for event in recording.events if isinstance(event, StateChanged) and event.new is not State.CLOSED]
+    changes = [(0.0, State.IDLE), *((event.position / recording.sample_rate, event.new) for event in changed)]
     ends = [at for at, _ in changes[1:]] + [seconds]
     low, high = _RIBBON
     seen: dict[State, None] = {}

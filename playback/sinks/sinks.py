@@ -17,7 +17,7 @@ __all__ = ["CONTROLS", "CallbackSink", "Chunk", "Sink", "SinkOverflow", "SinkSlo
 
 
 class Sink(Protocol):
-    """What hears audio. If it has ``control``, that hears of :data:`CONTROLS`."""
+    """What hears audio. If it has ``control``, that receives :data:`CONTROLS`."""
 
     @property
     def audio(self) -> Callable[[Any], object]:

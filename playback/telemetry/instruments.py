@@ -17,12 +17,12 @@ NAME: Final = "playback"
 """Of the instrumentation scope, for metrics and spans."""
 
 LATENCY: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""Bucket boundaries for what a caller waits for: people answer each other after 0.2 s (Stivers et al., 2009,
+"""Boundaries for what a caller waits for: people answer each other after 0.2 s (Stivers et al., 2009,
 "Universals and cultural variation in turn-taking in conversation"), and a pause of more than 1 s is taken for trouble
 (Jefferson, 1989, "Notes on a possible metric for a 'standard maximum' silence of approximately one second")."""
 
-FADE: Final = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5)
-"""For what ends within a few frames of 20 ms."""
+FADE: Final = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+"""For what ends within a few frames of 20 ms; an interrupt at a word, within half a second."""
 
 GAP: Final = (0.02, 0.04, 0.06, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 """For silence where there should be speech."""

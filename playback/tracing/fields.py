@@ -154,6 +154,7 @@ KINDS: Final[dict[str, Kind]] = {
     "rewind": _SAMPLES,
     "lock": _FLAG,
     "force": _FLAG,
+    "to_word_end": _FLAG,
     "gain_db": _NUMBER,
     "seconds": _NUMBER,
     "loss": _NUMBER,

@@ -116,6 +116,8 @@ class _Replayer:
                 producers.refuse_block(None if number is None else utterances[number], _silence(arguments))
             case "mark":
                 producers.mark(utterances[number], Mark(arguments["at"], arguments["until"], arguments["payload"]))
+            case "unmark":
+                producers.unmark(utterances[number], Mark(arguments["at"], arguments["until"], arguments["payload"]))
             case "end":
                 producers.end_input(utterances[number], arguments["cut_short"], _error(arguments["error"]))
             case "cancel":
@@ -141,7 +143,7 @@ class _Replayer:
             case "resume":
                 playout.resume(arguments["by"], arguments["rewind"])
             case "interrupt":
-                playout.interrupt(by=arguments["by"], lock=arguments["lock"], force=arguments["force"])
+                playout.interrupt(**arguments)
             case "lock":
                 playout.lock()
             case "close":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from itertools import islice, zip_longest
 from numbers import Integral
 from os import PathLike
@@ -163,7 +163,12 @@ class Trace:
                 calls[-1] = both
             else:
                 calls.append(call)
-        return calls, list(self.edges), [event for event in self.events if event.name != ErrorRaised.name]
+        events = [event for event in self.events if event.name != ErrorRaised.name]
+        for number, event in enumerate(events):
+            if "report" in event.details:
+                details = event.details | {"report": _without_heard(event.details["report"])}
+                events[number] = TracedEvent(event.position, event.name, details)
+        return calls, list(self.edges), events
 
     # While it records: the methods of an observer
 
@@ -226,9 +231,7 @@ class Trace:
             case Utterance():
                 return self._number(event.position, value)
             case UtteranceReport():
-                names = [field.name for field in fields(value)]
-                known = value.as_dict()
-                return {name: known[name] for name in names}
+                return value.as_dict()
             case Turn():
                 return self._turn_number(value)
             case TurnReport():
@@ -304,6 +307,14 @@ class Trace:
             except ValueError as error:  # UnicodeDecodeError, too
                 raise TraceError(printable(f"{path}: line {number}: {error}")) from None
         return trace
+
+
+def _without_heard(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without what was heard: that is what was known at the time, and may be an estimate."""
+    left = {name: value for name, value in report.items() if name not in ("heard", "heard_from", "final")}
+    if "utterances" in left:
+        left["utterances"] = [_without_heard(utterance) for utterance in left["utterances"]]
+    return left
 
 
 def _lines(file: TextIO) -> Iterator[str]:

@@ -8,22 +8,18 @@ is not certain, the result is rather a word too few than one that nobody heard.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from rapidfuzz.distance import LCSseq
 
-from playback.words.tokens import Token, count_unspaced, is_unspaced, tokens
+from playback.words.tokens import Token, count_unspaced, is_unspaced, tokens, without_markup
 
 _WINDOW: Final = 4_000
 """How many tokens are aligned at once: time and memory grow with its square (4 ms and 2 MB for this one)."""
 
 _SURE: Final = 4
 """From how many letters on a single word is sure to be the one of the text, where more words are to come."""
-
-_TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>")
-"""Markup such as SSML's, which is not spoken."""
 
 _CLOSING: Final = frozenset(".,;:!?%…)]}»”’›。、，．！？：；）］｝」』】〉》؟،؛।॥")
 _OPENING: Final = frozenset("([{«“‘‹¿¡（［｛「『【〈《")
@@ -40,7 +36,7 @@ def heard_of(text: str, words: Sequence[str], count: int, *, is_final: bool) -> 
     """
     said, ends = join_words(words)
     played = ends[count - 1] if count else 0
-    written, spoken = tokens(_TAG.sub(lambda tag: " " * len(tag[0]), text)), tokens(said)
+    written, spoken = tokens(without_markup(text)), tokens(said)
     heard = next((number for number, token in enumerate(spoken) if token.end > played), len(spoken))
     stretches = _stretches(written, spoken, is_final=is_final)
     if is_final and count == len(words) and _says_the_rest(stretches, written, spoken):

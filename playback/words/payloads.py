@@ -125,6 +125,55 @@ class Google(_Words):
         return words
 
 
+class Hume(_Words):
+    """Hume's Octave 2, ``include_timestamp_types`` with ``word``; times, in ms, count from the audio of their snippet.
+
+    Times of phonemes are no words.
+
+    https://dev.hume.ai/docs/text-to-speech-tts/timestamps
+    """
+
+    def _words(self, payload: Any) -> list[Word]:
+        stamp = _get(payload, "timestamp")
+        if _get(stamp, "type") != "word":
+            return []
+        times = _get(stamp, "time")
+        start, end = (_seconds(name, _get(times, name)) / 1_000 for name in ("begin", "end"))
+        return [_word(_get(stamp, "text"), start, end)]
+
+
+class LMNT(_Words):
+    """LMNT, ``return_timestamps`` or ``return_extras``: times from the start of the audio, with spaces as words.
+
+    https://docs.lmnt.com/build-with-lmnt/word-timestamps
+    """
+
+    def _words(self, payload: Any) -> list[Word]:
+        words = []
+        for item in _get(payload, "timestamps", "durations") or ():
+            start = _seconds("start", _get(item, "start"))
+            words.append(_word(_get(item, "text"), start, start + _seconds("duration", _get(item, "duration"))))
+        return words
+
+
+class Speechify(_Words):
+    """Speechify: the speech marks of a response; times, in ms, count from the start of its audio.
+
+    https://docs.sws.speechify.com/docs/features/speech-marks
+    """
+
+    def _words(self, payload: Any) -> list[Word]:
+        marks = _get(payload, "speech_marks", "speechMarks")
+        return [
+            _word(
+                _get(chunk, "value"),
+                _seconds("start_time", _get(chunk, "start_time", "startTime")) / 1_000,
+                _seconds("end_time", _get(chunk, "end_time", "endTime")) / 1_000,
+            )
+            for chunk in _get(marks, "chunks") or ()
+        ]
+
+
 class Inworld:
     """Inworld, ``timestampType`` WORD or CHARACTER; times count from the audio of the chunk.
 

@@ -35,6 +35,9 @@ _UNSPACED: Final = re.compile(
 )
 """A character of a script that is written without spaces (the scripts of Unicode's Line_Break classes ID and SA)."""
 
+_TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>")
+"""Markup."""
+
 _APOSTROPHES: Final = frozenset("'’ʼ＇")
 _POINTS: Final = frozenset(".․")
 _COMMAS: Final = frozenset(",٫٬")
@@ -56,6 +59,11 @@ def tokens(text: str) -> list[Token]:
     if text.isascii():
         return [Token(_key(match[0]), *match.span()) for match in _ASCII.finditer(text)]
     return [Token(key, start, end) for start, end in _spans(text) if (key := _key(text[start:end]))]
+
+
+def without_markup(text: str) -> str:
+    """A text of the same length with spaces in place of markup such as SSML's, which is not spoken."""
+    return _TAG.sub(lambda tag: " " * len(tag[0]), text) if "<" in text else text
 
 
 def is_unspaced(character: str) -> bool:

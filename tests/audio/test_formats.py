@@ -329,7 +329,7 @@ def test_formats_that_cannot_be(rate: Any, channels: Any) -> None:
         AudioFormat(rate, channels)
 
 
-class TestDanglingBytes:
+class TestPartialSamples:
     def test_a_sample_split_between_pushes_is_whole_again(self) -> None:
         audio = ramp(FRAME).tobytes()
         for cut in (1, 2, 3, 479, 958, 959):

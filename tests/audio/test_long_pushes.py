@@ -178,7 +178,7 @@ def test_what_is_wrong_in_the_first_second_is_refused_at_once(value: float, plac
             heard.controller.push(audio)
     with pytest.raises(FormatError, match="expected finite numbers, full scale 1"):
         heard.controller.utterance(format=AudioFormat(RATE, encoding="f32le")).push(samples.tobytes())
-    assert (heard.controller.buffered, heard.told()) == (0, [])
+    assert (heard.controller.buffered, heard.emitted()) == (0, [])
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "open"])

@@ -190,7 +190,7 @@ def test_it_sounds_on_whatever_becomes_of_the_speech() -> None:
     case.controller.background.add(ramp(30_000), gain_db=0, fade_seconds=0)
     heard: list[int] = []
     every_state(case.controller, lambda frames: heard.extend(case.read(frames * FRAME)))
-    names = case.told()
+    names = case.emitted()
     assert {"paused", "resumed", "underrun", "interrupted", "input_locked", "audio_refused"} <= set(names)
     assert heard == ramp(len(heard)).tolist(), "every sample exactly once"
 
@@ -206,19 +206,21 @@ def read_of(case: Heard) -> Callable[[int], None]:
 
 
 def test_it_changes_no_event_and_no_report() -> None:
-    told = []
+    emitted = []
     for audible in (False, True):
         case = Heard(PlaybackController(FORMAT))
         if audible:
             case.controller.background.add(constant(9_000), gain_db=0)
         every_state(case.controller, read_of(case))
         events = [(event.name, event.position, getattr(event, "report", None)) for event in case.events]
-        told.append([(name, position, report and (report.played, report.outcome)) for name, position, report in events])
-    assert told[0] == told[1]
-    assert len(told[0]) > 10
+        emitted.append(
+            [(name, position, report and (report.played, report.outcome)) for name, position, report in events]
+        )
+    assert emitted[0] == emitted[1]
+    assert len(emitted[0]) > 10
 
 
-def test_it_follows_a_pause_if_told() -> None:
+def test_it_follows_a_pause_if_that_is_switched_on() -> None:
     case = Heard()
     background = case.controller.background
     background.follow_pause = True
@@ -423,7 +425,7 @@ def test_without_a_voice_speech_is_untouched() -> None:
     assert np.array_equal(controller.read(FRAME)[:, 0], speech[3 * FRAME : 4 * FRAME])
 
 
-def test_one_that_fails_is_told_and_silences_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_fails_is_reported_and_silences_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Heard()
     broken = case.controller.background.add(ramp(30_000), fade_seconds=0)
     case.controller.background.add(ramp(30_000), gain_db=0, fade_seconds=0)
@@ -440,7 +442,7 @@ def test_one_that_fails_is_told_and_silences_nobody_else(monkeypatch: pytest.Mon
     assert case.read() == ramp(FRAME, 2 * FRAME + 1).tolist()
 
 
-def test_a_failure_that_nobody_is_told_of_is_logged(
+def test_a_failure_that_nobody_listens_to_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     background = Background(FORMAT)

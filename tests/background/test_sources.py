@@ -160,7 +160,7 @@ def test_a_file_is_decoded_a_little_ahead_and_no_more() -> None:
 
 
 class Gated(io.BytesIO):
-    """A file whose reads wait, once told to, or fail."""
+    """A file whose reads wait, once asked to, or fail."""
 
     def __init__(self) -> None:
         super().__init__()

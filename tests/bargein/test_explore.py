@@ -25,6 +25,8 @@ TRANSCRIPTS = {
     "few_words": ("stop", False),
     "backchannel_so_far": ("yes", False),
     "backchannel": ("Yes.", True),
+    "no_words_so_far": ("", False),
+    "no_words": ("…", True),
 }
 COMMANDS = ("pause", "resume", "release", "interrupt", "close")
 
@@ -40,6 +42,7 @@ class World(NamedTuple):
 
 WORLDS = {
     "talk": World(("say",), (*TRANSCRIPTS, "release", "stop")),
+    "a late detector": World(("say",), ("ended_before", "few_words")),
     "pauses at once": World(("say",), ("words", "backchannel"), pause_after_seconds=0.0),
     "only lowers": World(("say",), ("words", "backchannel_so_far"), pause_after_seconds=inf),
     "an utterance with gaps": World(("begin",), ("words",)),
@@ -135,6 +138,8 @@ class Conversation:
                 self.clock.advance_to(self.clock.now + TICK)
             case "release":
                 self.controller.resume(by=HOLD)
+            case "ended_before":
+                self.policy.speech_ended(seconds_ago=2 * TICK)
             case "speech_started" | "speech_ended" | "stop":
                 getattr(self.policy, action)()
             case _ if action in TRANSCRIPTS:
@@ -190,6 +195,7 @@ class Conversation:
             (moments.onset, 2 * TICK if leaf in AGENT_SPEAKS else 0),
             (moments.quiet_since, self.world.silence_seconds if leaf == "idle" else 0),
             (agent._sounded, TICK),
+            (moments.paused, 3 * TICK if leaf in PAUSES and "ended_before" in self.world.does else 0),
         )
         times = tuple(min(now - time, limit) if limit < inf else 0 for time, limit in limits)
         return Configuration(
@@ -209,6 +215,7 @@ class Conversation:
                 transcripts._was_first,
                 transcripts._spoke_since,
                 transcripts._owed,
+                transcripts.has_words and "ended_before" in self.world.does,
             ),
             self.gain,
         )

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.portable
 PIECE = RATE // 50
 VOICES = [Voice("espeak", "en-us"), Voice("espeak", "en-gb-x-rp+f4")]
 HUMS = [Saying("hm", espeak="h'm-"), Saying("mm hm", espeak="m-h'm-")]
+GIVES_WAY = (["barge_in"], ["paused", "barge_in"])
 SENTENCES = [Saying("No, that is not what I meant."), Saying("Could you make it nine instead?")]
 
 
@@ -60,7 +61,7 @@ class SampleClock:
 
 
 async def converse(heard: Audio, *, by_ear: bool = False) -> tuple[list[str], PlaybackController]:
-    """The user makes this sound while the agent speaks; what follows, and the controller at the end.
+    """The user makes this sound while the agent speaks; what is decided, each pause, and the controller at the end.
 
     Short words take no time, if they are recognized: samples go on when the worker has nothing to do.
     """
@@ -70,6 +71,7 @@ async def converse(heard: Audio, *, by_ear: bool = False) -> tuple[list[str], Pl
     emitted: list[str] = []
     policy.on("barge_in", lambda event: emitted.append(event.name))
     policy.on("false_interruption", lambda event: emitted.append(event.name))
+    controller.on("paused", lambda event: emitted.append(event.name))
     answer = controller.utterance()
     answer.push(np.full(60 * RATE, 1_000, np.int16))
     answer.end()
@@ -106,7 +108,7 @@ async def test_a_hum_is_a_backchannel(voice: Voice, hum: Saying) -> None:
 @pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: sentence.text)
 async def test_a_sentence_interrupts(voice: Voice, sentence: Saying) -> None:
     emitted, controller = await converse(in_noise(say(voice, sentence), None))
-    assert emitted == ["barge_in"]
+    assert emitted in GIVES_WAY
     assert controller.state == "idle"
 
 
@@ -114,17 +116,18 @@ async def test_a_sentence_interrupts(voice: Voice, sentence: Saying) -> None:
 @pytest.mark.parametrize("command", ["Stop.", "Wait.", "Hold on."])
 async def test_a_command_interrupts_by_ear(voice: Voice, command: str) -> None:
     emitted, controller = await converse(in_noise(say(voice, Saying(command)), None), by_ear=True)
-    assert emitted == ["barge_in"]
+    assert emitted in GIVES_WAY
     assert controller.state == "idle"
 
 
-async def test_a_hum_is_a_backchannel_by_ear() -> None:
+async def test_a_hum_makes_no_hole_by_ear() -> None:
+    """It is recognized before the agent would be paused for its length."""
     emitted, controller = await converse(in_noise(say(VOICES[0], HUMS[1]), None), by_ear=True)
-    assert "barge_in" not in emitted
+    assert emitted == ["false_interruption"]
     assert controller.state == "speaking"
 
 
 @pytest.mark.parametrize("sentence", SENTENCES, ids=lambda sentence: sentence.text)
 async def test_a_sentence_interrupts_by_ear(sentence: Saying) -> None:
     emitted, _ = await converse(in_noise(say(VOICES[0], sentence), None), by_ear=True)
-    assert emitted == ["barge_in"]
+    assert emitted in GIVES_WAY

@@ -1,8 +1,8 @@
 """The conversation matrix: which sound, heard by whom, makes the agent give way, whoever began and however it speaks.
 
 The rules are data, and stand in the docs as a table. The test expands each by who began, by how late recognition is, by
-the shape of the agent's turn and by the length after which it is paused. The outcome may depend on none of these but
-the lateness, and only where a rule says so.
+the shape of the agent's turn, by the length after which it is paused, and by where it is cut. The outcome may depend on
+none of these but the lateness, and only where a rule says so.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from functools import partial
 from itertools import product
 from math import inf
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pytest
 
 from playback import AudioFormat, Fades, PlaybackController, Utterance
 from playback.bargein import BargeIn
+from playback.words import Word
 from tests.bargein.test_policy import Clock
 
 RATE = 8_000
@@ -28,6 +29,7 @@ JUST_AFTER = 0.001
 LATE = (0.2, 0.6, 1.5)
 PAUSES = (0.0, 0.35, inf)
 BEGINS = {"agent silent": None, "before the agent": -0.32, "with the agent": JUST_AFTER, "after the agent": 1.2}
+YIELDS: Final[tuple[Literal["now", "word"], ...]] = ("now", "word")
 SHAPES = ("one utterance", "several with gaps", "an open turn")
 DETECTOR, BOTH, RECOGNITION = "detection", "detection and recognition", "recognition"
 DOCS: Final = Path(__file__).parents[2] / "docs" / "bargein.md"
@@ -82,22 +84,24 @@ class Case(NamedTuple):
     late: float
     shape: str
     pause: float
+    yield_at: Literal["now", "word"]
 
 
 def cases(rule: Rule) -> Iterator[Case]:
     # Without a detector nobody knows when the user began.
     begins = ("after the agent",) if rule.heard_by == RECOGNITION else tuple(BEGINS)
     lates = (0.0,) if rule.heard_by == DETECTOR else rule.late
-    yield from (Case(*values) for values in product(begins, lates, SHAPES, PAUSES))
+    yield from (Case(*values) for values in product(begins, lates, SHAPES, PAUSES, YIELDS))
 
 
-class Scene:
+class Scenario:
     """An agent and a user on one clock, with a script of what the user does."""
 
     def __init__(self, rule: Rule, case: Case) -> None:
         self.clock = Clock()
         self.controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=None)
-        self.policy = BargeIn(self.controller, pause_after_seconds=case.pause, timer=self.clock)
+        pause, yield_at = case.pause, case.yield_at
+        self.policy = BargeIn(self.controller, pause_after_seconds=pause, yield_at=yield_at, timer=self.clock)
         self.emitted: list[str] = []
         for name in ("barge_in_suspected", "barge_in", "false_interruption"):
             self.policy.on(name, lambda event: self.emitted.append(event.name))
@@ -138,6 +142,7 @@ class Scene:
     def say(self, seconds: float = 1.0) -> None:
         utterance = self.turn.utterance()
         utterance.push(np.ones(round(seconds * RATE), np.int16))
+        utterance.mark_words(Word("word", at / 10, at / 10 + 0.3) for at in range(0, round(seconds * 10), 4))
         utterance.end()
         self.said.append(utterance)
 
@@ -155,20 +160,22 @@ class Scene:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.sound}, by {rule.heard_by}, {rule.late}")
 def test_a_rule_holds_whoever_began_and_however_the_agent_speaks(rule: Rule) -> None:
     for case in cases(rule):
-        scene = Scene(rule, case)
-        scene.play()
+        scenario = Scenario(rule, case)
+        scenario.play()
         alone = case.begins == "agent silent"
-        gave_way = "barge_in" in scene.emitted
-        assert gave_way == (rule.gives_way and not alone), (case, scene.emitted)
-        played = sum(utterance.played for utterance in scene.said)
+        gave_way = "barge_in" in scenario.emitted
+        assert gave_way == (rule.gives_way and not alone), (case, scenario.emitted)
+        played = sum(utterance.played for utterance in scenario.said)
         if gave_way:
-            assert scene.turn.report is not None, case
-            assert scene.turn.utterance().push(np.ones(80, np.int16)) == 0, "the whole turn has ended"
+            heard = np.count_nonzero(scenario.controller.read(RATE // 2))
+            assert heard <= (0.3 * RATE if case.yield_at == "word" else 0), "no more than what is left of a word"
+            assert scenario.turn.report is not None, case
+            assert scenario.turn.utterance().push(np.ones(80, np.int16)) == 0, "the whole turn has ended"
         else:
             assert played == 6 * RATE, case
-            assert scene.controller.holds == ()
-            assert scene.emitted[0::2] == ["barge_in_suspected"] * len(scene.emitted[0::2])
-            assert scene.emitted[1::2] == ["false_interruption"] * len(scene.emitted[1::2])
+            assert scenario.controller.holds == ()
+            assert scenario.emitted[0::2] == ["barge_in_suspected"] * len(scenario.emitted[0::2])
+            assert scenario.emitted[1::2] == ["false_interruption"] * len(scenario.emitted[1::2])
 
 
 def table() -> str:

@@ -26,26 +26,26 @@ RATE = 8_000
 FRAME = 160
 
 GOLDEN = """
-| leaf | speech_started | speech_ended | words | few_words | backchannel_so_far | backchannel | stop | agent_ready | agent_started | agent_stopped | gap_began | hold_released | guard_elapsed | pause_elapsed | min_speech_elapsed | max_backchannel_elapsed | silence_timeout | quiet_elapsed | quiet_ended |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-| idle | user | . | . | . | . | . | stopped | agent.ready | agent.early | x | x | x | x | x | x | x | x | quiet | x |
-| quiet | user | . | idle | idle | idle | idle | stopped | agent.ready | agent.early | x | x | x | x | x | x | x | x | x | idle |
-| user | . | idle | . | . | . | . | stopped | waiting.speaking | waiting.speaking | x | x | x | x | x | x | x | x | x | x |
-| agent.ready | waiting.speaking | . | idle | . | . | . | stopped | x | agent.early | idle | agent.gap | x | x | x | x | x | x | x | x |
-| agent.early | both.early | . | idle | . | . | . | stopped | x | x | idle | agent.gap | x | agent.settled | x | x | x | x | x | x |
-| agent.settled | lowered.speaking | . | idle | . | . | . | stopped | x | x | idle | agent.gap | x | x | x | x | x | x | x | x |
-| agent.gap | waiting.speaking | . | idle | . | . | . | stopped | agent.ready | agent.early | idle | x | x | x | x | x | x | x | x | x |
-| both.early | . | agent.early | x | x | x | x | stopped | x | x | user | waiting.speaking | x | lowered.speaking | x | x | x | x | x | x |
-| both.released | . | agent.ready | user | . | . | . | stopped | x | x | user | x | x | x | x | x | x | x | x | x |
-| lowered.speaking | . | lowered.silent | user | held.speaking | lowered.listening | lowered.listening | stopped | x | x | user | held.speaking | x | x | held.speaking | user | x | x | x | x |
-| lowered.listening | . | lowered.silent | user | held.speaking | . | . | stopped | x | x | user | x | x | x | x | x | user | x | x | x |
-| lowered.silent | lowered.speaking | . | idle | held.silent | . | agent.settled | stopped | x | x | idle | x | x | x | x | x | x | agent.settled | x | x |
-| held.speaking | . | held.silent | user | . | lowered.listening | lowered.listening | stopped | x | x | user | x | both.released | x | x | user | x | x | x | x |
-| held.silent | held.speaking | . | idle | . | lowered.silent | agent.settled | stopped | x | x | idle | x | agent.settled | x | x | x | x | agent.settled | x | x |
-| waiting.speaking | . | waiting.silent | user | . | waiting.listening | waiting.listening | stopped | x | x | user | x | both.released | x | x | user | x | x | x | x |
-| waiting.listening | . | waiting.silent | user | waiting.speaking | . | . | stopped | x | x | user | x | both.released | x | x | x | user | x | x | x |
-| waiting.silent | waiting.speaking | . | idle | . | . | agent.ready | stopped | x | x | idle | x | agent.ready | x | x | x | x | agent.ready | x | x |
-| stopped | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . |
+| leaf | speech_started | speech_ended | words | few_words | backchannel_so_far | backchannel | no_words_so_far | no_words | stop | agent_ready | agent_started | agent_stopped | gap_began | hold_released | guard_elapsed | pause_elapsed | pause_too_late | min_speech_elapsed | max_backchannel_elapsed | silence_timeout | quiet_elapsed | quiet_ended |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| idle | user | . | . | . | . | . | . | . | stopped | agent.ready | agent.early | x | x | x | x | x | x | x | x | x | quiet | x |
+| quiet | user | . | idle | idle | idle | idle | . | . | stopped | agent.ready | agent.early | x | x | x | x | x | x | x | x | x | x | idle |
+| user | . | idle | . | . | . | . | . | . | stopped | waiting.speaking | waiting.speaking | x | x | x | x | x | x | x | x | x | x | x |
+| agent.ready | waiting.speaking | . | idle | . | . | . | . | . | stopped | x | agent.early | idle | agent.gap | x | x | x | x | x | x | x | x | x |
+| agent.early | both.early | . | idle | . | . | . | . | . | stopped | x | x | idle | agent.gap | x | agent.settled | x | x | x | x | x | x | x |
+| agent.settled | lowered.speaking | . | idle | . | . | . | . | . | stopped | x | x | idle | agent.gap | x | x | x | x | x | x | x | x | x |
+| agent.gap | waiting.speaking | . | idle | . | . | . | . | . | stopped | agent.ready | agent.early | idle | x | x | x | x | x | x | x | x | x | x |
+| both.early | . | agent.early | x | x | x | x | . | . | stopped | x | x | user | waiting.speaking | x | lowered.speaking | x | x | x | x | x | x | x |
+| both.released | . | agent.ready | user | . | . | . | . | . | stopped | x | x | user | x | x | x | x | x | x | x | x | x | x |
+| lowered.speaking | . | lowered.silent | user | held.speaking | lowered.listening | lowered.listening | . | . | stopped | x | x | user | held.speaking | x | x | held.speaking | x | user | x | x | x | x |
+| lowered.listening | . | lowered.silent | user | held.speaking | . | . | lowered.speaking | lowered.speaking | stopped | x | x | user | x | x | x | x | x | x | user | x | x | x |
+| lowered.silent | lowered.speaking | . | idle | held.silent | . | agent.settled | . | agent.settled | stopped | x | x | idle | x | x | x | x | x | x | x | agent.settled | x | x |
+| held.speaking | . | held.silent | user | . | lowered.listening | lowered.listening | . | . | stopped | x | x | user | x | both.released | x | x | x | user | x | x | x | x |
+| held.silent | held.speaking | . | idle | . | lowered.silent | agent.settled | . | agent.settled | stopped | x | x | idle | x | agent.settled | x | x | lowered.silent | x | x | agent.settled | x | x |
+| waiting.speaking | . | waiting.silent | user | . | waiting.listening | waiting.listening | . | . | stopped | x | x | user | x | both.released | x | x | x | user | x | x | x | x |
+| waiting.listening | . | waiting.silent | user | waiting.speaking | . | . | waiting.speaking | waiting.speaking | stopped | x | x | user | x | both.released | x | x | x | x | user | x | x | x |
+| waiting.silent | waiting.speaking | . | idle | . | . | agent.ready | . | agent.ready | stopped | x | x | idle | x | agent.ready | x | x | x | x | x | agent.ready | x | x |
+| stopped | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . | . |
 """  # noqa: E501
 
 
@@ -146,6 +146,8 @@ def test_the_table_is_the_golden_matrix() -> None:
         "few_words",
         "backchannel_so_far",
         "backchannel",
+        "no_words_so_far",
+        "no_words",
         "stop",
     )
 
@@ -166,7 +168,7 @@ def test_every_suspicion_is_emitted_and_every_way_out_of_it() -> None:
         into, out_of = (state_of(leaf) in doubts for leaf in (edge.target, edge.source))
         decided = edge.event in ("words", "min_speech_elapsed", "max_backchannel_elapsed")
         decided = decided and not edge.source.startswith("quiet")
-        goes_on = out_of and not into and edge.event in ("backchannel", "silence_timeout")
+        goes_on = out_of and not into and edge.event in ("backchannel", "no_words", "silence_timeout")
         assert ("barge_in_suspected" in edge.outputs) == (into and not out_of), edge
         assert ("barge_in" in edge.outputs) == decided, edge
         assert ("false_interruption" in edge.outputs) == goes_on, edge
@@ -343,7 +345,7 @@ def test_backchannels_may_begin_like_others() -> None:
         ("❤\ufe0f ... ' -", []),
     ],
 )
-def test_words_are_told_apart_in_any_script(text: str, words: list[str]) -> None:
+def test_words_are_split_in_any_script(text: str, words: list[str]) -> None:
     assert words_of(text) == words
 
 
@@ -508,14 +510,16 @@ def test_speech_that_began_before_the_agent_s_is_not_its_echo() -> None:
     assert talk.names() == ["barge_in_suspected", "false_interruption", "barge_in"]
 
 
-def test_a_detector_that_is_late_can_say_that_the_user_was_first() -> None:
-    talk = Talk(seconds=0.01)
+@pytest.mark.parametrize("pause_after_seconds", [0.0, 0.35, inf])
+def test_a_detector_that_is_late_can_say_that_the_user_was_first(pause_after_seconds: float) -> None:
+    """What was handed out until then was heard; no more of it is, as if the detector had been in time."""
+    talk = Talk(seconds=0.01, pause_after_seconds=pause_after_seconds)
     talk.until(2.0)
     talk.say(4.0)
     talk.until(2.06)
     assert talk.policy.leaf == "agent.early"
     talk.policy.speech_started(seconds_ago=0.1)
-    assert (talk.policy.leaf, talk.names()) == ("held.speaking", ["barge_in_suspected"])
+    assert (talk.policy.leaf, talk.state, talk.names()) == ("held.speaking", "paused", ["barge_in_suspected"])
     talk.policy.transcript("Stop.")
     assert talk.names() == ["barge_in"]
 

@@ -123,7 +123,7 @@ def read_from(begin: float) -> Done:
     return Done([], [], [(begin + number * 0.02, number * 960) for number in range(200)])
 
 
-def test_a_round_tells_how_late_a_tone_began_and_ended() -> None:
+def test_a_round_shows_how_late_a_tone_began_and_ended() -> None:
     found = judge(spoken(1.05, 2.04), "interrupt", read_from(BEGIN + 0.995), BEGIN + 1, BEGIN + 2, BEGIN + 3)
     assert found.command == "interrupt"
     assert found.push_to_sound_ms == pytest.approx(50 + 1000 / RATE, abs=1e-3)
@@ -249,7 +249,7 @@ def test_a_delay_is_normal_again_once_it_stays(
     assert found.normal_seconds == (None if normal is None else pytest.approx(normal))
 
 
-def test_without_delays_nothing_is_told() -> None:
+def test_without_delays_nothing_is_shown() -> None:
     assert aftermath(delays_of({}), -10, -9.5) is None
     assert aftermath(delays_of({}), 20, 21) is None
 
@@ -298,13 +298,13 @@ def test_the_table_and_the_file_have_every_figure_of_every_track(
     assert "interrupt to silence 24 kHz frames 41 ms 40 42 ≤ 75 ms ok" in lines
     assert "48 kHz frames 41 ms 40 42 ≤ 50 ms ok" in lines
     assert "Chromium 1.2" in printed
-    told = json.loads(file.read_text(encoding="utf-8"))
-    assert {"Chromium", "aiortc", "av"} <= set(told["machine"]["versions"])
-    assert [(each["figure"], each["subject"]) for each in told["figures"]] == [
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert {"Chromium", "aiortc", "av"} <= set(found["machine"]["versions"])
+    assert [(each["figure"], each["subject"]) for each in found["figures"]] == [
         (line.name, subject.name) for line in rows(full(20)) for subject in SUBJECTS
     ]
-    assert [each["subject"] for each in told["raw"]] == [subject.name for subject in SUBJECTS]
-    assert len(told["raw"][0]["rounds"]) == 6
+    assert [each["subject"] for each in found["raw"]] == [subject.name for subject in SUBJECTS]
+    assert len(found["raw"][0]["rounds"]) == 6
 
 
 def test_a_missed_target_is_shown_and_fails_only_a_check(
@@ -337,7 +337,9 @@ def test_a_median_needs_all_values() -> None:
     assert middle_of([]) is None
 
 
-def test_without_a_browser_that_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_browser_that_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("benchmarks.browser.chromium.shutil.which", lambda _: None)
     with pytest.raises(SystemExit, match="2"):
         main(["--quick"])

@@ -51,13 +51,13 @@ def test_there_may_be_no_such_number_and_no_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("track", "scene"), [("floor", "speech"), ("frames", "turns"), ("opus", "speech"), ("opus", "silence")]
+    ("track", "case"), [("baseline", "speech"), ("frames", "turns"), ("opus", "speech"), ("opus", "silence")]
 )
-def test_calls_run_with_real_senders(track: str, scene: str, speech: Path) -> None:
+def test_calls_run_with_real_senders(track: str, case: str, speech: Path) -> None:
     run = Runner(speech, Console(quiet=True), short=True)
-    report = run(track, 2, "--scene", scene, "--freeze", "--uvloop", "--threads", "2", seconds=1.0)
+    report = run(track, 2, "--case", case, "--freeze", "--uvloop", "--threads", "2", seconds=1.0)
     assert 0 < report["cpu_us"] < np.inf
-    if (track, scene) == ("opus", "silence"):
+    if (track, case) == ("opus", "silence"):
         assert report["frames_per_second"] == 0
     else:
         assert 5 < report["frames_per_second"] < 80  # 50, where the machine is not too busy
@@ -87,10 +87,10 @@ def test_what_was_disturbed_is_tried_again(
     assert len(tried) == tries
 
 
-def test_what_fails_is_told(tmp_path: Path) -> None:
+def test_what_fails_is_reported(tmp_path: Path) -> None:
     silent = tmp_path / "none.wav"
     with pytest.raises(RuntimeError, match=r"calls\.sender(.|\n)*FileNotFoundError"):
-        Runner(silent, Console(quiet=True), short=True)("floor", 1)
+        Runner(silent, Console(quiet=True), short=True)("baseline", 1)
 
 
 def test_speech_of_another_rate_is_refused(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_speech_of_another_rate_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "slow.wav"
     with wave.open(str(file), "wb") as slow:
         slow.setparams((1, 2, 8_000, 0, "NONE", ""))
-    command = [sys.executable, "-m", "benchmarks.calls.sender", "--track", "floor", "--speech", str(file)]
+    command = [sys.executable, "-m", "benchmarks.calls.sender", "--track", "baseline", "--speech", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "expected 48000 Hz, mono, 16 bits" in done.stderr
     assert done.returncode
@@ -110,9 +110,9 @@ def test_parts_are_added_to_what_is_there(tmp_path: Path, monkeypatch: pytest.Mo
 
     results = tmp_path / "new" / "calls.json"
     monkeypatch.setitem(calls.PARTS, "costs", lambda run: {"short": run.short})
-    monkeypatch.setitem(calls.PARTS, "tuning", lambda _: "told")
+    monkeypatch.setitem(calls.PARTS, "tuning", lambda _: "found")
     assert calls.main(["--short", "--json", str(results)]) == 0
     assert calls.main(["--only", "tuning", "--json", str(results)]) == 0
-    told = json.loads(results.read_text())
-    assert (told["costs"], told["tuning"]) == ({"short": True}, "told")
-    assert told["machines"]["costs"]["versions"]["aiortc"]
+    found = json.loads(results.read_text())
+    assert (found["costs"], found["tuning"]) == ({"short": True}, "found")
+    assert found["machines"]["costs"]["versions"]["aiortc"]

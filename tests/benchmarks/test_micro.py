@@ -22,7 +22,7 @@ def test_a_run_writes_a_positive_figure_for_every_row(written: tuple[int, Path])
     code, file = written
     found = json.loads(file.read_text(encoding="utf-8"))
     assert code == 0
-    assert found["floor_us"] > 0
+    assert found["baseline_us"] > 0
     assert [figure["subject"] for figure in found["figures"]] == [row.subject for row in ROWS]
     for figure in found["figures"]:
         assert figure["figure"] > 0, figure
@@ -69,11 +69,11 @@ def test_a_target_includes_its_limit() -> None:
     assert Row("", "").met(1.0) is None
 
 
-def test_a_ratio_is_taken_between_the_floors_around_it_and_leaves_the_cold_round_out() -> None:
-    floors = iter([1_000, 1_000, 100, 300, 100, 300])
+def test_a_ratio_is_taken_between_the_baselines_around_it_and_leaves_the_cold_round_out() -> None:
+    baselines = iter([1_000, 1_000, 100, 300, 100, 300])
     acts = iter([{"read": 5}, {"read": 400}, {"read": 600}])
-    floor, ratios = interleave(lambda: next(floors), [lambda: next(acts)], 3)
-    assert floor == 300
+    baseline, ratios = interleave(lambda: next(baselines), [lambda: next(acts)], 3)
+    assert baseline == 300
     assert ratios == {"read": 2.5}
 
 
@@ -83,7 +83,7 @@ def test_memory_is_that_of_what_is_held() -> None:
     assert 1_000_000 < size < 1_020_000
 
 
-def test_a_subject_that_does_something_else_is_told() -> None:
+def test_a_subject_that_does_something_else_is_reported() -> None:
     with pytest.raises(RuntimeError, match="the leaf is 'idle', expected 'closed'"):
         expect("the leaf", "idle", "closed")
 

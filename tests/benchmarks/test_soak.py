@@ -1,4 +1,4 @@
-"""The soak runs, finds nothing, and would find what it looks for: each control breaks one thing, and it is told."""
+"""The soak runs, finds nothing, and would find what it looks for: each control breaks one thing, and it is reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_comes_to_every_leaf_and_does_everything(written: tuple[int, dict[str
     most, traced = written[1]["parts"]
     assert set(most["leaves"]) == set(PLAYBACK.leaves)
     session = asyncio.run(_session())
-    acts = {act.__name__ for act in (*session._acts, *session.company.acts)}
+    acts = {act.__name__ for act in (*session._acts, *session.attachments.acts)}
     assert {act.strip("_").replace("_", " ") for act in acts} <= set(most["totals"]) | set(traced["totals"])
     for name in ("completed", "interrupted", "closed", "forgotten", "refusals", "writes", "marks reached"):
         assert most["totals"][name] > 0, name
@@ -67,6 +67,7 @@ def test_only_one_part_is_traced(written: tuple[int, dict[str, Any]]) -> None:
     assert math.isclose(most["plan"]["hours"] + traced["plan"]["hours"], soak.QUICK.hours)
 
 
+@pytest.mark.slow
 def test_a_seed_decides_on_everything() -> None:
     one, same, other = (_happened(run(replace(SHORT, seed=seed))) for seed in (5, 5, 6))
     assert one == same
@@ -88,12 +89,12 @@ def _happened(outcome: Outcome) -> dict[str, int]:
 
 
 def _every(number: int) -> Callable[[], bool]:
-    """Tells whether it is time again."""
+    """Returns whether it is time again."""
     counter = itertools.count(1)
     return lambda: next(counter) % number == 0
 
 
-def test_an_utterance_that_is_told_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_utterance_that_is_reported_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     emit, due = EventEmitter.emit, _every(20)
 
     def twice(listeners: EventEmitter, name: str, *arguments: Any) -> bool:
@@ -105,7 +106,8 @@ def test_an_utterance_that_is_told_twice_is_noticed(monkeypatch: pytest.MonkeyPa
     assert _checks(run(SHORT)) == {"utterance_finished exactly once"}
 
 
-def test_an_utterance_that_is_never_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_an_utterance_that_is_never_reported_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     emit, due = EventEmitter.emit, _every(20)
 
     def seldom(listeners: EventEmitter, name: str, *arguments: Any) -> bool:
@@ -117,16 +119,17 @@ def test_an_utterance_that_is_never_told_is_noticed(monkeypatch: pytest.MonkeyPa
     assert any(" utterances, but " in problem for problem in outcome.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["first_audio_byte", "last_audio_byte", "mark_reached"])
 @pytest.mark.parametrize("times", [0, 2])
-def test_an_event_that_is_told_another_number_of_times_is_noticed(
+def test_an_event_that_is_emitted_another_number_of_times_is_noticed(
     monkeypatch: pytest.MonkeyPatch, name: str, times: int
 ) -> None:
     emit, due = EventEmitter.emit, _every(20)
 
-    def otherwise(listeners: EventEmitter, told: str, *arguments: Any) -> bool:
-        for _ in range(times if told == name and due() else 1):
-            emit(listeners, told, *arguments)
+    def otherwise(listeners: EventEmitter, emitted: str, *arguments: Any) -> bool:
+        for _ in range(times if emitted == name and due() else 1):
+            emit(listeners, emitted, *arguments)
         return True
 
     monkeypatch.setattr(EventEmitter, "emit", otherwise)
@@ -138,6 +141,7 @@ def test_an_event_that_is_told_another_number_of_times_is_noticed(
     assert _checks(run(SHORT)) & expected[name]
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_lost_in_a_push_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     append, due = SampleBuffer.append_plain, _every(50)
 
@@ -150,6 +154,7 @@ def test_a_sample_that_is_lost_in_a_push_is_noticed(monkeypatch: pytest.MonkeyPa
     assert "what is open is counted" in _checks(run(SHORT))
 
 
+@pytest.mark.slow
 def test_samples_that_are_played_and_not_counted_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     read, due = SampleBuffer.read, _every(20)
 
@@ -162,6 +167,7 @@ def test_samples_that_are_played_and_not_counted_are_noticed(monkeypatch: pytest
     assert "what was counted is what was heard" in _checks(run(SHORT))
 
 
+@pytest.mark.slow
 def test_a_buffer_that_is_counted_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     remove, due = PlayoutQueue.remove, _every(40)
 
@@ -173,6 +179,7 @@ def test_a_buffer_that_is_counted_wrong_is_noticed(monkeypatch: pytest.MonkeyPat
     assert "buffered is what is left" in _checks(run(replace(SHORT, segments=1, hours=0.02)))
 
 
+@pytest.mark.slow
 def test_a_refusal_that_is_not_counted_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse, due = Input.refuse, _every(10)
 
@@ -184,6 +191,7 @@ def test_a_refusal_that_is_not_counted_is_noticed(monkeypatch: pytest.MonkeyPatc
     assert _checks(run(SHORT)) == {"refusals are counted"}
 
 
+@pytest.mark.slow
 def test_stale_audio_that_is_taken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     may_push = Input.may_push
 
@@ -194,9 +202,9 @@ def test_stale_audio_that_is_taken_is_noticed(monkeypatch: pytest.MonkeyPatch) -
     assert "a push is taken whole or refused whole" in _checks(run(SHORT))
 
 
-def test_what_is_raised_and_never_told_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_raised_and_never_reported_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Emitter, "_failed", lambda *_: None)
-    assert _checks(run(SHORT)) == {"what is raised is told"}
+    assert _checks(run(SHORT)) == {"what is raised is reported"}
 
 
 # What grows, and what is left
@@ -215,6 +223,7 @@ def _keep(monkeypatch: pytest.MonkeyPatch, of: Callable[[Any], object]) -> list[
     return kept
 
 
+@pytest.mark.slow
 def test_utterances_that_a_listener_keeps_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _keep(monkeypatch, lambda event: event.utterance)
     outcome = run(soak.QUICK.parts()[0])
@@ -229,6 +238,7 @@ def test_utterances_that_a_listener_keeps_are_noticed(monkeypatch: pytest.Monkey
     )
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_kept_when_it_was_replaced_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[object] = []
     close = Session.close
@@ -243,6 +253,7 @@ def test_a_controller_that_is_kept_when_it_was_replaced_is_noticed(monkeypatch: 
     assert "controllers that nobody holds are kept: 7, not 6" in outcome.problems
 
 
+@pytest.mark.slow
 def test_bytes_that_a_listener_keeps_are_noticed_where_they_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _keep(monkeypatch, lambda _: bytes(20_000))
     outcome = run(soak.QUICK.parts()[1])
@@ -251,6 +262,7 @@ def test_bytes_that_a_listener_keeps_are_noticed_where_they_are_traced(monkeypat
     assert outcome.problems[0].startswith("traced grows")
 
 
+@pytest.mark.slow
 def test_a_process_that_takes_more_and_more_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = _keep(monkeypatch, lambda _: _taken(400_000))
     outcome = run(soak.QUICK.parts()[0])
@@ -288,7 +300,7 @@ def test_a_problem_is_shown_and_fails(
     file = tmp_path / "found.json"
     assert main(["--hours", "0.03", "--controllers", "3", "--quick", "--json", str(file)]) == 1
     shown = capsys.readouterr().out
-    assert "what is raised is told" in shown
+    assert "what is raised is reported" in shown
     assert shown.rstrip().endswith("FAILED")
     assert not json.loads(file.read_text(encoding="utf-8"))["ok"]
 
@@ -335,7 +347,7 @@ def test_memory_grows_when_it_goes_up_all_the_time_and_far_enough(limit: Any) ->
     assert Trend(limit, 2 * limit.slope, limit.rise).grows is False
 
 
-def test_more_and_more_objects_are_told_by_their_type() -> None:
+def test_more_and_more_objects_are_named_by_their_type() -> None:
     one = _samples([0] * 12)
     rising = [replace(sample, types={"a": 10 * hour, "b": 5}) for hour, sample in enumerate(one)]
     assert list(growing(rising)) == ["a"]

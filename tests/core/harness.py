@@ -1,9 +1,9 @@
-"""The real controller and its model, told the same, and compared in all that anybody can see."""
+"""The real controller and its model, given the same calls, and compared in all that anybody can see."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from playback import AudioFormat, BufferFull, Fades, PlaybackController, Utteran
 from playback.events import EVENTS, Event
 from playback.sinks import SinkSlow
 from playback.turn import Turn
-from tests.core.model import Full, Group, Line, Model, Settings, Told
+from tests.core.model import Emitted, Full, Group, Line, Model, Settings
 
 RATE: Final = 8_000
 
@@ -36,7 +36,7 @@ class Part:
     producer: Producer
 
 
-class Duet:
+class Pair:
     """A controller and its model. Each method does one thing to both, and compares what came of it.
 
     Args:
@@ -62,9 +62,9 @@ class Duet:
         )
         self.parts: Final[list[Part]] = []
         self.turns: Final[list[tuple[Turn, Group]]] = []
-        self.told: Final[list[Event]] = []
+        self.emitted: Final[list[Event]] = []
         for name in EVENTS:
-            self.controller.on(name, self.told.append)
+            self.controller.on(name, self.emitted.append)
         self._own = Producer()
         self._value = 0
         self._names = 0
@@ -184,13 +184,20 @@ class Duet:
 
     def resume(self, rewind: int = 0, by: str = "application") -> None:
         resumed = self.controller.resume(rewind / RATE, by=by)
-        rewound = next((getattr(event, "rewound", 0) for event in self.told if event.name == "resumed"), 0)
+        rewound = next((getattr(event, "rewound", 0) for event in self.emitted if event.name == "resumed"), 0)
         assert resumed is self.model.resume(rewind, rewound, by)
         self.compare()
 
-    def interrupt(self, *, lock: bool = False, force: bool = False, by: str = "application") -> None:
-        interrupted = self.controller.interrupt(lock=lock, force=force, by=by)
-        assert interrupted is self.model.interrupt(lock, force, by)
+    def interrupt(
+        self,
+        *,
+        lock: bool = False,
+        force: bool = False,
+        by: str = "application",
+        at: Literal["now", "word"] = "now",
+    ) -> None:
+        interrupted = self.controller.interrupt(lock=lock, force=force, by=by, at=at)
+        assert interrupted is self.model.interrupt(lock, force, by, at)
         self.compare()
 
     def lock(self) -> None:
@@ -226,23 +233,25 @@ class Duet:
     # What must be true
 
     def compare(self, start: int | None = None) -> None:
-        """Compare what listeners were told with what the model tells, and all that can be asked for.
+        """Compare what listeners received with what the model emits, and all that can be asked for.
 
         Args:
             start: where the read began, if this follows one.
         """
         # That a sink kept a read waiting is true on a busy machine, and says nothing of the playout.
-        told = [_told(event) for event in self.told if not isinstance(getattr(event, "exception", None), SinkSlow)]
-        silenced = [event for event in self.told if event.name == "silenced"]
-        for event in self.told:
-            if event.name == "underrun":  # told when the read is over; it happened within it
+        emitted = [
+            _emitted(event) for event in self.emitted if not isinstance(getattr(event, "exception", None), SinkSlow)
+        ]
+        silenced = [event for event in self.emitted if event.name == "silenced"]
+        for event in self.emitted:
+            if event.name == "underrun":  # emitted when the read is over; it happened within it
                 assert start is not None
                 assert start <= event.position <= self.controller.position
-        self.told.clear()
+        self.emitted.clear()
         # What fades out ends in its own time, whatever an utterance that sounds above it does.
-        assert [event for event in told if event[0] != "silenced"] == self.model.told
+        assert [event for event in emitted if event[0] != "silenced"] == self.model.emitted
         assert [event.position for event in silenced] == [at for at in [self.model.silenced_at] if at is not None]
-        for name, _, who, extra in told:
+        for name, _, who, extra in emitted:
             assert who is not None or name not in ("utterance_finished", "last_audio_byte")
             if name == "utterance_finished":
                 assert who not in self._finished
@@ -285,6 +294,7 @@ def _compare_utterance(utterance: Utterance, line: Line) -> None:
     assert (utterance.accepted, utterance.played) == (line.accepted, line.played)
     assert (utterance.discarded, utterance.refused) == (line.discarded, line.refused)
     assert utterance.ended == line.ended
+    assert utterance.is_yielding == (line.yields_at is not None and line.outcome is None)
     outcome = utterance.report and utterance.report.outcome.value
     assert outcome == line.outcome
 
@@ -303,8 +313,8 @@ def _of_kind(data: bytes, kind: str) -> Any:
             return data
 
 
-def _told(event: Any) -> Told:
-    """An event as the model tells it."""
+def _emitted(event: Any) -> Emitted:
+    """An event as the model emits it."""
     utterance = getattr(event, "utterance", None)
     extra: Any = None
     position: int | None = event.position

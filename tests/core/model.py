@@ -1,4 +1,4 @@
-"""What a playout must do, told once more in the simplest way: lists of samples, walked through one by one.
+"""What a playout must do, written once more in the simplest way: lists of samples, walked through one by one.
 
 Written from the design and not from the code, with nothing that makes it fast. Of faded audio it knows only where it
 may sound: there a sample may have any value.
@@ -12,8 +12,8 @@ from typing import Any, Final
 FIRST_READ: Final = 160
 """What a read is taken to be before there was one: 20 ms at 8 kHz."""
 
-Told = tuple[str, int | None, str | None, Any]
-"""An event: its name, position, the id of its utterance, what else it tells."""
+Emitted = tuple[str, int | None, str | None, Any]
+"""An event: its name, position, the id of its utterance, what else it carries."""
 
 
 class Full(Exception):  # noqa: N818 - as BufferFull
@@ -44,7 +44,7 @@ class Word:
     payload: str
     at: int
     until: int | None
-    told: bool = False
+    reached: bool = False
 
 
 @dataclass(eq=False)
@@ -95,6 +95,13 @@ class Line:
     partial: bytes = b""  # the first byte of a sample
     dropped: bool = False  # an interrupt, a cancel or a close ended it, and what is pushed next is no part of it
     words: list[Word] = field(default_factory=list)
+    yields_at: int | None = None
+    """Where it ends, if an interrupt lets it end with its word."""
+    truncated: bool = False
+    cut_off: int = 0
+    """Samples that were dropped by that."""
+    was_ended: bool = False
+    """Whether it had ended before that."""
 
     @property
     def accepted(self) -> int:
@@ -102,11 +109,22 @@ class Line:
 
     @property
     def left(self) -> int:
-        return len(self.samples) - self.cursor
+        return (self.accepted if self.yields_at is None else self.yields_at) - self.cursor
 
     @property
     def discarded(self) -> int:
-        return self.accepted - self.played if self.outcome else 0
+        return self.accepted - self.played if self.outcome else self.cut_off
+
+    def word_end(self) -> int | None:
+        """Where the word ends that sounds, if that is known and all of it is there."""
+        begun = [word for word in self.words if word.at <= self.cursor]
+        if not begun or begun[-1].at == self.cursor:
+            return None
+        later = [word.at for word in self.words if word.at > self.cursor] + [self.accepted] * self.ended
+        end = later[0] if begun[-1].until is None and later else begun[-1].until
+        if end is not None and self.ended:
+            end = min(end, self.accepted)
+        return end if end is not None and self.cursor < end <= self.accepted else None
 
     def heard(self) -> str | None:
         if not self.words:
@@ -143,10 +161,10 @@ class Model:
         self.own_generation = 0  # in another one, it is another stream that goes on
         self.position = 0
         self.read_size = FIRST_READ
-        self.dry = 0
+        self.without_input = 0
         self.short: Line | None = None
         self.refusals = self.refused_samples = self.underruns = self.underrun_samples = 0
-        self.told: list[Told] = []
+        self.emitted: list[Emitted] = []
         self.silenced_at: int | None = None
 
         # What fades. A tail may sound for so many samples; speech may be ramped for so many.
@@ -156,6 +174,8 @@ class Model:
         self.faint = False  # a pause has cut the voice, so that it ramps up afterwards
         self.pausing = False  # the last read was within a pause
         self.unsilenced = False
+        self.cut_at: int | None = None  # where in this read an utterance has ended with its word
+        self.cut_tail = 0
 
     # What there is to see
 
@@ -202,7 +222,7 @@ class Model:
 
     @property
     def buffered(self) -> int:
-        return sum(line.accepted - line.played for line in self.queue)
+        return sum(line.accepted - line.played - line.cut_off for line in self.queue)
 
     # Producers
 
@@ -375,7 +395,7 @@ class Model:
         place = sum(other.at <= word.at for other in line.words)
         line.words.insert(place, word)
         if line.played and word.at <= line.played:
-            self._tell_word(line, word, self.position)
+            self._emit_mark(line, word, self.position)
         return True
 
     # Commands
@@ -393,7 +413,7 @@ class Model:
     def _hold(self, by: str) -> None:
         self.blank = self.mode in ("rest", "interrupted") and not self.locked
         self.mode = "paused"
-        self._tell("paused", extra=by)
+        self._emit("paused", extra=by)
 
     def resume(self, rewind: int, rewound: int, by: str = "application") -> bool:
         """Resume; how far was really rewound is free between two bounds where the history is used up."""
@@ -420,24 +440,29 @@ class Model:
             assert not rewound
         if self.faint:
             self.ramp, self.faint = self.settings.resume_ramp, False
-        self._tell("resumed", extra=(rewound, by))
+        self._emit("resumed", extra=(rewound, by))
         self.mode, self.waiting = ("rest", False) if self.blank else ("speaking", True)
         self.blank = False
         self._rest(before)
         return True
 
-    def interrupt(self, lock: bool, force: bool, by: str = "application") -> bool:
+    def interrupt(self, lock: bool, force: bool, by: str = "application", at: str = "now") -> bool:
         before = self._begin()
         leaf = self.leaf
         self.generation += 1
         spared = [line for line in [self.head] if line and not line.interruptible and not force]
+        if at == "word" and not spared and self._end_with_word():
+            if lock:
+                self._lock()
+            self._rest(before)
+            return True
         buffered = self.buffered
         doomed = [line for line in self.queue + self.unqueued if line not in spared]
         if not spared:
             self._fade_out()
         self._drop(doomed, "interrupted", spared)
         if not spared and self.mode in ("speaking", "paused"):
-            self._tell("interrupted", extra=buffered)
+            self._emit("interrupted", extra=buffered)
             self.unsilenced = True
             self.mode = "rest" if self.blank else "interrupted"
             self.blank = False
@@ -452,6 +477,21 @@ class Model:
         self._rest(before)
         return bool(doomed) or moved
 
+    def _end_with_word(self) -> bool:
+        head = self.head
+        sounds = self.mode == "speaking" and not self.waiting and self.sounding
+        end = head.word_end() if head and head.played and sounds and head.yields_at is None else None
+        if head is None or end is None:
+            return False
+        buffered = self.buffered
+        head.truncated = not head.ended or end < head.accepted
+        head.cut_short |= head.truncated
+        head.cut_off = head.accepted - max(end, head.played)
+        head.yields_at, head.was_ended, head.dropped, head.ended = end, head.ended, not head.ended, True
+        self._drop([line for line in self.queue + self.unqueued if line is not head], "interrupted", [head])
+        self._emit("interrupted", extra=buffered - self.buffered)
+        return True
+
     def lock(self) -> bool:
         before = self._begin()
         locked = self._lock()
@@ -463,7 +503,7 @@ class Model:
         if not self.locked or self.mode == "closed":
             return False
         self.locked = False
-        self._tell("input_unlocked")
+        self._emit("input_unlocked")
         self._rest(before)
         return True
 
@@ -475,7 +515,7 @@ class Model:
         self.mode = "closed"
         self.holds.clear()
         self.tail, self.unsilenced = 0, False
-        self._tell("closed")
+        self._emit("closed")
         self._rest(before)
         return True
 
@@ -498,6 +538,7 @@ class Model:
         self.pausing = paused
 
         out: list[int | None] = []
+        self.cut_at = None
         streaming = self.mode == "speaking" and not self.waiting
         if streaming:
             self._speak(out, samples)
@@ -505,9 +546,15 @@ class Model:
         runs_out = (self.sounding or spoken > 0) and spoken < samples and not paused and self._within_turn
         self.sounding = spoken == samples
         out += [0] * (samples - spoken)
-        fading = min(self.tail, spoken)
+        fading = min(self.tail, spoken if self.cut_at is None else self.cut_at)
         out[:fading] = [None] * fading
         self.tail -= fading
+        if self.cut_at is not None:
+            self.tail, self.unsilenced = max(self.tail, self.cut_tail), True
+            rest = min(self.tail, spoken - self.cut_at)
+            out[self.cut_at : self.cut_at + rest] = [None] * rest
+            self.tail -= rest
+            fading = self.cut_at + rest
         if runs_out and self.settings.underrun_ramp:
             self.tail = max(self.tail, self.settings.underrun_ramp)
             self.ramp = self.settings.underrun_ramp
@@ -524,7 +571,7 @@ class Model:
         self._settle()
         if self.mode == "interrupted" and not self.tail:
             self.mode = "rest"
-        self._tell_change(before)
+        self._emit_change(before)
         return out
 
     def _count(self, streaming: bool, spoken: int, missing: int) -> None:
@@ -547,10 +594,10 @@ class Model:
             if self._count_turn(turn, missing) and streaming:
                 self.waiting = True
         elif not (head := turn.lines[0]).ended:
-            self.dry += missing
+            self.without_input += missing
             if head.played:
                 self.underrun_samples += missing
-            if timeout is not None and self.dry >= timeout:
+            if timeout is not None and self.without_input >= timeout:
                 head.ended = True
                 head.failed = True
                 head.cut_short |= not self.settings.completes
@@ -558,7 +605,7 @@ class Model:
                 self.waiting = True
                 self.underruns += 1
                 self.short = head
-                self._tell("underrun", head, position=None)
+                self._emit("underrun", head, position=None)
 
     def _count_turn(self, turn: Group, missing: int) -> bool:
         """Whether it goes on."""
@@ -579,8 +626,8 @@ class Model:
                     if not out and not self.sounding:
                         self.ramp = 0
                     self.turns[0].started_at = self.position
-                    self._tell("turn_started", extra=self.turns[0].id)
-                self._tell("first_audio_byte", head)
+                    self._emit("turn_started", extra=self.turns[0].id)
+                self._emit("first_audio_byte", head)
             if head.left and self.turns[0].silence:
                 self.turns[0].gaps.append(self.turns[0].silence)
                 self.turns[0].silence = 0
@@ -592,37 +639,39 @@ class Model:
                 head.cursor += 1
                 if head.cursor > head.played:
                     head.played = head.cursor
-                    self.dry = max(0, self.dry - 1)
+                    self.without_input = max(0, self.without_input - 1)
                 self.position += 1
                 self._reach(head, head.cursor)
+            if head.yields_at is not None and not head.left:
+                self.cut_at, self.cut_tail, self.ramp = len(out), self._ending(self.settings.interrupt_fade), 0
             self._finish_heads()
 
     # Parts of the above
 
     def _begin(self) -> str:
-        self.told = []
+        self.emitted = []
         self.silenced_at = None
         return self.leaf
 
-    def _tell(self, name: str, line: Line | None = None, extra: Any = None, position: int | None = -1) -> None:
-        self.told.append((name, self.position if position == -1 else position, line.id if line else None, extra))
+    def _emit(self, name: str, line: Line | None = None, extra: Any = None, position: int | None = -1) -> None:
+        self.emitted.append((name, self.position if position == -1 else position, line.id if line else None, extra))
 
-    def _tell_word(self, line: Line, word: Word, position: int) -> None:
-        word.told = True
-        self._tell("mark_reached", line, (word.payload, word.at), position)
+    def _emit_mark(self, line: Line, word: Word, position: int) -> None:
+        word.reached = True
+        self._emit("mark_reached", line, (word.payload, word.at), position)
 
     def _reach(self, line: Line, cursor: int) -> None:
         for word in line.words:
-            if not word.told and word.at <= cursor:
-                self._tell_word(line, word, self.position)
+            if not word.reached and word.at <= cursor:
+                self._emit_mark(line, word, self.position)
 
-    def _tell_change(self, before: str) -> None:
+    def _emit_change(self, before: str) -> None:
         short = self.short
         if short is not None and (self.leaf != "speaking.buffering" or self.head is not short):
             self.short = None
-            self._tell("underrun_ended", short)
+            self._emit("underrun_ended", short)
         if self.leaf != before:
-            self._tell("state_changed", extra=(before.partition(".")[0], self.state, before, self.leaf))
+            self._emit("state_changed", extra=(before.partition(".")[0], self.state, before, self.leaf))
 
     def _use(self, line: Line) -> None:
         """Know of a handle from its first use on; before that it is nobody's."""
@@ -658,7 +707,7 @@ class Model:
         if line:
             line.refused += samples
             line.cut_short = True
-        self._tell("audio_refused", line, samples)
+        self._emit("audio_refused", line, samples)
 
     def _lock(self) -> bool:
         if self.refuses:
@@ -673,21 +722,21 @@ class Model:
             self._close_turn(turn)
             self._finish_turn(turn)
         self.locked, self.blank = True, False
-        self._tell("input_locked")
+        self._emit("input_locked")
         return True
 
     def _finish(self, line: Line, outcome: str) -> None:
         if line is self.head:
-            self.dry = 0
+            self.without_input = 0
         assert line.group is not None
         (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
-        line.dropped = not line.ended
+        line.dropped |= not line.ended
         line.ended = True
         line.outcome = outcome
         line.group.finished.append(line)
         line.group.outcomes.append(outcome)
         report = (outcome, line.accepted, line.played, line.discarded, line.refused, line.heard())
-        self._tell("utterance_finished", line, report)
+        self._emit("utterance_finished", line, report)
         turn = line.group
         if outcome == "failed" and turn.stops and not turn.over:
             self._close_turn(turn)
@@ -739,14 +788,14 @@ class Model:
         played, discarded = sum(line.played for line in turn.finished), sum(line.discarded for line in turn.finished)
         waited = None if turn.started_at is None else turn.started_at - turn.asked_at
         report = (turn.outcome, len(turn.finished), played, discarded, tuple(turn.gaps), waited)
-        self._tell("turn_finished", extra=(turn.id, report))
+        self._emit("turn_finished", extra=(turn.id, report))
 
     def _finish_heads(self) -> None:
         while (head := self.head) and head.ended and not head.left:
             if not head.cut_short:
                 self._reach(head, 1_000_000_000)
-                self._tell("last_audio_byte", head)
-            cut_short = "failed" if head.failed else "interrupted"
+                self._emit("last_audio_byte", head)
+            cut_short = "failed" if head.failed and not head.truncated else "interrupted"
             self._finish(head, cut_short if head.cut_short else "completed")
 
     def _settle(self) -> None:
@@ -764,7 +813,7 @@ class Model:
 
     def _rest(self, before: str) -> None:
         self._settle()
-        self._tell_change(before)
+        self._emit_change(before)
 
     @property
     def _within_turn(self) -> bool:
@@ -774,8 +823,12 @@ class Model:
         """How long a sound that stops here goes on to fade out."""
         shortest = min(fade, self.settings.shortest_fade)
         if (head := self.head) and head.played:
-            left = min(fade, head.left)
-            return left if head.ended else max(left, shortest)
+            if head.yields_at is None:
+                left, ended = head.left, head.ended
+            else:
+                beyond = min(head.accepted - head.yields_at, self.settings.interrupt_fade)
+                left, ended = head.left + beyond, head.was_ended
+            return min(fade, left) if ended else max(min(fade, left), shortest)
         return shortest
 
     def _fade_out(self) -> None:
@@ -788,3 +841,4 @@ class Model:
         if self._within_turn:
             self.sounding = self.faint = False
             self.ramp = 0
+        self.unsilenced |= self.head is not None and self.head.yields_at is not None

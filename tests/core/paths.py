@@ -19,6 +19,7 @@ A sequence is written in words:
     ``yield``                interrupt, by the other owner
     ``interrupt`` ``drop``   drop all that is interruptible · drop all by force
     ``hush``                 interrupt, and lock the input in the same step
+    ``word``                 interrupt at the end of the word that sounds
     ======================== ==============================================================
 
 and ``pause``, ``lock``, ``unlock``, ``close``. The controller does not play less than a read's worth of an open handle.
@@ -34,7 +35,7 @@ from typing import Final, NamedTuple
 
 from statecharts import Chart
 from statecharts.machine import WATCHERS
-from tests.core.harness import Duet, Part
+from tests.core.harness import Pair, Part
 from tests.core.model import Settings
 
 CONTEXTS: Final = {
@@ -93,6 +94,7 @@ CONTEXTS: Final = {
         "read A20 A. b40 read",
         "read A40 read read",
         "read a40 b5 read a.",
+        "read a90 a@9 a@40 b9 read",
         "read a40 b. c5 read",
         "read *90 read",
         "read a40 read a. read5 b40",
@@ -121,6 +123,10 @@ CONTEXTS: Final = {
         "read turn u90 u. over read",
         "read turn u90 break read",
         "read a90 a. f9 f. read",
+        "read a90 a@9 a@40 read word",
+        "read a90 a@9 a@20 b9 read word",
+        "read a90 a@9 read a. word",
+        "read turn u90 u@9 u@40 read word",
     ),
     "speaking.sealed": (
         "read a40 read lock",
@@ -137,6 +143,7 @@ CONTEXTS: Final = {
         "read A90 b40 lock",
         "read turn u90 read lock",
         "read a90 read a~ lock",
+        "read a90 a@9 a@40 read word lock",
     ),
     "paused.empty": (
         "lock b9 unlock pause",
@@ -193,6 +200,8 @@ CONTEXTS: Final = {
         "pause A9 A. b9 b. read",
         "read a90 read a~ pause",
         "turn u90 u. over read pause",
+        "read a90 a@9 a@40 read word pause",
+        "read a90 a@9 a@40 read word read5 pause read",
     ),
     "paused.sealed": (
         "pause lock",
@@ -264,6 +273,7 @@ PROBES: Final = (
     "interrupt",
     "hush",
     "drop",
+    "word",
     "lock",
     "unlock",
     "close",
@@ -352,84 +362,86 @@ def asked() -> frozenset[tuple[str, str]]:
     return frozenset(cells)
 
 
-def walk(stop: Stop) -> Duet:
+def walk(stop: Stop) -> Pair:
     """Take one sequence of actions, and compare the controller with the model after each.
 
     Raises:
         AssertionError: they differ; this and any other exception has a note that says where.
     """
-    duet = Duet(SETTINGS[stop.settings])
+    pair = Pair(SETTINGS[stop.settings])
     parts: dict[str, Part] = {}
     for number, word in enumerate(stop.sequence.split(), start=1):
         try:
-            _take(duet, parts, word)
+            _take(pair, parts, word)
         except Exception as error:
             error.add_note(f"at word {number}, {word!r}, of {stop}")
             raise
-    return duet
+    return pair
 
 
-def _take(duet: Duet, parts: dict[str, Part], word: str) -> None:
+def _take(pair: Pair, parts: dict[str, Part], word: str) -> None:
     """Do what one word says."""
     match = _WORD.fullmatch(word)
     if match is None:
         raise ValueError(f"{word!r} is no action")
     name, does, many, command, number = match.groups()
     if name is None:
-        _command(duet, command, number)
+        _command(pair, command, number)
     elif name == "*":
         if does:
-            duet.end_own()
+            pair.end_own()
         else:
-            duet.push_own(int(many))
+            pair.push_own(int(many))
     else:
         part = parts.get(name.lower())
         if part is None:
             made = {"interruptible": name.islower(), "first": name.lower() == "f", "in_turn": name in "uv"}
-            part = parts[name.lower()] = duet.make(**made)
+            part = parts[name.lower()] = pair.make(**made)
         match does:
             case ".":
-                duet.end(part)
+                pair.end(part)
             case "!":
-                duet.cancel(part)
+                pair.cancel(part)
             case "+":
-                duet.enqueue(part)
+                pair.enqueue(part)
             case "~":
-                duet.fail(part)
+                pair.fail(part)
             case "@":
-                duet.mark(part, int(many), None)
+                pair.mark(part, int(many), None)
             case _ if many:
-                duet.push(part, int(many))
+                pair.push(part, int(many))
 
 
-def _command(duet: Duet, command: str, number: str) -> None:
+def _command(pair: Pair, command: str, number: str) -> None:
     match command:
         case "read":
-            duet.read(int(number or 16))
+            pair.read(int(number or 16))
         case "resume":
-            duet.resume(int(number or 0))
+            pair.resume(int(number or 0))
         case "hold":
-            duet.pause("another")
+            pair.pause("another")
         case "release":
-            duet.resume(int(number or 0), "another")
+            pair.resume(int(number or 0), "another")
         case "yield":
-            duet.interrupt(by="another")
+            pair.interrupt(by="another")
         case "hush":
-            duet.interrupt(lock=True)
+            pair.interrupt(lock=True)
         case "drop":
-            duet.interrupt(force=True)
+            pair.interrupt(force=True)
         case "pause" | "lock" | "unlock" | "close":
-            plain: Callable[[], None] = getattr(duet, command)
+            plain: Callable[[], None] = getattr(pair, command)
             plain()
         case "interrupt":
-            duet.interrupt()
+            pair.interrupt()
+        case "word":
+            pair.interrupt(at="word")
         case "turn":
-            duet.begin_turn()
+            pair.begin_turn()
         case "over":
-            duet.end_turn()
+            pair.end_turn()
         case "undo":
-            duet.cancel_turn()
+            pair.cancel_turn()
         case "break":
-            duet.fail_turn()
+            pair.fail_turn()
         case _:
             raise ValueError(f"{command!r} is no action")

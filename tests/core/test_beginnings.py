@@ -33,7 +33,7 @@ def test_a_file_is_no_audio(name: str, beginning: bytes) -> None:
     utterance = h.controller.utterance()
     with pytest.raises(FormatError, match=rf"begins as .*{name}.*does.*speak\(\).*format='encoded'"):
         utterance.push(beginning + bytes(960))
-    assert (utterance.accepted, h.controller.state, h.told()) == (0, "idle", [])
+    assert (utterance.accepted, h.controller.state, h.emitted()) == (0, "idle", [])
     assert utterance.push(ramp(FRAME)) == FRAME, "the handle can be used"
 
 

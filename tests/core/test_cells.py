@@ -2,7 +2,7 @@
 
 Reads are 480 samples at 24 kHz, fades are off. Each leaf is reached by public calls, with 100 samples still to play
 wherever it can hold any: less than a read's worth, so that an utterance that is open holds them back. The golden
-matrix says where a command leads, :data:`TOLD` what listeners hear, the next reads show what the leaf lets sound.
+matrix says where a command leads, :data:`EMITTED` what listeners receive, the next reads show what the leaf lets sound.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ HOLDS = {
 PLAYS_ALL = {"speaking.draining", "speaking.sealed"}
 """The leaves that hand out even less than a read's worth."""
 
-TOLD: dict[str, list[str]] = {
+EMITTED: dict[str, list[str]] = {
     "pause": ["paused"],
     "resume": ["resumed"],
     "interrupt": ["interrupted"],
@@ -155,8 +155,8 @@ def test_a_command(leaf: str, command: str) -> None:
     assert case.controller.leaf == target
     assert case.controller.state == State(state_of(target))
     assert changed is (target != leaf)
-    told = ["utterance_finished"] * drops + (TOLD[command] + ["state_changed"] if changed else [])
-    assert case.told() == told
+    emitted = ["utterance_finished"] * drops + (EMITTED[command] + ["state_changed"] if changed else [])
+    assert case.emitted() == emitted
     assert case.read() == (rest(leaf) if leaf in HOLDS and target in PLAYS_ALL else SILENCE)
     assert case.read() == SILENCE
     if drops:
@@ -178,11 +178,11 @@ def test_a_push(leaf: str) -> None:
     assert case.controller.leaf == destination(leaf, "push")
     if cell == "R" or leaf == "closed":
         assert (accepted, utterance.refused, case.controller.buffered) == (0, LEFT, buffered)
-        assert case.told("audio_refused", "state_changed") == ["audio_refused"]
+        assert case.emitted("audio_refused", "state_changed") == ["audio_refused"]
         assert case.controller.stats.refused_samples == LEFT
     else:
         assert (accepted, utterance.refused, case.controller.buffered) == (LEFT, 0, buffered + LEFT)
-        assert case.told() == (["state_changed"] if cell != "=" else [])
+        assert case.emitted() == (["state_changed"] if cell != "=" else [])
         # What is new plays after what was there, and only once it is ended or long enough.
         assert not set(case.read()) & set(ramp(LEFT, 10_001).tolist())
 
@@ -197,22 +197,22 @@ def test_an_end_of_what_is_under_way(leaf: str) -> None:
 
     ended = GOLDEN[leaf]["input_ended"]
     assert case.controller.leaf == (leaf if ended == IMPOSSIBLE else ended)
-    assert case.told() == (["state_changed"] if open_before else [])
+    assert case.emitted() == (["state_changed"] if open_before else [])
     speaks = case.controller.leaf in PLAYS_ALL
     assert case.read() == (rest(leaf) if speaks else SILENCE)
     ends = {"speaking.sealed": ["utterance_finished"]}.get(leaf, ["last_audio_byte", "utterance_finished"])
-    assert case.told("last_audio_byte", "utterance_finished") == (ends if speaks else [])
+    assert case.emitted("last_audio_byte", "utterance_finished") == (ends if speaks else [])
 
 
 @pytest.mark.parametrize("leaf", sorted(set(PLAYBACK.leaves) - HOLDS - {"closed"}))
 def test_a_boundary_where_nothing_is_queued(leaf: str) -> None:
-    """An empty utterance takes its place when it is ended, and is over at once."""
+    """An empty utterance is enqueued when it is ended, and is over at once."""
     case = reach(leaf)
     utterance = case.controller.utterance()
     case.events.clear()
     assert utterance.end()
     assert case.controller.leaf == leaf
-    assert case.told() == ["last_audio_byte", "utterance_finished"]
+    assert case.emitted() == ["last_audio_byte", "utterance_finished"]
     assert utterance.report is not None
     assert utterance.report.outcome is Outcome.COMPLETED
 
@@ -234,8 +234,8 @@ def test_a_boundary_behind_what_is_queued(leaf: str) -> None:
     assert case.controller.leaf == leaf
     case.events.clear()
     assert case.utterance.cancel()
-    told = case.told("last_audio_byte", "utterance_finished")
-    assert told == ["utterance_finished", "last_audio_byte", "utterance_finished"]
+    emitted = case.emitted("last_audio_byte", "utterance_finished")
+    assert emitted == ["utterance_finished", "last_audio_byte", "utterance_finished"]
     assert (case.utterance.report is not None, empty.report is not None) == (True, True)
     drained = {"speaking.draining": "idle", "speaking.sealed": "input_locked"}
     assert case.controller.leaf == drained.get(leaf, leaf)
@@ -247,22 +247,22 @@ def test_after_the_close_every_end_is_over() -> None:
     assert utterance.end() is False
     assert utterance.report is not None
     assert utterance.report.outcome is Outcome.CLOSED
-    assert case.told() == ["utterance_finished"]
+    assert case.emitted() == ["utterance_finished"]
 
 
 def test_ready() -> None:
     case = reach("speaking.buffering")
     case.utterance.push(ramp(FRAME - LEFT - 1, 1 + LEFT))
-    assert (case.controller.leaf, case.told()) == ("speaking.buffering", [])
+    assert (case.controller.leaf, case.emitted()) == ("speaking.buffering", [])
     case.utterance.push(ramp(1, FRAME))
-    assert (case.controller.leaf, case.told()) == ("speaking.streaming", ["state_changed"])
+    assert (case.controller.leaf, case.emitted()) == ("speaking.streaming", ["state_changed"])
     assert case.read() == FIRST
 
 
 def test_underrun() -> None:
     case = reach("speaking.streaming")
     assert case.read() == SILENCE
-    assert (case.controller.leaf, case.told()) == ("speaking.buffering", ["underrun", "state_changed"])
+    assert (case.controller.leaf, case.emitted()) == ("speaking.buffering", ["underrun", "state_changed"])
     assert case.controller.stats.underruns == 1
 
 
@@ -279,4 +279,4 @@ def test_drained_and_faded(leaf: str, target: str) -> None:
     case = reach(leaf)
     assert case.read() == (rest(leaf) if leaf in HOLDS else SILENCE)
     assert case.controller.leaf == target == GOLDEN[leaf]["faded" if "interrupted" in leaf else "drained"]
-    assert case.told()[-1] == "state_changed"
+    assert case.emitted()[-1] == "state_changed"

@@ -92,14 +92,14 @@ def test_sessions_are_apart_and_unknown_to_the_machine() -> None:
     assert not hasattr(one, "__dict__")
 
 
-def test_outputs_hang_on_the_edges_that_tell_something() -> None:
-    told = {(edge.source, edge.event): edge.outputs for edge in PLAYBACK.edges() if edge.outputs}
-    assert told["speaking.streaming", "pause"] == ("paused",)
-    assert told["input_locked", "push"] == ("audio_refused",)
-    assert told["speaking.draining", "completed"] == ("last_audio_byte", "utterance_finished")
-    assert told["speaking.draining", "cut_short"] == ("utterance_finished",)
-    assert ("idle", "interrupt") not in told
-    assert ("speaking.streaming", "push") not in told
+def test_outputs_hang_on_the_edges_that_emit_something() -> None:
+    emitted = {(edge.source, edge.event): edge.outputs for edge in PLAYBACK.edges() if edge.outputs}
+    assert emitted["speaking.streaming", "pause"] == ("paused",)
+    assert emitted["input_locked", "push"] == ("audio_refused",)
+    assert emitted["speaking.draining", "completed"] == ("last_audio_byte", "utterance_finished")
+    assert emitted["speaking.draining", "cut_short"] == ("utterance_finished",)
+    assert ("idle", "interrupt") not in emitted
+    assert ("speaking.streaming", "push") not in emitted
 
 
 def test_every_state_that_users_see_is_in_the_chart() -> None:
@@ -118,7 +118,7 @@ def toy(table: str = TOY, *, internal: tuple[str, ...] = (), **more: object) -> 
     return Chart.parse("toy", table, internal=internal, **more)  # type: ignore[arg-type]
 
 
-def test_a_chart_tells_its_parts() -> None:
+def test_a_chart_emits_its_parts() -> None:
     chart = toy(internal=("stop",), outputs={("off", "go"): ("light",)})
     assert (chart.leaves, chart.events, chart.states) == (("off", "on"), ("go", "stop"), ("off", "on"))
     assert (chart.commands, chart.internal, chart.initial) == (("go",), ("stop",), "off")
@@ -165,22 +165,22 @@ def test_a_fact_needs_a_column_and_an_output_an_edge() -> None:
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        ("light", r"what \('off', 'go'\) tells is 'light', expected a tuple of names"),
+        ("light", r"what \('off', 'go'\) emits is 'light', expected a tuple of names"),
         (("a light",), "the output 'a light' is no word"),
         (("",), "the output '' is no word"),
         ((1,), "the output 1 is no word"),
         (None, "is None, expected a tuple"),
     ],
 )
-def test_what_an_edge_tells_is_checked(outputs: object, message: str) -> None:
+def test_what_an_edge_emits_is_checked(outputs: object, message: str) -> None:
     with pytest.raises(ChartError, match=message):
         toy(outputs={("off", "go"): outputs})
 
 
 def test_names_are_frozen_whatever_they_came_in() -> None:
-    told = ["light"]
-    chart = Chart("toy", "off", ["go"], [], {"off": {"go": "="}}, {("off", "go"): told})  # type: ignore[arg-type, dict-item]
-    told.append("sound")
+    emitted = ["light"]
+    chart = Chart("toy", "off", ["go"], [], {"off": {"go": "="}}, {("off", "go"): emitted})  # type: ignore[arg-type, dict-item]
+    emitted.append("sound")
     assert (chart.commands, chart.internal, chart.outputs["off", "go"]) == (("go",), (), ("light",))
     for commands, internal in (("go", ()), (("go",), "")):
         with pytest.raises(ChartError, match=r"s is '.*', expected a tuple of names"):
@@ -325,16 +325,16 @@ def test_an_event_that_the_chart_does_not_have() -> None:
     assert session.leaf == "off"
 
 
-def test_who_watches_may_come_and_go_while_an_event_is_told() -> None:
+def test_who_watches_may_come_and_go_while_an_event_is_fired() -> None:
     def second(chart: Chart, leaf: str, event: str) -> None:
-        told.append("second")
+        emitted.append("second")
 
     def first(chart: Chart, leaf: str, event: str) -> None:
-        told.append("first")
+        emitted.append("first")
         WATCHERS.discard(first)
         WATCHERS.add(second)
 
-    told: list[str] = []
+    emitted: list[str] = []
     session = MACHINE.session()
     WATCHERS.add(first)
     try:
@@ -342,4 +342,4 @@ def test_who_watches_may_come_and_go_while_an_event_is_told() -> None:
         MACHINE.fire(session, "ready")
     finally:
         WATCHERS.difference_update({first, second})
-    assert told == ["first", "second"]
+    assert emitted == ["first", "second"]

@@ -1,4 +1,4 @@
-"""Who hears of events, in what order, and what happens when one of them fails."""
+"""Who receives events, in what order, and what happens when one of them fails."""
 
 from __future__ import annotations
 
@@ -47,47 +47,47 @@ async def settle() -> None:
 
 def test_on_registers_directly_and_as_a_decorator() -> None:
     controller = PlaybackController()
-    told: list[str] = []
+    emitted: list[str] = []
 
     @controller.on("paused")
     def decorated(event: Event) -> None:
-        told.append(f"decorated {event.name}")
+        emitted.append(f"decorated {event.name}")
 
     def direct(event: Event) -> None:
-        told.append(f"direct {event.name}")
+        emitted.append(f"direct {event.name}")
 
     assert controller.on("paused", direct) is direct
     assert callable(decorated)
     controller.pause()
     controller.resume()
     controller.pause()
-    assert told == ["decorated paused", "direct paused"] * 2
+    assert emitted == ["decorated paused", "direct paused"] * 2
 
 
-def test_once_is_told_once_directly_and_as_a_decorator() -> None:
+def test_once_is_called_once_directly_and_as_a_decorator() -> None:
     controller = PlaybackController()
-    told: list[str] = []
+    emitted: list[str] = []
 
     def decorated(event: Event) -> None:
-        told.append("decorated")
+        emitted.append("decorated")
 
     assert controller.once("paused")(decorated) is decorated
-    controller.once("paused", lambda _: told.append("direct"))
+    controller.once("paused", lambda _: emitted.append("direct"))
     for _ in range(2):
         controller.pause()
         controller.resume()
-    assert told == ["decorated", "direct"]
+    assert emitted == ["decorated", "direct"]
 
 
 @pytest.mark.parametrize("register", ["on", "once"])
-def test_a_removed_listener_is_told_no_more(register: str) -> None:
+def test_a_removed_listener_is_called_no_more(register: str) -> None:
     controller = PlaybackController()
-    told: list[Event] = []
-    listener = told.append
+    emitted: list[Event] = []
+    listener = emitted.append
     getattr(controller, register)("paused", listener)
     controller.remove_listener("paused", listener)
     controller.pause()
-    assert not told
+    assert not emitted
     with pytest.raises(ValueError, match="does not listen to 'paused'"):
         controller.remove_listener("paused", listener)
 
@@ -173,7 +173,7 @@ def test_once_is_over_before_its_listener_is_called(h: Heard) -> None:
     h.controller.once("paused", call)
     h.controller.pause()
     assert counter.calls == 1
-    assert h.told("paused", "error") == ["paused", "paused"]
+    assert h.emitted("paused", "error") == ["paused", "paused"]
 
     def again(event: Event) -> None:
         counter.call(event)
@@ -190,7 +190,7 @@ def test_once_is_over_even_if_its_listener_raises(h: Heard) -> None:
     for count in (2, 1):
         h.controller.pause()
         h.controller.resume()
-        assert h.told("error") == ["error"] * count
+        assert h.emitted("error") == ["error"] * count
 
 
 def test_once_counts_for_its_own_event_alone() -> None:
@@ -240,7 +240,7 @@ def test_a_listener_that_is_called_once_has_no_registration_left_to_remove(h: He
 
 @pytest.mark.parametrize("method", ["on", "once"])
 @pytest.mark.parametrize("name", ["last_audio_bite", "", "new_listener", "events_lost"])
-def test_an_unknown_name_is_told(method: str, name: Any) -> None:
+def test_an_unknown_name_is_an_error(method: str, name: Any) -> None:
     controller = PlaybackController()
     with pytest.raises(ValueError, match=f"no event {name!r}.*last_audio_byte"):
         getattr(controller, method)(name)
@@ -252,13 +252,13 @@ def test_an_unknown_name_is_told(method: str, name: Any) -> None:
 
 @pytest.mark.parametrize("method", ["on", "once"])
 @pytest.mark.parametrize("listener", ["print", 7, object()])
-def test_what_cannot_be_called_is_told(method: str, listener: object) -> None:
+def test_what_cannot_be_called_is_an_error(method: str, listener: object) -> None:
     with pytest.raises(TypeError, match="expected a function"):
         getattr(PlaybackController(), method)("paused", listener)
 
 
 @pytest.mark.parametrize("method", ["on", "once"])
-def test_what_cannot_be_called_is_told_to_the_decorator_too(method: str) -> None:
+def test_what_cannot_be_called_is_an_error_to_the_decorator_too(method: str) -> None:
     with pytest.raises(TypeError, match="expected a function"):
         getattr(PlaybackController(), method)("paused")("print")
 
@@ -275,9 +275,11 @@ CALLS_BACK: list[tuple[str, Call, list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "call", "told", "leaf"), CALLS_BACK, ids=[f"{row[0]}-{row[3]}" for row in CALLS_BACK])
+@pytest.mark.parametrize(
+    ("name", "call", "emitted", "leaf"), CALLS_BACK, ids=[f"{row[0]}-{row[3]}" for row in CALLS_BACK]
+)
 def test_a_listener_that_calls_back_sees_a_settled_state_and_all_hear_the_same_order(
-    name: EventName, call: Call, told: list[str], leaf: str
+    name: EventName, call: Call, emitted: list[str], leaf: str
 ) -> None:
     controller = PlaybackController()
     utterance = controller.utterance()
@@ -297,7 +299,7 @@ def test_a_listener_that_calls_back_sees_a_settled_state_and_all_hear_the_same_o
     assert seen == ["idle"]
     assert controller.leaf == leaf
     assert [id(event) for event in before.events] == [id(event) for event in after.events]
-    assert before.told() == ["first_audio_byte", "last_audio_byte", "utterance_finished", "state_changed", *told]
+    assert before.emitted() == ["first_audio_byte", "last_audio_byte", "utterance_finished", "state_changed", *emitted]
 
 
 def test_interrupted_in_its_first_audio_byte_an_utterance_is_silent_from_the_next_read_on(h: Heard) -> None:
@@ -307,7 +309,7 @@ def test_interrupted_in_its_first_audio_byte_an_utterance_is_silent_from_the_nex
     assert h.read() == list(range(1, FRAME + 1))
     assert h.read() == [0] * FRAME
     assert (utterance.played, utterance.discarded) == (FRAME, 2 * FRAME)
-    assert h.told() == [
+    assert h.emitted() == [
         "state_changed",
         "first_audio_byte",
         "utterance_finished",
@@ -348,18 +350,18 @@ def test_any_event_may_close_the_controller(name: EventName) -> None:
     assert controller.state is State.CLOSED
     finished = [event.utterance for event in h.events if isinstance(event, UtteranceFinished)]
     assert len(finished) == len(set(finished)) > 0
-    names = h.told(*EVENTS)
+    names = h.emitted(*EVENTS)
     assert name in names
     assert names.count("closed") == 1
 
 
 def cause_everything(controller: PlaybackController) -> None:
-    """Let every event there is be told at least once, if nobody stops it."""
+    """Let every event there is be emitted at least once, if nobody stops it."""
     first, second = controller.utterance(), controller.utterance()
     first.push(ramp(FRAME + 7))
     first.mark("word", at=0.001)
     controller.read(FRAME)
-    controller.read(FRAME)  # dry
+    controller.read(FRAME)  # an underrun
     first.end()
     second.push(ramp(5 * FRAME))
     controller.read(FRAME)
@@ -371,6 +373,7 @@ def cause_everything(controller: PlaybackController) -> None:
     controller.lock()
     controller.unlock()
     controller.report_stall(1.0)
+    controller.report_far_end(0.1, 0.02)
     controller.on("paused", lambda _: 1 / 0)
     controller.pause()
     controller.close()
@@ -378,7 +381,7 @@ def cause_everything(controller: PlaybackController) -> None:
 
 def test_the_script_above_does_cause_everything(h: Heard) -> None:
     cause_everything(h.controller)
-    assert set(h.told(*EVENTS)) == set(EVENTS)
+    assert set(h.emitted(*EVENTS)) == set(EVENTS)
 
 
 def test_every_listener_hears_the_same_order_whoever_calls_back() -> None:
@@ -395,30 +398,30 @@ def test_every_listener_hears_the_same_order_whoever_calls_back() -> None:
 # Listeners that go
 
 
-def test_a_listener_may_remove_itself_and_the_others_are_still_told(h: Heard) -> None:
-    told: list[str] = []
+def test_a_listener_may_remove_itself_and_the_others_are_still_called(h: Heard) -> None:
+    emitted: list[str] = []
 
     def leaver(event: Event) -> None:
-        told.append("leaver")
+        emitted.append("leaver")
         h.controller.remove_listener("paused", leaver)
 
     h.controller.on("paused", leaver)
-    h.controller.on("paused", lambda _: told.append("stayer"))
+    h.controller.on("paused", lambda _: emitted.append("stayer"))
     for _ in range(2):
         h.controller.pause()
         h.controller.resume()
-    assert told == ["leaver", "stayer", "stayer"]
+    assert emitted == ["leaver", "stayer", "stayer"]
     assert not errors(h)
 
 
-def test_a_listener_may_register_another_one_which_is_told_of_the_next_event(h: Heard) -> None:
-    told: list[Event] = []
-    h.controller.once("paused", lambda _: h.controller.on("paused", told.append))
+def test_a_listener_may_register_another_one_which_receives_the_next_event(h: Heard) -> None:
+    emitted: list[Event] = []
+    h.controller.once("paused", lambda _: h.controller.on("paused", emitted.append))
     h.controller.pause()
-    assert not told
+    assert not emitted
     h.controller.resume()
     h.controller.pause()
-    assert len(told) == 1
+    assert len(emitted) == 1
 
 
 # Listeners that raise
@@ -438,15 +441,15 @@ async def breaks_later(event: Event) -> None:
 
 
 def test_what_a_listener_raises_becomes_an_error_and_stops_nobody(h: Heard) -> None:
-    told: list[str] = []
+    emitted: list[str] = []
     h.controller.on("paused", breaks)
-    h.controller.on("paused", lambda _: told.append("told"))
+    h.controller.on("paused", lambda _: emitted.append("emitted"))
     assert h.controller.pause()
-    assert told == ["told"]
+    assert emitted == ["emitted"]
     (error,) = errors(h)
     assert isinstance(error.exception, BrokenError)
     assert error.source == "listener breaks of 'paused'"
-    assert h.told() == ["paused", "state_changed", "error"]
+    assert h.emitted() == ["paused", "state_changed", "error"]
 
 
 def test_a_listener_of_one_event_is_named_when_it_raises(h: Heard) -> None:
@@ -461,7 +464,7 @@ def test_reads_answer_whatever_listeners_raise(h: Heard) -> None:
     say(h, FRAME + 10)
     assert h.read() == list(range(1, FRAME + 1))
     assert h.read() == [*range(FRAME + 1, FRAME + 11), *[0] * (FRAME - 10)]
-    names = h.told(*EVENTS)
+    names = h.emitted(*EVENTS)
     assert names.count("error") == len(names) / 2
 
 
@@ -486,37 +489,37 @@ async def test_a_cancelled_future_in_a_listener_does_not_cancel_the_reader(h: He
 
 
 async def test_coroutine_listeners_run_as_tasks(h: Heard) -> None:
-    told: list[str] = []
+    emitted: list[str] = []
 
     @h.controller.on("last_audio_byte")
     async def listener(event: Event) -> None:
         await asyncio.sleep(0)
-        told.append(event.name)
+        emitted.append(event.name)
 
     say(h)
     h.read()
-    assert not told
+    assert not emitted
     await settle()
-    assert told == ["last_audio_byte"]
+    assert emitted == ["last_audio_byte"]
 
 
 async def test_the_task_of_a_coroutine_listener_is_kept_while_it_waits(h: Heard) -> None:
-    told: list[str] = []
+    emitted: list[str] = []
     futures: weakref.WeakSet[asyncio.Future[str]] = weakref.WeakSet()
 
     @h.controller.on("paused")
     async def listener(event: Event) -> None:
         future: asyncio.Future[str] = asyncio.Future()
         futures.add(future)
-        told.append(await future)
+        emitted.append(await future)
 
     h.controller.pause()
     await settle()
     gc.collect()  # the loop itself holds tasks weakly
     for future in futures:
-        future.set_result("told")
+        future.set_result("emitted")
     await settle()
-    assert told == ["told"]
+    assert emitted == ["emitted"]
 
 
 async def test_what_a_coroutine_listener_raises_becomes_an_error(h: Heard) -> None:
@@ -569,14 +572,14 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str]]:
     return caplog.record_tuples
 
 
-def test_an_error_listener_that_raises_is_logged_and_not_told_of_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_listener_that_raises_is_logged_and_not_called_for_itself(caplog: pytest.LogCaptureFixture) -> None:
     controller = PlaybackController()
-    told: list[Event] = []
+    emitted: list[Event] = []
     controller.on("error", breaks)
-    controller.on("error", told.append)
+    controller.on("error", emitted.append)
     controller.on("paused", breaks)
     controller.pause()
-    assert len(told) == 1
+    assert len(emitted) == 1
     assert logged(caplog) == [("playback", logging.ERROR, "listener breaks of 'error' raised")]
 
 
@@ -654,7 +657,7 @@ async def anext_of(stream: EventStream) -> Event:
 
 
 @pytest.mark.parametrize("lost", [0, 1, 234])
-async def test_a_slow_reader_has_the_newest_events_and_is_told_how_many_it_lost(h: Heard, lost: int) -> None:
+async def test_a_slow_reader_has_the_newest_events_and_learns_how_many_it_lost(h: Heard, lost: int) -> None:
     stream = h.controller.events()
     for number in range(STREAM_EVENTS + lost):
         h.controller.report_stall(number)
@@ -664,7 +667,7 @@ async def test_a_slow_reader_has_the_newest_events_and_is_told_how_many_it_lost(
     assert [id(event) for event in held] == [id(event) for event in h.events[lost:]]
 
     h.controller.report_stall(-1)
-    assert (await anext(stream)) is h.events[-1]  # told of the loss once
+    assert (await anext(stream)) is h.events[-1]  # the loss is reported once
 
 
 async def test_an_overflow_keeps_the_end(h: Heard) -> None:
@@ -696,7 +699,7 @@ async def test_aclose_wakes_who_waits_and_drops_what_is_held(h: Heard) -> None:
 async def test_a_stream_made_after_the_close_has_ended(h: Heard) -> None:
     h.controller.close()
     stream = h.controller.events()
-    h.controller.push(ramp(1))  # refused, which is told to listeners only
+    h.controller.push(ramp(1))  # refused, which is emitted to listeners only
     assert [event async for event in stream] == []
 
 

@@ -45,8 +45,9 @@ from playback.events import (
     UnderrunEnded,
     UtteranceFinished,
 )
-from playback.report import HeardFrom, Outcome, UtteranceReport
+from playback.report import Outcome, UtteranceReport
 from playback.sinks.chunks import Chunk
+from playback.words.known import HeardFrom
 from tests.signals import FRAME, Heard
 
 pytestmark = pytest.mark.portable
@@ -253,7 +254,7 @@ def test_no_copy_of_an_event_copies_a_controller(how: Callable[[Any], Any]) -> N
 @each_event
 def test_a_dict_of_its_fields_refers_to_the_same_utterance(event: Event, fields: dict[str, Any]) -> None:
     plain = asdict(event)
-    assert set(plain) == {"position", *fields}
+    assert set(plain) == {"position", "wall_time", *fields}
     if "utterance" in fields:
         assert plain["utterance"] is event.utterance  # type: ignore[attr-defined]
 
@@ -318,7 +319,7 @@ HEARD: list[tuple[Outcome, str | None, bool, str | None, HeardFrom | None]] = [
     (Outcome.COMPLETED, None, True, "one two", "marks"),
     (Outcome.COMPLETED, None, False, None, None),
     *((outcome, "One, two.", True, "One", "marks") for outcome in CUT_SHORT),
-    *((outcome, "One, two.", False, None, None) for outcome in CUT_SHORT),
+    *((outcome, "One, two.", False, "", "estimate") for outcome in CUT_SHORT),
     *((outcome, None, True, "one", "marks") for outcome in CUT_SHORT),
     *((outcome, None, False, None, None) for outcome in CUT_SHORT),
 ]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from playback.events import EVENTS, INTERRUPTIONS, ErrorRaised, Event
 from playback.sinks import CallbackSink
-from tests.core.harness import Duet
+from tests.core.harness import Pair
 from tests.core.model import Settings
 from tests.core.test_properties import Playouts, settings_of_cuts, settings_of_fades
 from tests.fuzzing import thorough
@@ -42,25 +42,25 @@ PLACES: Final = (
 class Raiser:
     """Raises what was asked for at its next call, once, and notes it."""
 
-    def __init__(self, duet: Disturbed) -> None:
-        self.duet: Final = duet
+    def __init__(self, pair: Disturbed) -> None:
+        self.pair: Final = pair
         self.next: BaseException | None = None
 
     def __call__(self, *arguments: Any) -> None:
         error, self.next = self.next, None
         if error is not None:
-            self.duet.has_raised(error, arguments)
+            self.pair.has_raised(error, arguments)
             raise error
 
 
 class Observes:
     """An observer of which each method may raise."""
 
-    def __init__(self, duet: Disturbed) -> None:
-        self.called, self.edge, self.event = (duet.raisers[name] for name in ("called", "edge", "event"))
+    def __init__(self, pair: Disturbed) -> None:
+        self.called, self.edge, self.event = (pair.raisers[name] for name in ("called", "edge", "event"))
 
 
-class Disturbed(Duet):
+class Disturbed(Pair):
     """A controller among those who raise, and its model, which has none of them.
 
     Args:
@@ -101,11 +101,11 @@ class Disturbed(Duet):
             self._expected.append(error)
 
     def compare(self, start: int | None = None) -> None:
-        assert self._behind == self.told
+        assert self._behind == self.emitted
         self._behind.clear()
-        errors = [event.exception for event in self.told if isinstance(event, ErrorRaised)]
+        errors = [event.exception for event in self.emitted if isinstance(event, ErrorRaised)]
         assert [error for error in errors if any(error is other for other in self._expected)] == self._expected
-        self.told[:] = [event for event in self.told if not self._was_injected(event)]
+        self.emitted[:] = [event for event in self.emitted if not self._was_injected(event)]
         self._expected.clear()
         super().compare(start)
 
@@ -126,21 +126,21 @@ class Disturbed(Duet):
 class DisturbedPlayouts(Playouts):
     """The random commands, and somebody who raises."""
 
-    duet: Disturbed
+    pair: Disturbed
 
     @initialize(data=st.data(), observed=st.booleans(), tapped=st.booleans())
     def begin(self, data: st.DataObject, observed: bool, tapped: bool) -> None:
-        self.duet = Disturbed(data.draw(self.settings), observed=observed, tapped=tapped)
+        self.pair = Disturbed(data.draw(self.settings), observed=observed, tapped=tapped)
 
     @rule(place=st.sampled_from(PLACES), error=st.sampled_from(ERRORS))
     def arm(self, place: str, error: Any) -> None:
-        self.duet.arm(place, error())
+        self.pair.arm(place, error())
 
     def teardown(self) -> None:
-        for raiser in self.duet.raisers.values():
+        for raiser in self.pair.raisers.values():
             raiser.next = None
-        self.duet.read(16)
-        self.duet.read(16)
+        self.pair.read(16)
+        self.pair.read(16)
 
 
 class Cuts(DisturbedPlayouts):

@@ -51,16 +51,16 @@ class TestTheFade:
         assert not any(case.read(2 * FADE))
         assert case.controller.state == "idle"
 
-    def test_is_told_when_it_is_over_to_the_sample(self) -> None:
+    def test_is_emitted_when_it_is_over_to_the_sample(self) -> None:
         case = sounding()
         case.controller.interrupt()
         for _ in range(4):
             case.read()
-        told = {event.name: event for event in case.events}
-        assert isinstance(told["interrupted"], Interrupted)
-        assert (told["interrupted"].position, told["interrupted"].discarded) == (FRAME, 99 * FRAME)
-        assert isinstance(told["silenced"], Silenced)
-        assert told["silenced"].position == FRAME + FADE
+        emitted = {event.name: event for event in case.events}
+        assert isinstance(emitted["interrupted"], Interrupted)
+        assert (emitted["interrupted"].position, emitted["interrupted"].discarded) == (FRAME, 99 * FRAME)
+        assert isinstance(emitted["silenced"], Silenced)
+        assert emitted["silenced"].position == FRAME + FADE
         assert [event.name for event in case.events] == [
             "utterance_finished",
             "turn_finished",
@@ -82,7 +82,7 @@ class TestTheFade:
         case.controller.interrupt()
         assert case.controller.leaf == "interrupted.fading", "an interrupt is always seen"
         assert case.read() == SILENCE
-        assert case.told()[-2:] == ["silenced", "state_changed"]
+        assert case.emitted()[-2:] == ["silenced", "state_changed"]
         assert case.controller.state == "idle"
 
     def test_begins_as_loud_as_it_was(self) -> None:
@@ -114,7 +114,7 @@ class TestTheFade:
         case.controller.pause()
         case.controller.interrupt()
         assert case.read() == [*faded(LOUD, 120).astype(int).tolist(), *[0] * 360]
-        assert case.told()[-2:] == ["silenced", "state_changed"]
+        assert case.emitted()[-2:] == ["silenced", "state_changed"]
         assert case.controller.state == "idle"
 
     def test_is_cut_short_by_a_pause_along_its_ramp(self) -> None:
@@ -127,7 +127,7 @@ class TestTheFade:
         assert frame[0] == round(level)
         assert all(0 <= after < before for before, after in itertools.pairwise(frame[:120]))
         assert not any(frame[120:])
-        assert case.told("silenced") == ["silenced"]
+        assert case.emitted("silenced") == ["silenced"]
         case.controller.resume()
         assert (case.controller.state, case.read()) == ("idle", SILENCE)
 
@@ -146,7 +146,7 @@ class TestTheFade:
         assert case.controller.state == "speaking"
         assert alike(case.read(), 1_000 + faded()[FRAME : 2 * FRAME])
         case.read()
-        assert case.told("silenced") == ["silenced"]
+        assert case.emitted("silenced") == ["silenced"]
         assert case.read() == [1_000] * FRAME
 
     def test_never_wraps_around(self) -> None:
@@ -169,7 +169,7 @@ class TestTheFade:
         wanted[: FADE - FRAME] += LOUD * (1 - np.arange(FRAME, FADE) / FADE)
         assert np.abs(out - wanted).max() <= 1
 
-    def test_tells_no_mark(self) -> None:
+    def test_emits_no_mark(self) -> None:
         case = sounding()
         case.controller.utterance()
         utterance = case.controller.utterance()
@@ -178,7 +178,7 @@ class TestTheFade:
         case.controller.interrupt()
         for _ in range(4):
             case.read()
-        assert case.told("mark_reached", "last_audio_byte", "first_audio_byte") == []
+        assert case.emitted("mark_reached", "last_audio_byte", "first_audio_byte") == []
 
 
 class TestFinality:
@@ -187,12 +187,12 @@ class TestFinality:
         assert [case.controller.interrupt(), case.controller.interrupt()] == [True, False]
         case.read()
         assert case.controller.interrupt() is False
-        assert case.told("interrupted", "utterance_finished") == ["utterance_finished", "interrupted"]
+        assert case.emitted("interrupted", "utterance_finished") == ["utterance_finished", "interrupted"]
 
     def test_before_anything_changes_nothing(self) -> None:
         case = Heard()
         assert case.controller.interrupt() is False
-        assert (case.controller.state, case.told()) == ("idle", [])
+        assert (case.controller.state, case.emitted()) == ("idle", [])
 
     def test_every_utterance_of_the_queue_is_finished_once(self) -> None:
         case = Heard()
@@ -249,17 +249,17 @@ class TestFinality:
             assert case.read() == [*range(1, 1 + FRAME)]
             assert case.controller.interrupt()
             assert case.read() == SILENCE
-        assert case.told("last_audio_byte") == []
+        assert case.emitted("last_audio_byte") == []
 
 
 class TestTheLock:
-    def test_refuses_every_push_and_tells_it(self) -> None:
+    def test_refuses_every_push_and_reports_it(self) -> None:
         case = Heard()
         assert [case.controller.lock(), case.controller.lock()] == [True, False]
         assert (case.controller.input_locked, case.controller.state) == (True, "input_locked")
         handle = case.controller.utterance()
         assert [handle.push(ramp(100)), case.controller.push(ramp(50))] == [0, 0]
-        assert case.told() == ["input_locked", "state_changed", "audio_refused", "audio_refused"]
+        assert case.emitted() == ["input_locked", "state_changed", "audio_refused", "audio_refused"]
         assert case.controller.stats.refused_samples == 150
         assert [case.controller.unlock(), case.controller.unlock()] == [True, False]
         assert case.controller.state == "idle"
@@ -277,7 +277,7 @@ class TestTheLock:
         assert ended.report is not None
         assert cut.report is not None
         assert (ended.report.outcome, cut.report.outcome) == (Outcome.COMPLETED, Outcome.INTERRUPTED)
-        assert case.told("last_audio_byte") == ["last_audio_byte"]
+        assert case.emitted("last_audio_byte") == ["last_audio_byte"]
         assert case.controller.state == "input_locked"
 
     def test_while_paused(self) -> None:
@@ -326,11 +326,11 @@ class TestTheLock:
     def test_with_an_interrupt_settles_once(self) -> None:
         case = sounding()
         assert case.controller.interrupt(lock=True)
-        assert case.told() == ["utterance_finished", "interrupted", "input_locked", "state_changed"]
+        assert case.emitted() == ["utterance_finished", "interrupted", "input_locked", "state_changed"]
         assert case.controller.leaf == "interrupted.sealed"
         idle = Heard()
         assert idle.controller.interrupt(lock=True)
-        assert idle.told() == ["input_locked", "state_changed"]
+        assert idle.emitted() == ["input_locked", "state_changed"]
 
 
 class TestUninterruptible:
@@ -351,7 +351,7 @@ class TestUninterruptible:
         case, handles = self.queue()
         assert case.controller.interrupt(lock=True)
         assert (case.controller.leaf, case.controller.input_locked) == ("speaking.draining", False)
-        assert case.told() == ["utterance_finished", "utterance_finished", "state_changed"]
+        assert case.emitted() == ["utterance_finished", "utterance_finished", "state_changed"]
         assert [handle.report is None for handle in handles] == [True, False, False]
         assert case.read() == [*range(1 + FRAME, 1 + 2 * FRAME)]
         assert outcome(handles[0]) is Outcome.COMPLETED
@@ -397,7 +397,7 @@ class TestCancel:
         case.read()
         one.cancel()
         assert alike(case.read(), 1_000 + faded()[:FRAME])
-        assert case.told("interrupted", "silenced") == []
+        assert case.emitted("interrupted", "silenced") == []
 
     def test_of_the_last_one_rests_when_the_fade_is_over(self) -> None:
         case = sounding()
@@ -420,7 +420,7 @@ class TestClose:
         handle = case.controller.utterance()
         handle.mark("in use")
         assert [case.controller.close(), case.controller.close()] == [True, False]
-        assert case.told() == ["utterance_finished", "utterance_finished", "closed", "state_changed"]
+        assert case.emitted() == ["utterance_finished", "utterance_finished", "closed", "state_changed"]
         assert handle.report is not None
         assert handle.report.outcome is Outcome.CLOSED
         assert case.read() == SILENCE
@@ -435,7 +435,7 @@ class TestClose:
         case = Heard()
         handle = case.controller.utterance()
         case.controller.close()
-        case.told()
+        case.emitted()
         assert [handle.push(ramp(10)), case.controller.push(ramp(10))] == [0, 0]
         assert [event.reason for event in case.events if isinstance(event, AudioRefused)] == ["closed", "closed"]
         controller = case.controller

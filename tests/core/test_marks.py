@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from playback import PlaybackController, Utterance
+from playback import AudioFormat, PlaybackController, Utterance
 from playback.events import MarkReached
-from tests.signals import FRAME, RATE, Heard, ramp
+from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 
 class Said(Heard):
@@ -27,8 +27,8 @@ Words = Sequence[tuple[str, int, int | None]]
 """Each word with its start and, if it is known, its end, in samples."""
 
 
-def said(text: str | None, words: Words, samples: int = 10 * FRAME) -> Said:
-    case = Said()
+def said(text: str | None, words: Words, samples: int = 10 * FRAME, **options: Any) -> Said:
+    case = Said(PlaybackController(AudioFormat(RATE), fades=CUTS, **options))
     utterance = case.handle = case.controller.utterance(text=text)
     for word, at, until in words:
         utterance.mark(word, at=at / RATE, until=None if until is None else until / RATE)
@@ -57,7 +57,7 @@ class TestReached:
     def test_beyond_the_end_just_before_the_last_byte(self) -> None:
         case = said(None, [("beyond", 99_999, None)], samples=100)
         case.read()
-        assert case.told() == [
+        assert case.emitted() == [
             "state_changed",
             "state_changed",
             "first_audio_byte",
@@ -71,9 +71,9 @@ class TestReached:
         case = Heard()
         utterance = case.controller.utterance()
         utterance.mark("only", at=0)
-        assert case.told() == []
+        assert case.emitted() == []
         utterance.end()
-        assert case.told() == ["mark_reached", "last_audio_byte", "utterance_finished"]
+        assert case.emitted() == ["mark_reached", "last_audio_byte", "utterance_finished"]
 
     def test_late_at_once(self) -> None:
         case = Heard()
@@ -86,7 +86,7 @@ class TestReached:
         case.read()
         assert marks(case) == [("late", FRAME), ("next", 500)]
 
-    def test_where_the_audio_stands_unless_told(self) -> None:
+    def test_by_default_where_the_audio_stands(self) -> None:
         case = Heard()
         utterance = case.controller.utterance()
         utterance.push(ramp(100))
@@ -168,8 +168,8 @@ class TestHeard:
         assert heard(said(None, self.WORDS), 2) == "Your table"
         assert heard(said(None, self.WORDS), 10) == "Your table is booked"
 
-    def test_none_without_marks(self) -> None:
-        assert heard(said(self.TEXT, []), 2) is None
+    def test_none_without_marks_and_without_an_estimate(self) -> None:
+        assert heard(said(self.TEXT, [], word_timing=None), 2) is None
         assert heard(said(None, []), 10) is None
 
     def test_a_few_words_are_enough(self) -> None:
@@ -225,7 +225,7 @@ class TestHeard:
         case = said(None, [("Hello", 0, 480)])
         case.handle.mark({"viseme": 3}, at=0.02)
         assert heard(case, 3) == "Hello"
-        case = said("Hello there", [])
+        case = said("Hello there", [], word_timing=None)
         case.handle.mark(3, at=0.02)
         assert heard(case, 3) is None
 

@@ -79,7 +79,7 @@ def test_a_call_its_edge_and_its_events_are_seen_in_this_order(
 
 def test_arguments_are_seen_by_name(controller: PlaybackController, watcher: Watcher) -> None:
     controller.interrupt(force=True)
-    assert watcher.arguments == {"by": "application", "lock": False, "force": True}
+    assert watcher.arguments == {"by": "application", "lock": False, "force": True, "to_word_end": False}
     controller.report_stall(0.5)
     assert watcher.arguments == {"seconds": 0.5}
 

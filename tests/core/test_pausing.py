@@ -38,7 +38,7 @@ def test_resume_goes_on_at_the_very_next_sample(reads: int) -> None:
 def test_a_second_pause_is_ignored() -> None:
     case = speaking()
     assert [case.controller.pause(), case.controller.pause()] == [True, False]
-    assert case.told("paused") == ["paused"]
+    assert case.emitted("paused") == ["paused"]
     assert case.controller.resume()
     assert case.controller.state == "speaking"
     assert case.controller.resume() is False
@@ -61,12 +61,12 @@ def test_push_and_end_within_a_pause() -> None:
     case.controller.end()
     empty = case.controller.utterance()
     empty.end()
-    assert case.told("last_audio_byte") == []
+    assert case.emitted("last_audio_byte") == []
     assert case.read() == SILENCE
     case.controller.resume()
     assert case.controller.leaf == "speaking.draining"
     assert case.read() + case.read()[:10] == [*range(1 + FRAME, 1 + 2 * FRAME), *range(1_001, 1_011)]
-    assert case.told("last_audio_byte") == ["last_audio_byte"] * 3
+    assert case.emitted("last_audio_byte") == ["last_audio_byte"] * 3
 
 
 def test_no_last_byte_while_a_pause_holds_audio_back() -> None:
@@ -74,20 +74,20 @@ def test_no_last_byte_while_a_pause_holds_audio_back() -> None:
     case.controller.pause()
     for _ in range(100):
         case.read()
-    assert case.told("last_audio_byte", "utterance_finished") == []
+    assert case.emitted("last_audio_byte", "utterance_finished") == []
     case.controller.resume()
     case.read()
-    assert case.told("last_audio_byte") == ["last_audio_byte"]
+    assert case.emitted("last_audio_byte") == ["last_audio_byte"]
 
 
-def test_an_end_within_a_pause_when_all_was_heard_is_told_at_once() -> None:
+def test_an_end_within_a_pause_when_all_was_heard_is_reported_at_once() -> None:
     case = Heard()
     utterance = case.controller.utterance()
     utterance.push(ramp(FRAME))
     case.read()
     case.controller.pause()
     utterance.end()
-    assert case.told("last_audio_byte") == ["last_audio_byte"]
+    assert case.emitted("last_audio_byte") == ["last_audio_byte"]
     assert case.controller.leaf == "paused.ended"
     case.controller.resume()
     assert case.controller.state == "idle"
@@ -118,7 +118,7 @@ class TestRewind:
         case.read(), case.read()
         (event,) = (event for event in case.events if isinstance(event, Resumed))
         assert event.rewound == 600
-        assert case.told("last_audio_byte") == ["last_audio_byte"]
+        assert case.emitted("last_audio_byte") == ["last_audio_byte"]
 
     @pytest.mark.parametrize("push", [10, 480, 1_000])
     def test_across_the_pushes_of_any_size(self, push: int) -> None:
@@ -131,7 +131,7 @@ class TestRewind:
         case.controller.pause(), case.controller.resume(1_111 / RATE)
         assert case.read() == [*range(1 + 2_400 - 1_111, 1 + 2_400 - 1_111 + FRAME)]
 
-    def test_marks_are_told_once(self) -> None:
+    def test_marks_are_emitted_once(self) -> None:
         case = Heard()
         utterance = case.controller.utterance()
         utterance.push(ramp(3 * FRAME))
@@ -141,7 +141,7 @@ class TestRewind:
         case.controller.pause(), case.controller.resume(rewind_seconds=1)
         case.read(), case.read()
         assert [event.payload for event in case.events if isinstance(event, MarkReached)] == ["0", "100", "700"]
-        assert case.told("first_audio_byte") == ["first_audio_byte"]
+        assert case.emitted("first_audio_byte") == ["first_audio_byte"]
 
     def test_stays_within_the_utterance(self) -> None:
         case = Heard()

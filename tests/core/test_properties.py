@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from playback import AudioFormat, Fades, PlaybackController, Utterance
 from playback.sinks import CallbackSink, Chunk
-from tests.core.harness import RATE, Duet, Part
+from tests.core.harness import RATE, Pair, Part
 from tests.core.model import Settings
 from tests.fuzzing import thorough
 
@@ -32,6 +32,9 @@ read_sizes = st.sampled_from([0, 1, 5, 7, 16, 16, 16, 16, 16, 40])
 positions = st.one_of(st.none(), st.integers(0, 90))
 rarely = st.integers(0, 24).map(lambda number: number == 7)
 owners = st.sampled_from(["application", "application", "another"])
+places: st.SearchStrategy[Literal["now", "word"]] = st.sampled_from(["now", "word"])
+several_words = st.lists(st.integers(0, 80), min_size=2, max_size=4)
+maybe_words: st.SearchStrategy[list[int]] = st.one_of(st.just([]), several_words)
 seldom = st.integers(0, 4).map(lambda number: number == 3)
 settings_of_cuts = st.builds(Settings, history=st.sampled_from([16_000, 20, 0]))
 settings_of_limits = st.builds(
@@ -52,13 +55,13 @@ settings_of_fades = st.builds(
 
 
 class Playouts(RuleBasedStateMachine):
-    """A controller and its model, told the same."""
+    """A controller and its model, given the same calls."""
 
     settings: ClassVar[st.SearchStrategy[Settings]]
 
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
-        self.duet = Duet(data.draw(self.settings))
+        self.pair = Pair(data.draw(self.settings))
         self.equip()
 
     def equip(self) -> None:
@@ -66,126 +69,140 @@ class Playouts(RuleBasedStateMachine):
 
     # Producers
 
-    @precondition(lambda self: len(self.duet.parts) < 30)
+    @precondition(lambda self: len(self.pair.parts) < 30)
     @rule(interruptible=st.sampled_from([True, True, True, False]), data=st.data())
     def make(self, interruptible: bool, data: st.DataObject) -> None:
         first, in_turn = data.draw(seldom), data.draw(st.booleans())
-        part = self.duet.make(interruptible=interruptible, first=first, in_turn=in_turn)
+        part = self.pair.make(interruptible=interruptible, first=first, in_turn=in_turn)
         if data.draw(st.booleans()):
-            self.duet.push(part, 16)
+            self.pair.push(part, 16)
         elif data.draw(st.booleans()):
-            self.duet.enqueue(part)
+            self.pair.enqueue(part)
 
-    @precondition(lambda self: self.duet.parts)
+    @precondition(lambda self: self.pair.parts)
     @rule(which=which, length=lengths, odd=seldom, kind=st.sampled_from(KINDS))
     def push(self, which: int, length: int, odd: bool, kind: str) -> None:
-        self.duet.push(self.pick(which), length, odd=odd, kind=kind)
+        self.pair.push(self.pick(which), length, odd=odd, kind=kind)
 
     @rule(length=lengths, odd=seldom, kind=st.sampled_from(KINDS))
     def push_without_a_handle(self, length: int, odd: bool, kind: str) -> None:
-        self.duet.push_own(length, odd=odd, kind=kind)
+        self.pair.push_own(length, odd=odd, kind=kind)
 
-    @precondition(lambda self: self.duet.model.own)
+    @precondition(lambda self: self.pair.model.own)
     @rule()
     def end_without_a_handle(self) -> None:
-        self.duet.end_own()
+        self.pair.end_own()
 
-    @precondition(lambda self: self.duet.parts)
+    @precondition(lambda self: self.pair.parts)
     @rule(which=which)
     def end(self, which: int) -> None:
-        self.duet.end(self.pick(which))
+        self.pair.end(self.pick(which))
 
-    @precondition(lambda self: self.duet.parts)
+    @precondition(lambda self: self.pair.parts)
     @rule(which=which)
     def enqueue(self, which: int) -> None:
-        self.duet.enqueue(self.pick(which))
+        self.pair.enqueue(self.pick(which))
 
-    @precondition(lambda self: self.duet.parts)
+    @precondition(lambda self: self.pair.parts)
     @rule(which=which)
     def fail(self, which: int) -> None:
-        self.duet.fail(self.pick(which))
+        self.pair.fail(self.pick(which))
 
     @rule(stops=seldom)
     def begin_turn(self, stops: bool) -> None:
-        self.duet.begin_turn(stops=stops)
+        self.pair.begin_turn(stops=stops)
 
-    @precondition(lambda self: self.duet.turns)
+    @precondition(lambda self: self.pair.turns)
     @rule(how=st.sampled_from(["end", "end", "end", "cancel", "fail"]))
     def finish_turn(self, how: str) -> None:
-        getattr(self.duet, f"{how}_turn")()
+        getattr(self.pair, f"{how}_turn")()
 
-    @precondition(lambda self: self.duet.parts)
+    @precondition(lambda self: self.pair.parts)
     @rule(which=which)
     def cancel(self, which: int) -> None:
-        self.duet.cancel(self.pick(which))
+        self.pair.cancel(self.pick(which))
 
-    @precondition(lambda self: self.duet.parts)
+    @precondition(lambda self: self.pair.parts)
     @rule(which=which, at=positions, length=st.one_of(st.none(), st.integers(1, 30)))
     def mark(self, which: int, at: int | None, length: int | None) -> None:
-        self.duet.mark(self.pick(which), at, length)
+        self.pair.mark(self.pick(which), at, length)
 
-    @precondition(lambda self: any(not part.line.used for part in self.duet.parts))
+    @precondition(lambda self: any(not part.line.used for part in self.pair.parts))
     @rule(which=which)
     def forget(self, which: int) -> None:
         """A handle that is dropped before its first push leaves no trace."""
-        candidates = [number for number, part in enumerate(self.duet.parts) if not part.line.used]
+        candidates = [number for number, part in enumerate(self.pair.parts) if not part.line.used]
         if candidates:
-            self.duet.forget(candidates[which % len(candidates)])
+            self.pair.forget(candidates[which % len(candidates)])
 
     # Commands
 
     @rule(by=owners)
     def pause(self, by: str) -> None:
-        self.duet.pause(by)
+        self.pair.pause(by)
 
     @rule(rewind=st.one_of(st.just(0), st.integers(0, 60)), by=owners)
     def resume(self, rewind: int, by: str) -> None:
-        self.duet.resume(rewind, by)
+        self.pair.resume(rewind, by)
 
-    @rule(lock=seldom, force=st.booleans(), by=owners)
-    def interrupt(self, lock: bool, force: bool, by: str) -> None:
-        self.duet.interrupt(lock=lock, force=force, by=by)
+    @rule(lock=seldom, force=st.booleans(), by=owners, at=places)
+    def interrupt(self, lock: bool, force: bool, by: str, at: Literal["now", "word"]) -> None:
+        self.pair.interrupt(lock=lock, force=force, by=by, at=at)
 
     @rule(really=seldom)
     def lock(self, really: bool) -> None:
         if really:
-            self.duet.lock()
+            self.pair.lock()
 
     @rule(really=st.booleans())
     def unlock(self, really: bool) -> None:
-        if really or self.duet.controller.input_locked:
-            self.duet.unlock()
+        if really or self.pair.controller.input_locked:
+            self.pair.unlock()
 
     @rule(really=rarely)
     def close(self, really: bool) -> None:
         if really:
-            self.duet.close()
+            self.pair.close()
 
     # The reader
 
     @rule(samples=read_sizes, times=st.integers(1, 4))
     def read(self, samples: int, times: int) -> None:
         for _ in range(times):
-            self.has_read(self.duet.read(samples))
+            self.has_read(self.pair.read(samples))
 
     def has_read(self, frame: NDArray[np.int16]) -> None:
         """See a frame that was right."""
 
-    @rule(pushes=st.integers(1, 5), ended=st.booleans(), reads=st.integers(1, 4))
-    def talk(self, pushes: int, ended: bool, reads: int) -> None:
+    @rule(pushes=st.integers(1, 5), ended=st.booleans(), reads=st.integers(1, 4), words=maybe_words)
+    def talk(self, pushes: int, ended: bool, reads: int, words: list[int]) -> None:
         """Speech that sounds: what most of the other commands are about."""
-        if len(self.duet.parts) < 30:
-            self.duet.make()
+        if len(self.pair.parts) < 30:
+            self.pair.make()
+        for word in words:
+            self.mark(-1, word, None)
         for _ in range(pushes):
             self.push(-1, 16, False, "bytes")
         if ended:
             self.end(45)
         self.read(16, reads)
 
+    @rule(words=several_words, ended=st.booleans(), alone=st.booleans(), lock=rarely, samples=st.integers(1, 40))
+    def end_with_a_word(self, words: list[int], ended: bool, alone: bool, lock: bool, samples: int) -> None:
+        """Speech of several words, interrupted at one of them: few other sequences come by that."""
+        if alone:
+            self.pair.interrupt(force=True)
+            self.pair.resume(by="another")
+            self.pair.resume()
+            self.pair.unlock()
+        self.talk(4, ended, 1, words)
+        self.read(samples, 1)
+        self.pair.interrupt(at="word", lock=lock)
+
     def pick(self, which: int) -> Part:
         """One of the handles; mostly one that is not finished, and often the newest."""
-        alive = [part for part in self.duet.parts if part.line.outcome is None]
-        choice = self.duet.parts if which > 45 or not alive else alive
+        alive = [part for part in self.pair.parts if part.line.outcome is None]
+        choice = self.pair.parts if which > 45 or not alive else alive
         return choice[-1] if which < 0 else choice[which % len(choice)]
 
 
@@ -213,25 +230,25 @@ class Staged(Cuts):
     def equip(self) -> None:
         self.pushed: list[Chunk] = []
         self.played: list[Chunk] = []
-        self.duet.controller.background.add(np.zeros(7, np.int16), gain_db=0)
-        self.duet.controller.sinks.add(CallbackSink(self.pushed.append), when="pushed")
-        self.duet.controller.sinks.add(CallbackSink(self.played.append), when="played")
+        self.pair.controller.background.add(np.zeros(7, np.int16), gain_db=0)
+        self.pair.controller.sinks.add(CallbackSink(self.pushed.append), when="pushed")
+        self.pair.controller.sinks.add(CallbackSink(self.played.append), when="played")
 
     def has_read(self, frame: NDArray[np.int16]) -> None:
-        if not len(frame) or self.duet.controller.state == "closed":
+        if not len(frame) or self.pair.controller.state == "closed":
             return
         chunk = self.played.pop()
         assert not self.played
-        assert chunk.position == self.duet.controller.position - len(frame)
+        assert chunk.position == self.pair.controller.position - len(frame)
         assert np.array_equal(chunk.audio, frame)
 
     @invariant()
     def what_was_accepted_was_heard_ahead(self) -> None:
         accepted: Counter[Utterance | None] = Counter()
-        for chunk in self.pushed if self.duet.parts else ():
+        for chunk in self.pushed if self.pair.parts else ():
             assert chunk.offset == accepted[chunk.utterance]
             accepted[chunk.utterance] += len(chunk.audio)
-        for part in self.duet.parts:
+        for part in self.pair.parts:
             assert accepted[part.utterance] == part.utterance.accepted
 
 
@@ -248,7 +265,7 @@ def _samples(first: int, count: int) -> bytes:
     return np.arange(first, first + count, dtype=np.int16).tobytes()
 
 
-def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> None:
+def test_an_utterance_that_begins_with_a_read_emits_its_first_audio_byte() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), history_seconds=0)
     begun: list[Any] = []
     controller.on("first_audio_byte", begun.append)
@@ -266,24 +283,24 @@ def test_an_utterance_that_begins_with_a_read_tells_its_first_audio_byte() -> No
 def test_an_utterance_that_times_out_within_one_read_leaves_the_next_one_to_play() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=10 / RATE)
     controller.read(10)
-    dry, following = controller.utterance(), controller.utterance()
-    dry.push(_samples(1, 10))
+    silent, following = controller.utterance(), controller.utterance()
+    silent.push(_samples(1, 10))
     following.push(_samples(101, 40))
     assert controller.read(10)[:, 0].tolist() == list(range(1, 11))
     assert not controller.read(10).any()
-    assert dry.ended
+    assert silent.ended
     assert controller.read(10)[:, 0].tolist() == list(range(101, 111))
 
 
 def test_an_utterance_times_out_whatever_becomes_of_others() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0), input_timeout_seconds=20 / RATE)
     controller.read(10)
-    dry, other = controller.utterance(), controller.utterance()
-    dry.push(_samples(1, 5))
+    silent, other = controller.utterance(), controller.utterance()
+    silent.push(_samples(1, 5))
     controller.read(10)
     other.cancel()
     controller.read(10)
-    assert dry.ended
+    assert silent.ended
 
 
 def test_an_utterance_that_has_played_meanwhile_does_not_time_out() -> None:
@@ -325,7 +342,7 @@ def test_a_piece_makes_up_for_as_much_silence_as_it_is_long() -> None:
     assert utterance.ended
 
 
-def test_a_refused_push_takes_its_dangling_bytes_with_it() -> None:
+def test_a_refused_push_takes_its_partial_sample_with_it() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     utterance = controller.utterance()
     stream = _samples(1, 4)
@@ -351,7 +368,7 @@ def test_words_that_begin_together_at_the_start_are_heard_with_the_first_sample(
     assert utterance.report.heard == "one"
 
 
-def test_an_underrun_is_told_where_the_silence_begins() -> None:
+def test_an_underrun_is_emitted_where_the_silence_begins() -> None:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0, 0, 0, 0))
     underruns: list[Any] = []
     controller.on("underrun", underruns.append)

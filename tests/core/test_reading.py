@@ -118,7 +118,7 @@ def test_a_listener_that_raises_costs_nobody_a_sample() -> None:
     case.controller.push(ramp(FRAME))
     case.controller.end()
     assert case.read() == [*range(1, 1 + FRAME)]
-    assert case.told("last_audio_byte", "error") == ["error"] * 2 + ["last_audio_byte"] + ["error"] * 4
+    assert case.emitted("last_audio_byte", "error") == ["error"] * 2 + ["last_audio_byte"] + ["error"] * 4
 
 
 def test_an_impossible_cell_within_a_read_is_an_error_event_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_a_conversion_that_fails_is_an_error_event_and_silence(monkeypatch: pyte
         patch.setattr(Converter, "convert", broken)
         for _ in range(50):
             assert case.read(960) == [0] * 960
-    assert "error" in case.told()
+    assert "error" in case.emitted()
     assert case.controller.interrupt()
     assert case.controller.push(bytes(960)) == 960
 

@@ -22,18 +22,18 @@ def heard(**options: Any) -> Heard:
 
 
 @pytest.mark.parametrize("samples", [1, 2, 71, 479, 480, 481, 959, 960, 961, 4_800])
-def test_an_utterance_of_any_length_is_heard_whole_and_told_once(samples: int) -> None:
+def test_an_utterance_of_any_length_is_heard_whole_and_reported_once(samples: int) -> None:
     case = Heard()
     utterance = case.controller.utterance()
     assert utterance.push(ramp(samples)) == samples
     utterance.end()
     for start in range(0, samples, FRAME):
-        assert "last_audio_byte" not in case.told()
+        assert "last_audio_byte" not in case.emitted()
         assert case.read() == [*range(1 + start, 1 + samples), *SILENCE][:FRAME]
-    assert case.told("last_audio_byte", "utterance_finished") == ["last_audio_byte", "utterance_finished"]
+    assert case.emitted("last_audio_byte", "utterance_finished") == ["last_audio_byte", "utterance_finished"]
     assert case.controller.state == "idle"
     assert case.read() == SILENCE
-    assert case.told() == []
+    assert case.emitted() == []
 
 
 def test_a_second_push_into_a_leaf_costs_no_step_of_the_chart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_second_push_into_a_leaf_costs_no_step_of_the_chart(monkeypatch: pytes
     assert (case.controller.leaf, fired[3:]) == ("paused.held", ["pause", "push"])
 
 
-def test_the_last_byte_is_told_at_the_very_sample() -> None:
+def test_the_last_byte_is_emitted_at_the_very_sample() -> None:
     case = Heard()
     case.read(FRAME)
     utterance = case.controller.utterance()
@@ -75,11 +75,11 @@ def test_the_last_byte_is_told_at_the_very_sample() -> None:
     assert (event.position, event.utterance) == (FRAME + 700, utterance)
 
 
-def test_an_empty_utterance_is_told_like_any_other() -> None:
+def test_an_empty_utterance_is_reported_like_any_other() -> None:
     case = Heard()
     utterance = case.controller.utterance(text="")
     assert utterance.end()
-    assert case.told() == ["last_audio_byte", "utterance_finished"]
+    assert case.emitted() == ["last_audio_byte", "utterance_finished"]
     assert utterance.report is not None
     assert (utterance.report.outcome, utterance.report.accepted) == (Outcome.COMPLETED, 0)
 
@@ -89,9 +89,9 @@ def test_an_empty_push_takes_a_place_in_the_queue(push: bytes) -> None:
     case = Heard()
     first, second = case.controller.utterance(), case.controller.utterance()
     assert first.push(push) == 0
-    assert (case.controller.leaf, case.told()) == ("speaking.buffering", ["state_changed"])
+    assert (case.controller.leaf, case.emitted()) == ("speaking.buffering", ["state_changed"])
     assert first.push(push[:0]) == 0
-    assert case.told() == []
+    assert case.emitted() == []
     second.push(ramp(FRAME))
     assert case.read() == SILENCE
     first.end()
@@ -102,9 +102,9 @@ def test_an_empty_push_takes_a_place_in_the_queue(push: bytes) -> None:
 def test_an_empty_push_while_the_input_is_locked_changes_nothing(push: bytes) -> None:
     case = Heard()
     case.controller.lock()
-    case.told()
+    case.emitted()
     assert case.controller.utterance().push(push) == 0
-    assert (case.controller.leaf, case.told()) == ("input_locked", [])
+    assert (case.controller.leaf, case.emitted()) == ("input_locked", [])
 
 
 def test_a_tail_does_not_open_the_next_utterance() -> None:
@@ -124,7 +124,7 @@ def test_utterances_follow_each_other_without_a_gap() -> None:
         utterance.push(ramp(100, start))
         utterance.end()
     assert case.read() == [*range(1, 301), *[0] * 180]
-    assert case.told("first_audio_byte", "last_audio_byte") == ["first_audio_byte", "last_audio_byte"] * 3
+    assert case.emitted("first_audio_byte", "last_audio_byte") == ["first_audio_byte", "last_audio_byte"] * 3
 
 
 @pytest.mark.parametrize("reads", [1, 50])
@@ -135,13 +135,13 @@ def test_an_underrun_loses_nothing_and_finishes_nothing(reads: int) -> None:
     assert case.read() == [*range(1, 1 + FRAME)]
     for _ in range(reads):
         assert case.read() == SILENCE
-    assert case.told("underrun", "last_audio_byte") == ["underrun"]
+    assert case.emitted("underrun", "last_audio_byte") == ["underrun"]
     assert case.controller.stats.underrun_samples == reads * FRAME
     utterance.push(ramp(FRAME, 1 + FRAME + 100))
     assert case.read() == [*range(1 + FRAME, 1 + 2 * FRAME)]
     utterance.end()
     assert case.read() == [*range(1 + 2 * FRAME, 1 + 2 * FRAME + 100), *[0] * 380]
-    assert case.told("underrun", "last_audio_byte") == ["last_audio_byte"]
+    assert case.emitted("underrun", "last_audio_byte") == ["last_audio_byte"]
     assert utterance.played == utterance.accepted == 2 * FRAME + 100
 
 
@@ -152,7 +152,7 @@ def test_a_frame_is_never_filled_in_part_by_an_open_utterance() -> None:
     first.end()
     second.push(ramp(379, 1_001))
     assert case.read() == [*range(1, 101), *[0] * 380]
-    assert case.told("underrun") == ["underrun"]
+    assert case.emitted("underrun") == ["underrun"]
     second.push(ramp(1, 1_380))
     assert case.read() == SILENCE, "after a gap it needs a whole read's worth again"
     second.push(ramp(100, 1_381))
@@ -165,9 +165,9 @@ class TestTheEnd:
         utterance = case.controller.utterance()
         utterance.push(ramp(FRAME))
         utterance.end()
-        assert case.told("last_audio_byte") == []
+        assert case.emitted("last_audio_byte") == []
         case.read()
-        assert case.told("last_audio_byte") == ["last_audio_byte"]
+        assert case.emitted("last_audio_byte") == ["last_audio_byte"]
         assert case.controller.state == "idle"
 
     def test_at_the_drain(self) -> None:
@@ -175,9 +175,9 @@ class TestTheEnd:
         utterance = case.controller.utterance()
         utterance.push(ramp(FRAME))
         case.read()
-        assert case.told("last_audio_byte", "underrun") == []
+        assert case.emitted("last_audio_byte", "underrun") == []
         utterance.end()
-        assert case.told() == ["last_audio_byte", "utterance_finished", "state_changed"]
+        assert case.emitted() == ["last_audio_byte", "utterance_finished", "state_changed"]
         assert case.controller.state == "idle"
 
     def test_after_the_drain(self) -> None:
@@ -185,16 +185,16 @@ class TestTheEnd:
         utterance = case.controller.utterance()
         utterance.push(ramp(FRAME))
         case.read(), case.read()
-        assert case.told("underrun") == ["underrun"]
+        assert case.emitted("underrun") == ["underrun"]
         utterance.end()
-        assert case.told() == ["last_audio_byte", "utterance_finished", "underrun_ended", "state_changed"]
+        assert case.emitted() == ["last_audio_byte", "utterance_finished", "underrun_ended", "state_changed"]
         assert case.controller.state == "idle"
 
     def test_a_second_time_is_nothing(self) -> None:
         case = Heard()
         utterance = case.controller.utterance()
         assert [utterance.end(), utterance.end()] == [True, False]
-        assert case.told() == ["last_audio_byte", "utterance_finished"]
+        assert case.emitted() == ["last_audio_byte", "utterance_finished"]
 
     def test_a_push_after_it_is_refused(self) -> None:
         case = Heard()
@@ -202,11 +202,11 @@ class TestTheEnd:
         utterance.push(ramp(FRAME))
         utterance.end()
         assert utterance.push(ramp(100)) == 0
-        assert case.told("audio_refused") == ["audio_refused"]
+        assert case.emitted("audio_refused") == ["audio_refused"]
         case.read()
         assert utterance.report is not None
         assert (utterance.report.outcome, utterance.report.refused) == (Outcome.INTERRUPTED, 100)
-        assert case.told("last_audio_byte") == []
+        assert case.emitted("last_audio_byte") == []
 
 
 class TestSeveralHandles:
@@ -222,7 +222,7 @@ class TestSeveralHandles:
     def test_a_handle_changes_nothing_by_existing(self) -> None:
         case = Heard()
         handle = case.controller.utterance()
-        assert (case.controller.state, case.told()) == ("idle", [])
+        assert (case.controller.state, case.emitted()) == ("idle", [])
         speaking = case.controller.utterance()
         speaking.push(ramp(FRAME))
         speaking.end()
@@ -235,14 +235,14 @@ class TestSeveralHandles:
         case = Heard()
         case.controller.utterance()
         case.controller.interrupt()
-        assert case.told() == []
+        assert case.emitted() == []
 
     def test_an_interrupt_ends_those_without_a_push_too(self) -> None:
         case = Heard()
         handle = case.controller.utterance()
         handle.mark("in use, and without a push")
         assert case.controller.interrupt()
-        assert case.told() == ["utterance_finished"]
+        assert case.emitted() == ["utterance_finished"]
         assert handle.push(ramp(FRAME)) == 0
         assert case.read() == SILENCE
 
@@ -254,7 +254,7 @@ class TestSeveralHandles:
         assert two.report is None
         one.end()
         case.read()
-        assert case.told("last_audio_byte") == ["last_audio_byte"] * 2
+        assert case.emitted("last_audio_byte") == ["last_audio_byte"] * 2
         assert two.report is not None
 
     def test_cancel_drops_one_alone(self) -> None:
@@ -284,7 +284,7 @@ class TestProducersWithoutHandles:
         assert case.controller.push(ramp(100, 101)) == 100
         assert case.controller.end() is True
         assert case.read() == [*range(1, 201), *[0] * 280]
-        assert case.told("first_audio_byte", "last_audio_byte") == ["first_audio_byte", "last_audio_byte"]
+        assert case.emitted("first_audio_byte", "last_audio_byte") == ["first_audio_byte", "last_audio_byte"]
         assert case.controller.end() is False
 
     def test_after_an_interrupt_the_next_push_is_a_new_utterance(self) -> None:
@@ -300,13 +300,13 @@ class TestProducersWithoutHandles:
         case.controller.push(ramp(FRAME))
         case.controller.interrupt(lock=True)
         assert case.controller.push(ramp(FRAME)) == 0
-        assert case.told("audio_refused") == ["audio_refused"]
+        assert case.emitted("audio_refused") == ["audio_refused"]
         case.controller.unlock()
         assert case.controller.push(ramp(FRAME)) == FRAME
         assert case.read() == [*range(1, 1 + FRAME)]
 
 
-class TestTheCushion:
+class TestThePrebuffer:
     def test_counts_before_the_start_and_after_an_underrun(self) -> None:
         """It is asked for beyond the largest push: what covers a delay is what lasts while the next one is made."""
         case = heard(prebuffer_seconds=0.1)
@@ -362,7 +362,7 @@ class TestStarvation:
         assert case.read() == SILENCE
         assert (utterance.ended, case.controller.leaf) == (True, "speaking.draining")
         assert case.read() == [*range(1 + FRAME, 11 + FRAME), *[0] * 470]
-        assert case.told("last_audio_byte") == ["last_audio_byte"]
+        assert case.emitted("last_audio_byte") == ["last_audio_byte"]
         assert utterance.report is not None
         assert utterance.report.outcome is Outcome.COMPLETED
 
@@ -374,7 +374,7 @@ class TestStarvation:
         utterance.push(ramp(FRAME + 10))
         for _ in range(7):
             case.read()
-        assert case.told("last_audio_byte", "utterance_finished") == ["utterance_finished"]
+        assert case.emitted("last_audio_byte", "utterance_finished") == ["utterance_finished"]
         assert utterance.report is not None
         assert (utterance.report.outcome, utterance.report.heard) == (Outcome.FAILED, "one")
         assert isinstance(utterance.report.error, InputTimeout)

@@ -124,7 +124,7 @@ async def test_a_handle_is_the_same_one_that_events_name() -> None:
     h.read()
     report = await handle.wait()
     assert (report.outcome, report.heard) == (Outcome.COMPLETED, "one two")
-    assert h.told("mark_reached", "last_audio_byte") == ["mark_reached", "mark_reached", "last_audio_byte"]
+    assert h.emitted("mark_reached", "last_audio_byte") == ["mark_reached", "mark_reached", "last_audio_byte"]
 
 
 async def test_cancel_is_carried_out_in_its_turn() -> None:
@@ -243,7 +243,7 @@ async def test_a_write_waits_in_its_thread_for_room() -> None:
     assert outcomes(h) == [(Outcome.COMPLETED, 20 * FRAME + 7)]
 
 
-async def test_a_write_in_the_loops_own_thread_is_told_instead_of_waiting_for_ever() -> None:
+async def test_a_write_in_the_loops_own_thread_is_an_error_instead_of_waiting_for_ever() -> None:
     _, producer = made()
     with pytest.raises(RuntimeError, match=r"await Utterance\.write"):
         producer.utterance().write(ramp(1))
@@ -272,7 +272,7 @@ async def test_odd_bytes_across_pushes_are_put_together(step: int) -> None:
     assert h.controller.stats.partial_bytes == 0
 
 
-async def test_a_dangling_byte_does_not_go_over_to_the_next_utterance() -> None:
+async def test_a_partial_sample_does_not_go_over_to_the_next_utterance() -> None:
     h, producer = made()
 
     def produce() -> None:
@@ -374,10 +374,10 @@ async def test_audio_refused_while_locked_does_not_spoil_what_is_pushed_after_th
     await settle()
     assert refusals(h) == [(2, "locked")]
     assert h.read() == list(range(1000, 1000 + FRAME))
-    assert h.told("last_audio_byte") == ["last_audio_byte"]
+    assert h.emitted("last_audio_byte") == ["last_audio_byte"]
 
 
-async def test_locked_out_it_is_refused_and_told() -> None:
+async def test_locked_out_it_is_refused_and_reported() -> None:
     h, producer = made()
     h.controller.lock()
     in_a_thread(lambda: producer.push(ramp(FRAME)))
@@ -385,7 +385,7 @@ async def test_locked_out_it_is_refused_and_told() -> None:
     assert refusals(h) == [(FRAME, "locked")]
 
 
-async def test_a_closed_loop_is_told_to_the_caller() -> None:
+async def test_a_closed_loop_is_reported_to_the_caller() -> None:
     loop = asyncio.new_event_loop()
     producer = PlaybackController().threadsafe(loop)
     loop.close()

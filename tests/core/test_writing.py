@@ -317,7 +317,7 @@ async def test_wait_returns_the_report_at_once_when_it_is_there() -> None:
 
 
 async def finished_by(command: Callable[[Heard, Utterance], object]) -> list[UtteranceReport]:
-    """What three who wait are told, of whom a fourth has given up."""
+    """What three who wait get, of whom a fourth has given up."""
     h = heard()
     utterance = h.controller.utterance()
     utterance.push(ramp(FRAME))
@@ -390,7 +390,7 @@ async def test_the_head_s_write_goes_on_below_the_high_water_whatever_the_maximu
     assert await write == FRAME
 
 
-async def test_what_can_never_fit_is_told() -> None:
+async def test_what_can_never_fit_is_an_error() -> None:
     h = Heard(PlaybackController(AudioFormat(RATE), fades=CUTS, high_water_seconds=0.1, max_buffered_seconds=0.1))
     with pytest.raises(BufferFull):
         await h.controller.utterance().write(ramp(6 * FRAME))

@@ -118,14 +118,14 @@ class Visit:
         return Recording.received(samples, ends, arrived / 1000)
 
     def received(self, *kinds: str) -> list[dict[str, Any]]:
-        """What the server has told, of some kinds."""
-        told: list[dict[str, Any]] = self.page.evaluate("received")
-        return [message for message in told if message["is"] in kinds]
+        """What the server has sent, of some kinds."""
+        messages: list[dict[str, Any]] = self.page.evaluate("received")
+        return [message for message in messages if message["is"] in kinds]
 
     def sent(self, do: str) -> list[dict[str, Any]]:
         """The commands of a name that the page has sent."""
-        told: list[dict[str, Any]] = self.page.evaluate("sent")
-        return [message for message in told if message["do"] == do]
+        messages: list[dict[str, Any]] = self.page.evaluate("sent")
+        return [message for message in messages if message["do"] == do]
 
     def leaf(self, chart: str = "chart-detail") -> str:
         """The leaf that is lit in a picture."""

@@ -1,4 +1,4 @@
-"""A page of the demo as a program: a real peer connection with its data channel, and what it was told."""
+"""A page of the demo as a program: a real peer connection with its data channel, and what it received."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Page:
     async def connect(self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None) -> None:
         """Begin a session, and wait until it says hello."""
         await self.answered(query, path, microphone)
-        await self.told("hello")
+        await self.message("hello")
 
     async def answered(
         self, query: str = "", path: str = "/whep", microphone: MediaStreamTrack | None = None
@@ -84,7 +84,7 @@ class Page:
         """Send a command."""
         self.channel.send(json.dumps({"do": do, **values}))
 
-    async def told(self, kind: str, condition: Callable[[Message], bool] = lambda _: True, **values: Any) -> Message:
+    async def message(self, kind: str, condition: Callable[[Message], bool] = lambda _: True, **values: Any) -> Message:
         """Wait for a message of a kind, with these values; the first one there is."""
 
         def fits(message: Message) -> bool:
@@ -104,7 +104,7 @@ class Page:
 
     async def event(self, name: str, **values: Any) -> Message:
         """Wait for an event of the controller."""
-        return await self.told("event", name=name, **values)
+        return await self.message("event", name=name, **values)
 
     async def hears(self, seconds: float) -> None:
         """Wait until there is something to hear, for so long at most."""
@@ -218,7 +218,7 @@ async def settled(condition: Callable[[], bool], what: Callable[[], object]) -> 
     """Wait until something is so; it takes the loop a few rounds."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():  # noqa: ASYNC110 - nobody tells
+            while not condition():  # noqa: ASYNC110 - nothing notifies
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(what()) from None

@@ -9,16 +9,20 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Playwright, sync_playwright
+from scipy.signal import resample_poly
 
 from benchmarks.browser.signals import RATE
+from benchmarks.voices import Saying, Voice, say
+from playback.bargein import recognizer
 from playback.speech import speech_format, synthesize
 from tests.demo.browser import Visit, browsing, heard_tones, serving, tones, visiting, write_wav
+from tests.needs import need_program
 
 HERTZ = [400 + 200 * step for step in range(12)]
 FILE_RATE = 16_000
@@ -225,8 +229,8 @@ def test_words_are_lit_when_they_sound(visit: Visit, capsys: pytest.CaptureFixtu
     visit.say(TEXT)
     visit.wait("new Set(lit.map(({ word }) => word)).size > 8", 60)
     lit = [next(same) for _, same in groupby(visit.page.evaluate("lit"), key=itemgetter("word"))]
-    told = [event for event in visit.received("event") if event["name"] == "mark_reached"]
-    late = [each["when"] - event["when"] for each, event in zip(lit, told, strict=False)]
+    emitted = [event for event in visit.received("event") if event["name"] == "mark_reached"]
+    late = [each["when"] - event["when"] for each, event in zip(lit, emitted, strict=False)]
     assert len(late) > 8
     assert min(late) >= 0
     assert [each["word"] for each in lit] == TEXT.split()[: len(lit)]
@@ -234,7 +238,7 @@ def test_words_are_lit_when_they_sound(visit: Visit, capsys: pytest.CaptureFixtu
         print(f"\nfrom a mark's arrival to its word's light: median {median(late):.0f} ms")
 
 
-def test_what_is_refused_is_told(visit: Visit, tmp_path: Path) -> None:
+def test_what_is_refused_is_shown(visit: Visit, tmp_path: Path) -> None:
     visit.play(write_wav(tmp_path / "large.wav", np.zeros(5 * 2**20 + 1), FILE_RATE))
     visit.page.get_by_role("alert").get_by_text("too large").wait_for()
     (tmp_path / "no.wav").write_bytes(b"this is no sound")
@@ -244,7 +248,7 @@ def test_what_is_refused_is_told(visit: Visit, tmp_path: Path) -> None:
     assert visit.page.get_by_role("alert").get_by_role("button").count() == 1
 
 
-def test_what_goes_wrong_is_told(visit: Visit) -> None:
+def test_what_goes_wrong_is_shown(visit: Visit) -> None:
     page = visit.page
     page.evaluate(
         "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') } }"
@@ -294,6 +298,12 @@ def speech(text: str) -> NDArray[np.float64]:
     return np.asarray(np.interp(times, np.arange(len(samples)), samples))
 
 
+def by_flite(text: str, phones: str = "") -> NDArray[np.float64]:
+    """The same by another synthesizer, which hums as people do."""
+    samples = say(Voice("flite", "rms"), Saying(text, phones)) / 32768
+    return np.asarray(resample_poly(samples, RATE // recognizer.RATE, 1))
+
+
 @by_ear
 @pytest.mark.timeout(ATTEMPTS_SECONDS)
 def test_the_user_talks_over_the_agent(
@@ -330,6 +340,60 @@ def test_the_user_talks_over_the_agent(
             print(
                 f"\nheld for {found[1]['seconds']:.2f} s by “hm”; barge-in after {found[-1]['seconds']:.2f} s of speech"
             )
+
+
+def microphone(path: Path, *sounds: tuple[float, NDArray[np.float64]], seconds: float) -> Path:
+    """A file for the fake microphone: sounds, each from a time in seconds on."""
+    timeline = np.zeros(round(seconds * RATE))
+    for at, sound in sounds:
+        timeline[round(at * RATE) :][: len(sound)] += sound
+    return write_wav(path, timeline, RATE)
+
+
+@by_ear
+@pytest.mark.timeout(ATTEMPTS_SECONDS)
+def test_a_conversation_with_short_words(playwright: Playwright, address: str, tmp_path: Path) -> None:
+    """Three times "mm-hm" changes nothing, "Stop." ends the answer for good, who speaks first is not talked over."""
+    need_program("flite", "Debian package flite")
+    hum, stop = by_flite("mm hm", "pau m hh m pau"), by_flite("Stop.")
+    sentence = by_flite("No, wait, I would like another table next to the window, for nine people.")
+    sounds = ((1.5, hum), (3.3, hum), (5.1, hum), (13.0, stop), (18.0, sentence))
+    file = microphone(tmp_path / "microphone.wav", *sounds, seconds=30)
+    with browsing(playwright, file) as browser, visiting(browser, address) as visit:
+
+        def speeches() -> int:
+            return sum(message["speaking"] for message in visit.received("speech"))
+
+        def reports() -> list[dict[str, Any]]:
+            return [each["report"] for each in visit.received("event") if each["name"] == "utterance_finished"]
+
+        def decisions() -> list[str]:
+            names = [event["name"] for event in visit.received("policy")]
+            return [name for name in names if name in ("barge_in_suspected", "false_interruption", "barge_in")]
+
+        visit.rest(0.5)
+        visit.say(SENTENCE)
+        visit.await_leaf(*SPEAKING)
+        visit.press("Microphone")
+        visit.await_leaf("idle")
+        assert speeches() == 3
+        assert decisions() == ["barge_in_suspected", "false_interruption"] * 3
+        assert [(report["outcome"], report["discarded"]) for report in reports()] == [("completed", 0)]
+
+        visit.say(TEXT)
+        visit.wait("received.some(({ name }) => name === 'barge_in')", 30)
+        assert speeches() == 4
+        assert decisions()[-1] == "barge_in"
+
+        visit.wait("received.filter((message) => message.is === 'speech' && message.speaking).length === 5", 30)
+        visit.say(TEXT)  # the answer arrives while the user goes on
+        visit.wait("received.filter(({ name }) => name === 'utterance_finished').length === 3", 30)
+        _, stopped, unheard = reports()
+        assert stopped["outcome"] == unheard["outcome"] == "interrupted"
+        assert unheard["played"] <= RATE // 50, "at most one frame is heard"
+        ends = [event["position"] for event in visit.received("event") if event["name"] == "interrupted"]
+        resumed = [event["position"] for event in visit.received("event") if event["name"] == "resumed"]
+        assert not [at for at in resumed if ends[0] < at < ends[1]], "nothing resumes after “Stop.”"
 
 
 # For everybody

@@ -1,4 +1,4 @@
-"""The demo's server, with real peer connections as its pages: what a page asks for happens, and it is told of it."""
+"""The demo's server, with real peer connections as its pages: what a page asks for happens, and it is notified."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def wav(seconds: float = 0.3, rate: int = 8_000) -> bytes:
     return out.getvalue()
 
 
-def send_file(one: Page, data: bytes, name: str = "x.wav", piece: int = 16_384) -> None:
-    one.send("file", name=name, bytes=len(data))
+def send_file(one: Page, data: bytes, name: str = "x.wav", piece: int = 16_384, **more: str) -> None:
+    one.send("file", name=name, bytes=len(data), **more)
     for start in range(0, len(data), piece):
         one.channel.send(data[start : start + piece])
 
@@ -117,7 +117,7 @@ async def test_the_lifespan_closes_the_sessions() -> None:
         one = Page(client)
         async with app.router.lifespan_context(app):
             await one.connect()
-        await one.told("refused", error="closed: the server is being shut down")
+        await one.message("refused", error="closed: the server is being shut down")
         assert not len(app.state.sessions)
         await one.gone()
         await one.close()
@@ -126,26 +126,26 @@ async def test_the_lifespan_closes_the_sessions() -> None:
 # Over the data channel
 
 
-async def test_hello_tells_the_limits_and_the_settings() -> None:
+async def test_hello_has_the_limits_and_the_settings() -> None:
     settings = DemoSettings(text_characters=7, file_bytes=99)
     async with page(settings, "?prebuffer=0.2&fade=0.1") as one:
-        hello = await one.told("hello")
+        hello = await one.message("hello")
         assert hello["limits"] == {"text": 7, "file": 99}
         assert hello["settings"] == {"prebuffer": 0.2, "fade": 0.1, "pause_fade": 0.005}
         assert hello["sample_rate"] == 48_000
         assert hello["leaf"] == "idle"
         assert one.location.endswith(hello["session"])
         one.send("ping", n=7)
-        assert await one.told("pong") == {"is": "pong", "n": 7}
-        level = await one.told("level")
+        assert await one.message("pong") == {"is": "pong", "n": 7}
+        level = await one.message("level")
         assert set(level) == {"is", "position", "buffered", "leaf"}
 
 
 async def test_a_text_is_said_with_its_words_events_and_edges() -> None:
     async with page() as one:
         one.send("say", text=TEXT)
-        await one.told("done", do="say", changed=True)
-        known = await one.told("utterance", lambda message: len(message["words"]) == len(WORDS))
+        await one.message("done", do="say", changed=True)
+        known = await one.message("utterance", lambda message: len(message["words"]) == len(WORDS))
         assert [word["word"] for word in known["words"]] == WORDS
         assert known["text"] == TEXT
         assert known["interruptible"] is True
@@ -177,13 +177,13 @@ async def test_commands_do_what_they_say() -> None:
         one.send("say", text=LONG)
         await one.event("mark_reached", payload="two")
         one.send("pause")
-        await one.told("done", do="pause", changed=True)
+        await one.message("done", do="pause", changed=True)
         one.send("pause")
-        await one.told("done", do="pause", changed=False)
+        await one.message("done", do="pause", changed=False)
         one.send("resume", rewind=0.1)
         assert (await one.event("resumed"))["rewound"] == 4800
         one.send("pause")
-        await one.told("done", lambda message: one.messages.count(message) == 2, do="pause", changed=True)
+        await one.message("done", lambda message: one.messages.count(message) == 2, do="pause", changed=True)
         one.send("resume", to_word=True)
         await one.event("mark_reached", payload="three")
         one.send("interrupt", lock=True)
@@ -192,15 +192,15 @@ async def test_commands_do_what_they_say() -> None:
         assert report["heard"].startswith("One two")
         await one.event("input_locked")
         one.send("say", text=TEXT)
-        await one.told("refused", error="the input is locked, expected it to be unlocked before", do="say")
+        await one.message("refused", error="the input is locked, expected it to be unlocked before", do="say")
         one.send("unlock")
         await one.event("input_unlocked")
         one.send("gain", db=-6)
-        await one.told("done", do="gain", changed=True)
+        await one.message("done", do="gain", changed=True)
         one.send("gain", db=-6.0)
-        await one.told("done", do="gain", changed=False)
+        await one.message("done", do="gain", changed=False)
         one.send("lock")
-        await one.told("done", do="lock", changed=True)
+        await one.message("done", do="lock", changed=True)
 
 
 async def test_what_may_not_be_interrupted_is_not() -> None:
@@ -208,9 +208,9 @@ async def test_what_may_not_be_interrupted_is_not() -> None:
         one.send("say", text=TEXT, interruptible=False)
         await one.event("mark_reached", payload="table")
         one.send("interrupt")
-        await one.told("done", do="interrupt", changed=False)
+        await one.message("done", do="interrupt", changed=False)
         one.send("interrupt", force=True)
-        await one.told("done", do="interrupt", changed=True)
+        await one.message("done", do="interrupt", changed=True)
         assert (await one.event("utterance_finished"))["report"]["outcome"] == "interrupted"
 
 
@@ -219,7 +219,7 @@ async def test_texts_queue_and_an_interrupt_drops_those_that_wait() -> None:
         one.send("pause")
         for _ in range(3):
             one.send("say", text=TEXT)
-        await one.told("utterance", lambda message: len(message["words"]) == 6, utterance="utterance-3")
+        await one.message("utterance", lambda message: len(message["words"]) == 6, utterance="utterance-3")
         one.send("resume")
         await one.event("utterance_finished", utterance="utterance-1")
         await one.event("first_audio_byte", utterance="utterance-2")
@@ -232,10 +232,31 @@ async def test_texts_queue_and_an_interrupt_drops_those_that_wait() -> None:
 async def test_a_file_is_played(piece: int) -> None:
     async with page() as one:
         send_file(one, wav(), "../tone.wav", piece)
-        await one.told("done", do="file", changed=True)
-        assert (await one.told("utterance"))["text"] == "../tone.wav"
+        await one.message("done", do="file", changed=True)
+        assert (await one.message("utterance"))["text"] == "../tone.wav"
         report = (await one.event("utterance_finished"))["report"]
         assert (report["outcome"], report["played"]) == ("completed", 14_400)
+
+
+async def test_the_words_of_a_file_are_shown_if_it_is_known_what_it_says() -> None:
+    async with page() as one:
+        send_file(one, wav(0.6), "tone.wav", text="One two.")
+        await one.message("done", do="file", changed=True)
+        assert (await one.message("utterance"))["text"] == "One two."
+        report = (await one.event("utterance_finished"))["report"]
+        assert (report["outcome"], report["heard"]) == ("completed", "One two.")
+        shown = one.of("utterance")[-1]["words"]
+        assert [word["word"] for word in shown] == ["One", "two"]
+        assert shown[0]["at"] == 0
+        assert shown[0]["until"] == shown[1]["at"]
+        assert shown[1]["until"] == pytest.approx(0.6, abs=0.03)
+
+
+async def test_what_a_file_says_may_be_no_longer_than_a_text() -> None:
+    async with page(DemoSettings(text_characters=10)) as one:
+        one.send("file", name="x.wav", bytes=1, text="o" * 11)
+        refused = await one.message("refused", do="file")
+        assert refused["error"] == "text has 11 characters, expected at most 10"
 
 
 async def test_a_file_waits_for_the_text_before_it() -> None:
@@ -265,7 +286,7 @@ async def test_a_text_without_a_sound_is_refused_and_the_next_one_is_said(text: 
     async with page() as one:
         one.send("say", text=text)
         one.send("say", text="Hi.")
-        refused = await one.told("refused", do="say")
+        refused = await one.message("refused", do="say")
         assert refused["error"] == f"there is nothing to say in {text!r}"
         report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
         assert (report["outcome"], report["heard"], report["played"]) == ("failed", "", 0)
@@ -300,11 +321,11 @@ async def test_music_sounds_and_stops() -> None:
         ):
             one.messages.clear()
             one.send("background", **values)
-            await one.told("done", do="background", changed=changed)
+            await one.message("done", do="background", changed=changed)
         await one.hears(10)
         one.messages.clear()
         one.send("background", on=False)
-        await one.told("done", do="background", changed=True)
+        await one.message("done", do="background", changed=True)
 
 
 @pytest.mark.parametrize("mime_type", ["audio/opus", "audio/PCMU"])
@@ -326,25 +347,25 @@ async def test_a_user_who_speaks_interrupts_the_agent() -> None:
         one = Page(client)
         await one.connect(microphone=PlaybackTrack(user))
         one.send("barge_in", on=True, mode="pause", pause_after_seconds=0.2, min_seconds=0.4, false_after_seconds=0.3)
-        assert (await one.told("policy_leaf"))["leaf"] == "idle"
-        await one.told("done", do="barge_in", changed=True)
+        assert (await one.message("policy_leaf"))["leaf"] == "idle"
+        await one.message("done", do="barge_in", changed=True)
         one.send("say", text=LONG)
-        await one.told("policy_leaf", leaf="agent.settled")
+        await one.message("policy_leaf", leaf="agent.settled")
         said = user.utterance(format=speech_format())
         synthesize("No, wait a moment, please.", lambda audio: bool(said.push(audio)), lambda *_: None)
         said.end()
-        await one.told("speech", speaking=True)
-        suspected = await one.told("policy", name="barge_in_suspected")
+        await one.message("speech", speaking=True)
+        suspected = await one.message("policy", name="barge_in_suspected")
         assert suspected["leaf"] == "lowered.speaking"
         await one.event("paused")
-        assert (await one.told("policy", name="barge_in"))["seconds"] >= 0.39
+        assert (await one.message("policy", name="barge_in"))["seconds"] >= 0.39
         assert (await one.event("utterance_finished"))["report"]["outcome"] == "interrupted"
-        await one.told("speech", speaking=False)
+        await one.message("speech", speaking=False)
         leaves = [message["leaf"] for message in one.of("policy_leaf")]
-        told = ["idle", "agent.ready", "agent.early", "agent.settled", "lowered.speaking", "held.speaking", "user"]
-        assert leaves[:7] == told
+        expected = ["idle", "agent.ready", "agent.early", "agent.settled", "lowered.speaking", "held.speaking", "user"]
+        assert leaves[:7] == expected
         one.send("barge_in", on=False)
-        await one.told("done", lambda message: one.messages.count(message) == 2, do="barge_in", changed=True)
+        await one.message("done", lambda message: one.messages.count(message) == 2, do="barge_in", changed=True)
         await one.close()
 
 
@@ -356,16 +377,16 @@ async def test_a_gain_that_is_set_while_the_agent_is_lowered_is_what_it_goes_on_
         session = app.state.sessions.get(one.location[6:])
         one.send("barge_in", on=True, mode="duck", min_seconds=5, false_after_seconds=0)
         one.send("say", text=f"{LONG} {LONG} {LONG}")
-        await one.told("policy_leaf", leaf="agent.settled")
+        await one.message("policy_leaf", leaf="agent.settled")
         session.speech_started()
-        await one.told("policy", name="barge_in_suspected")
+        await one.message("policy", name="barge_in_suspected")
         for db, changed in ((-3, True), (-3.0, False)):
             one.messages.clear()
             one.send("gain", db=db)
-            await one.told("done", do="gain", changed=changed)
+            await one.message("done", do="gain", changed=changed)
             assert session.controller.gain_db == -18.0
         session.speech_ended()
-        await one.told("policy", name="false_interruption")
+        await one.message("policy", name="false_interruption")
         assert session.controller.gain_db == -3.0
         await one.close()
 

@@ -331,7 +331,7 @@ async def test_a_page_that_never_connects_is_given_up(offer: str) -> None:
 async def test_a_session_in_which_nothing_happens_is_closed() -> None:
     async with nothing_left(), page(DemoSettings(idle_seconds=0.2)) as one:
         one.send("say", text="Hi.")
-        await one.told("refused", error="closed after 0.2 s in which nothing happened")
+        await one.message("refused", error="closed after 0.2 s in which nothing happened")
         finished = next(i for i, m in enumerate(one.messages) if m.get("name") == "utterance_finished")
         assert finished < len(one.messages) - 1
         await one.gone()
@@ -379,7 +379,7 @@ def test_a_message_that_cannot_be_carried_out_says_why(message: str, error: str)
         parse(message, DemoSettings())
 
 
-def test_a_refused_message_tells_which_command_it_was() -> None:
+def test_a_refused_message_names_which_command_it_was() -> None:
     with pytest.raises(ProtocolError) as caught:
         parse('{"do":"file","name":"x","bytes":20000000}', DemoSettings())
     assert (caught.value.do, caught.value.skip) == ("file", 20_000_000)
@@ -401,11 +401,11 @@ async def test_messages_that_make_no_sense_change_nothing() -> None:
     async with nothing_left(), page() as one:
         for message in ("nonsense", '{"do":"dance"}', b"\0\1\2"):
             one.channel.send(message)
-        await one.told("refused", error='the message is "nonsense", expected a JSON object', do=None)
-        await one.told("refused", do="dance")
-        await one.told("refused", error="3 bytes came, but no file was announced, expected a text message")
+        await one.message("refused", error='the message is "nonsense", expected a JSON object', do=None)
+        await one.message("refused", do="dance")
+        await one.message("refused", error="3 bytes came, but no file was announced, expected a text message")
         one.send("ping", n=1)
-        await one.told("pong", n=1)
+        await one.message("pong", n=1)
         assert not one.of("event")
 
 
@@ -413,11 +413,11 @@ async def test_too_many_messages_are_ignored_and_then_the_session_is_closed() ->
     async with nothing_left(), page(DemoSettings(messages_per_second=5)) as one:
         for n in range(30):
             one.send("ping", n=n)
-        await one.told("refused", error="a message was ignored, expected at most 5 messages a second")
+        await one.message("refused", error="a message was ignored, expected at most 5 messages a second")
         assert 10 <= len(one.of("pong")) <= 12
         for n in range(1_100):
             one.send("ping", n=n)
-        await one.told("refused", lambda message: "messages too many" in message["error"])
+        await one.message("refused", lambda message: "messages too many" in message["error"])
         await one.gone()
 
 
@@ -429,14 +429,14 @@ async def test_only_so_many_texts_wait() -> None:
         # The first one fills what may be buffered, and those behind it wait until it is played.
         for _ in range(5):
             one.send("say", text=long)
-        refused = await one.told("refused", do="say")
+        refused = await one.message("refused", do="say")
         assert refused["error"] == "2 texts and files wait already, expected at most 2"
         one.send("interrupt")
         await one.event("utterance_finished")
         one.messages.clear()
         one.send("resume")
         one.send("say", text="Hi.")
-        await one.told("done", do="say")
+        await one.message("done", do="say")
 
 
 async def test_an_interrupt_stops_a_synthesis() -> None:
@@ -459,10 +459,10 @@ async def test_a_lock_stops_a_synthesis() -> None:
         one.send("say", text="9" * 500)
         report = (await one.event("utterance_finished"))["report"]
         assert (report["outcome"], report["played"]) == ("interrupted", 0)
-        refused = await one.told("refused", do="say")
+        refused = await one.message("refused", do="say")
         assert refused["error"] == "the input is locked, expected it to be unlocked before"
         send_file(one, wav())
-        await one.told("refused", error=refused["error"], do="file")
+        await one.message("refused", error=refused["error"], do="file")
         one.send("unlock")
         one.send("say", text="Hi.")
         report = (await one.event("utterance_finished", utterance="utterance-3"))["report"]
@@ -485,7 +485,7 @@ async def test_a_text_that_waits_for_those_of_other_sessions_does_not_time_out()
                 await one.connect()
                 for text in ("One.", "Two."):
                     one.send("say", text=text)
-                await one.told("utterance", utterance="utterance-2")
+                await one.message("utterance", utterance="utterance-2")
             await settled(taken.is_set, lambda: "the engine is not in use")
             for one in (first, second):
                 app.state.sessions.get(one.location[6:]).controller.read(60 * 48_000)
@@ -513,7 +513,7 @@ async def test_speech_that_breaks_is_refused_and_what_comes_behind_it_is_said(er
     async with page() as one:  # the log keeps the error, and with it all that it has passed through
         with patch("playback.speech.synthesize", make):
             one.send("say", text=TEXT)
-            await one.told("refused", error=shown, do="say")
+            await one.message("refused", error=shown, do="say")
         one.send("say", text="Hi.")
         report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
         assert (report["outcome"], report["played"]) == ("failed", 9_600)  # 0.2 s, and nothing is taken for heard
@@ -528,7 +528,7 @@ async def test_speech_that_breaks_is_refused_and_what_comes_behind_it_is_said(er
 async def test_a_broken_file_is_refused() -> None:
     async with nothing_left(), page() as one:
         send_file(one, b"no audio " * 100, "notes.txt")
-        refused = await one.told("refused", do="file")
+        refused = await one.message("refused", do="file")
         assert refused["error"].startswith("notes.txt can't be decoded: ")
         assert refused["error"].endswith("expected audio such as WAV, MP3, Ogg or FLAC")
         report = (await one.event("utterance_finished", utterance="utterance-1"))["report"]
@@ -550,22 +550,22 @@ async def test_a_file_cannot_have_the_server_open_another_one(tmp_path: Any) -> 
         for text in lists:
             one.messages.clear()
             send_file(one, text.encode(), "list")
-            assert "can't be decoded" in (await one.told("refused", do="file"))["error"]
+            assert "can't be decoded" in (await one.message("refused", do="file"))["error"]
 
 
 async def test_a_file_that_is_too_long_is_swallowed() -> None:
     async with nothing_left(), page(DemoSettings(file_bytes=1_000)) as one:
         send_file(one, wav(), "long.wav")
-        await one.told("refused", error="bytes is 4844, expected a whole number from 1 to 1000", do="file")
+        await one.message("refused", error="bytes is 4844, expected a whole number from 1 to 1000", do="file")
         one.send("ping", n=1)
-        await one.told("pong")
+        await one.message("pong")
         assert len(one.of("refused")) == 1
 
 
 async def test_a_file_is_cut_off_after_so_much_audio() -> None:
     async with nothing_left(), page(DemoSettings(file_seconds=0.3)) as one:
         send_file(one, wav(2.0))
-        await one.told("refused", error="x.wav is cut off after 0.3 s", do="file")
+        await one.message("refused", error="x.wav is cut off after 0.3 s", do="file")
         report = (await one.event("utterance_finished"))["report"]
         assert report["played"] < 48_000
 
@@ -574,14 +574,14 @@ async def test_files_in_the_wrong_pieces_are_refused() -> None:
     async with nothing_left(), page() as one:
         one.send("file", name="a", bytes=3)
         one.channel.send(b"1234")
-        await one.told("refused", error="a has 1 bytes too many, expected as many as were announced", do="file")
+        await one.message("refused", error="a has 1 bytes too many, expected as many as were announced", do="file")
         one.send("file", name="b", bytes=1_000)
         for _ in range(65):
             one.channel.send(b"1")
-        await one.told("refused", error="b comes in more than 64 pieces, expected 1024 bytes in each", do="file")
+        await one.message("refused", error="b comes in more than 64 pieces, expected 1024 bytes in each", do="file")
         one.send("file", name="c", bytes=10)
         one.send("file", name="d", bytes=10)
-        await one.told("refused", error="10 bytes of c are still to come, expected these", do="file")
+        await one.message("refused", error="10 bytes of c are still to come, expected these", do="file")
 
 
 async def test_files_that_wait_are_not_too_long_together() -> None:
@@ -590,7 +590,7 @@ async def test_files_that_wait_are_not_too_long_together() -> None:
         # The first one is more than the high water, so it waits with the others.
         for _ in range(3):
             send_file(one, wav(11.0, 4_000))
-        refused = await one.told("refused", do="file")
+        refused = await one.message("refused", do="file")
         assert refused["error"] == "176088 bytes of files wait, expected at most 200000 with this one"
 
 

@@ -19,7 +19,7 @@ window.setInterval = (...how) => { const timer = begin(...how); timers.add(timer
 window.clearInterval = (timer) => { timers.delete(timer); end(timer); };
 """
 
-# Ends a session only when told to, and reconnects as soon as the next one is answered: its channel opens after that.
+# Ends a session only when asked to, and reconnects as soon as the next one is answered: its channel opens after that.
 HURRY = """
 () => {
   const ask = fetch;
@@ -46,7 +46,7 @@ HURRY = """
 }
 """
 
-# Gives the microphone only when told to.
+# Gives the microphone only when asked to.
 ASK = """
 () => {
   const give = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);

@@ -22,7 +22,7 @@ RATE = 48_000
 
 async def again(one: Page, query: str = "", secret: str | None = None) -> tuple[Page, httpx.Response]:
     """A page with a connection of its own, which asks for the session of another one."""
-    hello = await one.told("hello")
+    hello = await one.message("hello")
     other = Page(one.client)
     other.location = one.location
     headers = {"playback-secret": hello["secret"] if secret is None else secret}
@@ -34,7 +34,7 @@ async def again(one: Page, query: str = "", secret: str | None = None) -> tuple[
 
 
 async def leave(one: Page, query: str = "") -> None:
-    hello = await one.told("hello")
+    hello = await one.message("hello")
     response = await one.client.post(f"{one.location}/away{query}", headers={"playback-secret": hello["secret"]})
     assert response.status_code == 200
 
@@ -42,7 +42,7 @@ async def leave(one: Page, query: str = "") -> None:
 async def position(one: Page) -> int:
     """Where the server stands now."""
     one.messages[:] = [message for message in one.messages if message["is"] != "level"]
-    place: int = (await one.told("level"))["position"]
+    place: int = (await one.message("level"))["position"]
     return place
 
 
@@ -56,9 +56,9 @@ async def test_an_answer_goes_on_where_the_page_lost_it(missed: int, rewind: flo
         await one.gone()
         other, response = await again(one, f"?rewind={rewind}")
         assert response.status_code == 200, response.text
-        hello = await other.told("hello")
+        hello = await other.message("hello")
         assert (hello["resumed"], hello["leaf"]) == (True, "paused.ended")
-        shown = await other.told("utterance", utterance="utterance-1")
+        shown = await other.message("utterance", utterance="utterance-1")
         assert shown["text"] == LONG
         assert 7 <= shown["reached"] < 12
         resumed = await other.event("resumed")
@@ -77,11 +77,11 @@ async def test_a_page_that_comes_back_before_it_was_missed_takes_the_place_of_th
         await one.event("mark_reached", payload="two")
         other, response = await again(one)
         assert response.status_code == 200
-        await other.told("hello", resumed=True)
+        await other.message("hello", resumed=True)
         await one.gone()
         await other.event("mark_reached", payload="twelve")
         other.send("ping", n=1)
-        await other.told("pong")
+        await other.message("pong")
         await other.close()
 
 
@@ -118,10 +118,10 @@ async def test_the_hold_of_the_page_itself_stays() -> None:
         one.send("say", text=LONG)
         await one.event("mark_reached", payload="two")
         one.send("pause")
-        await one.told("done", do="pause")
+        await one.message("done", do="pause")
         await leave(one)
         other, _ = await again(one)
-        await other.told("level", leaf="paused.ended")
+        await other.message("level", leaf="paused.ended")
         other.send("resume")
         await other.event("utterance_finished")
         await other.close()
@@ -137,7 +137,7 @@ async def test_the_silence_of_a_pause_is_not_taken_for_speech_that_was_missed() 
             pass
         await leave(one, f"?heard={paused}")
         other, _ = await again(one)
-        await other.told("level", leaf="paused.ended")
+        await other.message("level", leaf="paused.ended")
         other.send("resume")
         assert (await other.event("resumed"))["rewound"] == 0
         await other.close()
@@ -171,7 +171,7 @@ async def test_without_the_secret_nothing_is_taken_up(secret: str) -> None:
             assert response.status_code == 404
             assert "with this secret" in response.json()["error"]
         one.send("ping", n=1)
-        await one.told("pong")
+        await one.message("pong")
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ async def test_without_the_secret_nothing_is_taken_up(secret: str) -> None:
 )
 async def test_what_can_not_be_taken_up_leaves_the_session_as_it_was(query: str, error: str) -> None:
     async with nothing_left(), page() as one:
-        hello = await one.told("hello")
+        hello = await one.message("hello")
         headers = {**SDP, "playback-secret": hello["secret"]}
         response = await one.client.post(one.location + query, content=b"v=0", headers=headers)
         assert response.status_code == 400
         assert error in response.json()["error"]
         other, response = await again(one)
         assert response.status_code == 200
-        await other.told("hello", resumed=True)
+        await other.message("hello", resumed=True)
         await other.close()
 
 
@@ -208,7 +208,7 @@ async def test_a_page_that_goes_and_comes_many_times_leaves_nothing() -> None:
                 await leave(last)
             following, response = await again(last)
             assert response.status_code == 200
-            await following.told("hello", resumed=True)
+            await following.message("hello", resumed=True)
             if last is not one:
                 await last.close()
             last = following

@@ -123,7 +123,7 @@ def test_a_browser_is_opened_only_where_it_is_seen(
     assert all(address in capsys.readouterr().out for address in addresses)
 
 
-def test_who_serves_everybody_is_told_so_and_goes_by_all_names() -> None:
+def test_who_serves_everybody_is_warned_and_goes_by_all_names() -> None:
     assert server._names("::1").count("::1") == 2
     assert {"localhost", socket.gethostname()} <= set(server._names("0.0.0.0"))
     assert server._shown("::1") == "[::1]"

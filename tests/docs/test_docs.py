@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiortc import RTCPeerConnection
 from mkdocs.utils.yaml import yaml_load
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
@@ -22,7 +24,7 @@ DOCS: Final = ROOT / "docs"
 PARTS: Final = {DOCS / "charts", DOCS / "performance"}
 """Where what pages include is made."""
 SITE: Final = sorted(page for page in DOCS.rglob("*.md") if page.parent not in PARTS)
-PAGES: Final = [ROOT / "README.md", *SITE]
+PAGES: Final = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")), *SITE]
 
 run = Sybil(parsers=[PythonCodeBlockParser()], path=str(ROOT))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -51,6 +53,31 @@ def test_the_guide_has_a_complete_turn_of_an_agent_in_few_lines() -> None:
     assert len(first.splitlines()) <= 12
 
 
+async def test_the_first_lines_of_the_readme_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: ["127.0.0.1"])
+    block = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    assert len(block.splitlines()) <= 14
+    names: dict[str, Any] = {}
+    exec(block, names)
+    asked: list[str] = []
+
+    async def sentences() -> AsyncIterator[str]:
+        yield "One."
+        yield "Two."
+
+    async def synthesize(sentence: str) -> AsyncIterator[bytes]:
+        asked.append(sentence)
+        yield bytes(4_800)
+
+    connection = RTCPeerConnection()
+    answer = asyncio.create_task(names["answer"](connection, sentences(), synthesize))
+    async with asyncio.timeout(10):
+        while len(asked) < 2:  # noqa: ASYNC110 - nothing notifies
+            await asyncio.sleep(0.001)
+        await connection.close()  # it never came up, so nothing was heard
+        assert await answer == ""
+
+
 def test_barge_in_takes_one_short_program_from_the_microphone_to_the_interruption() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "bargein.md").read_text(), re.MULTILINE | re.DOTALL)
     assert "VoiceActivity(" in blocks[0]
@@ -64,7 +91,7 @@ def test_what_is_generated_from_the_chart_is_fresh() -> None:
         "-m",
         "cogapp",
         "--check",
-        "README.md",
+        "docs/chart.md",
         "playback/subscribing.py",
         "playback/bargein/subscribing.py",
     ]

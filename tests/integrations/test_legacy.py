@@ -36,7 +36,7 @@ FOUR: list[type[LegacyTrack]] = [
 ]
 four = pytest.mark.parametrize("track_class", FOUR, ids=lambda track_class: track_class.__name__)
 STARVING_FRAMES = 12
-"""Reads after which an utterance that ran dry has timed out."""
+"""Reads after which an utterance without audio has timed out."""
 
 
 class Turns:
@@ -174,7 +174,7 @@ async def test_a_subclass_in_the_old_manner() -> None:
 
 @four
 @pytest.mark.parametrize("samples", [1, 479, 480, 481, 4_800])
-async def test_it_is_told_once_and_on_time_of_a_marked_utterance(track_class: type[LegacyTrack], samples: int) -> None:
+async def test_a_marked_utterance_is_reported_once_and_on_time(track_class: type[LegacyTrack], samples: int) -> None:
     track = track_class()
     turns = Turns(track)
     await track.add_new_bytes(ramp(samples).tobytes())
@@ -188,7 +188,7 @@ async def test_it_is_told_once_and_on_time_of_a_marked_utterance(track_class: ty
     assert turns.count == 1
 
 
-async def test_it_is_told_once_of_an_utterance_that_starved() -> None:
+async def test_an_utterance_that_timed_out_is_reported_once() -> None:
     track = CustomAudioStreamTrack()
     turns = Turns(track)
     for _ in range(3):  # the gaps, less what is played between them, are shorter than timing out takes
@@ -201,7 +201,7 @@ async def test_it_is_told_once_of_an_utterance_that_starved() -> None:
     assert turns.count == 1
 
 
-async def test_a_mark_that_comes_after_starving_tells_nothing_twice() -> None:
+async def test_a_mark_after_the_input_timeout_reports_nothing_twice() -> None:
     track = CustomAudioStreamTrack()
     turns = Turns(track)
     await track.add_new_bytes(ramp(FRAME).tobytes())
@@ -215,7 +215,7 @@ async def test_a_mark_that_comes_after_starving_tells_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("begin", ["enable_audio_input", "mark_synthesis_start", "interrupt"])
-async def test_the_mark_of_a_new_turn_is_not_taken_for_that_of_one_that_starved(begin: str) -> None:
+async def test_the_mark_of_a_new_turn_is_not_taken_for_that_of_one_that_timed_out(begin: str) -> None:
     track = CustomAudioStreamTrack()
     turns = Turns(track)
     await track.add_new_bytes(ramp(FRAME).tobytes())
@@ -226,7 +226,7 @@ async def test_the_mark_of_a_new_turn_is_not_taken_for_that_of_one_that_starved(
     assert turns.count == 2
 
 
-async def test_no_starving_if_told_so() -> None:
+async def test_no_input_timeout_if_it_is_switched_off() -> None:
     track = CustomAudioStreamTrack(input_timeout_seconds=None)
     turns = Turns(track)
     await track.add_new_bytes(ramp(FRAME).tobytes())
@@ -587,7 +587,7 @@ async def test_background_at_another_rate() -> None:
     assert 1000 in read(track, 4 * FRAME)
 
 
-async def test_background_that_does_not_fit_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+async def test_background_that_does_not_fit_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     track = MixingCustomAudioStreamTrack()
     with caplog.at_level(logging.WARNING, "playback"):
         await track.add_background_bytes(bytes(8 * RATE))
@@ -707,9 +707,9 @@ async def test_sinks_may_replace_the_output(replaces_output: bool) -> None:
 
 
 @four
-async def test_speech_out_is_told_of_what_was_accepted(track_class: type[LegacyTrack]) -> None:
-    told: list[dict[str, bytes]] = []
-    legacy.global_event_emitter.on("ON_SPEECH_OUT", told.append)
+async def test_speech_out_receives_what_was_accepted(track_class: type[LegacyTrack]) -> None:
+    emitted: list[dict[str, bytes]] = []
+    legacy.global_event_emitter.on("ON_SPEECH_OUT", emitted.append)
     try:
         track = track_class()
         track.enable_audio_input(manual_control=True)
@@ -719,12 +719,12 @@ async def test_speech_out_is_told_of_what_was_accepted(track_class: type[LegacyT
         await track.add_new_bytes(b"\4\5")
         track.enable_audio_input()
         await track.add_new_bytes(b"\6\7")
-        assert told == [{"audio_data": b"\1\2\3"}, {"audio_data": b"\6\7"}]
+        assert emitted == [{"audio_data": b"\1\2\3"}, {"audio_data": b"\6\7"}]
     finally:
-        legacy.global_event_emitter.off("ON_SPEECH_OUT", told.append)
-    legacy.global_event_emitter.off("ON_SPEECH_OUT", told.append)
+        legacy.global_event_emitter.off("ON_SPEECH_OUT", emitted.append)
+    legacy.global_event_emitter.off("ON_SPEECH_OUT", emitted.append)
     await track.add_new_bytes(b"\1\2")
-    assert len(told) == 2
+    assert len(emitted) == 2
 
 
 async def test_a_handler_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -742,16 +742,16 @@ async def test_a_handler_that_fails_is_logged(caplog: pytest.LogCaptureFixture) 
 async def test_another_bus_can_be_used() -> None:
     class Bus:
         def __init__(self) -> None:
-            self.told: list[tuple[str, Any]] = []
+            self.emitted: list[tuple[str, Any]] = []
 
         def emit(self, event: str, data: Any) -> None:
-            self.told.append((event, data))
+            self.emitted.append((event, data))
 
     class Track(CustomAudioStreamTrack):
         event_emitter = Bus()
 
     await Track().add_new_bytes(b"\1\2")
-    assert Track.event_emitter.told == [("ON_SPEECH_OUT", {"audio_data": b"\1\2"})]
+    assert Track.event_emitter.emitted == [("ON_SPEECH_OUT", {"audio_data": b"\1\2"})]
 
 
 # Another stack

@@ -208,6 +208,14 @@ def test_what_is_said_while_locked_is_refused() -> None:
     assert [word for _, word in recording.words] == ["Hi"]
 
 
+def test_an_interrupt_at_a_word_lets_it_end() -> None:
+    recording = perform(("0", f"say {TEXT}"), ("0.4", "interrupt word"))
+    (report,) = recording.reports
+    assert report.outcome is Outcome.INTERRUPTED
+    ends = [mark.until for mark in report.marks] + [mark.at for mark in report.marks]
+    assert report.played in ends or report.played == round(0.4 * 48_000), "between two words it cuts at once"
+
+
 def test_a_pause_that_nobody_ends_ends_the_session() -> None:
     recording = perform(("0", f"say {TEXT}"), ("0.4", "pause"))
     (report,) = recording.reports
@@ -295,7 +303,7 @@ def test_a_file_that_was_there_is_kept_until_there_is_something_to_write(tmp_pat
     assert (tmp_path / "say.wav").read_text() == "kept"
 
 
-def test_missing_packages_are_told_with_the_extra_that_brings_them() -> None:
+def test_missing_packages_are_reported_with_the_extra_that_brings_them() -> None:
     script = "import sys; sys.modules['rich'] = sys.modules['matplotlib'] = None\n"
     script += "sys.modules['uvicorn'] = None\nfrom playback.cli import main; main([sys.argv[1], *sys.argv[2:]])"
     for arguments, missing in ((["say", "Hi."], "matplotlib, rich"), (["demo"], "uvicorn")):

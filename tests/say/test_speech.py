@@ -69,7 +69,7 @@ def test_words_come_in_order_at_rising_times_within_the_audio() -> None:
     assert times[-1] < speech_format().seconds(samples_of(chunks))
 
 
-def test_a_word_is_told_before_the_chunk_in_which_it_starts() -> None:
+def test_a_word_is_spoken_before_the_chunk_in_which_it_starts() -> None:
     made = 0
     starts: list[tuple[float, float]] = []
 
@@ -98,7 +98,7 @@ def test_a_word_is_told_before_the_chunk_in_which_it_starts() -> None:
         ("", []),
     ],
 )
-def test_a_word_is_what_stands_in_the_text_and_is_told_once(text: str, words: list[str]) -> None:
+def test_a_word_is_what_stands_in_the_text_and_is_spoken_once(text: str, words: list[str]) -> None:
     assert [word for word, _ in spoken(text)[1]] == words
 
 
@@ -150,7 +150,7 @@ async def test_an_interrupted_utterance_reports_what_was_heard() -> None:
     assert report.accepted == report.played + report.discarded
 
 
-def test_synthesis_stops_when_it_is_told_to_and_the_next_one_is_whole() -> None:
+def test_synthesis_stops_when_it_is_spoken_to_and_the_next_one_is_whole() -> None:
     whole, _ = spoken(TEXT)
     chunks: list[bytes] = []
 
@@ -382,7 +382,7 @@ async def test_an_unknown_voice_is_named() -> None:
     check_voice("en-us")
 
 
-def test_a_missing_package_is_told_with_the_extra_that_brings_it() -> None:
+def test_a_missing_package_is_spoken_with_the_extra_that_brings_it() -> None:
     script = (
         "import sys; sys.modules['espeakng_loader'] = None\n"
         "from playback.speech import SpeechError, speech_format\n"
@@ -394,8 +394,8 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it() -> None:
 
 
 def test_a_first_word_that_espeak_forgets_begins_with_the_audio() -> None:
-    told: list[tuple[str, float]] = []
-    words = _Words("Your table is", 1000, lambda word, at: told.append((word, at)))
-    words._tell(5, 0.3)
-    words._tell(11, 0.6)
-    assert told == [("Your", 0.0), ("table", 0.3), ("is", 0.6)]
+    spoken: list[tuple[str, float]] = []
+    words = _Words("Your table is", 1000, lambda word, at: spoken.append((word, at)))
+    words._report(5, 0.3)
+    words._report(11, 0.6)
+    assert spoken == [("Your", 0.0), ("table", 0.3), ("is", 0.6)]

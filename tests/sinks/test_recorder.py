@@ -160,13 +160,13 @@ def test_a_path_may_be_a_string(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["call.xyz", "call", "call.png"])
-def test_a_suffix_that_is_no_container_of_audio_is_told_and_makes_no_file(tmp_path: Path, name: str) -> None:
+def test_a_suffix_that_is_no_container_of_audio_is_reported_and_makes_no_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"'{name}'.*(suffix|no container of audio)"):
         RecorderSink(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_path_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         RecorderSink(tmp_path / "nowhere" / "call.wav")
     (tmp_path / "directory.wav").mkdir()
@@ -231,7 +231,7 @@ def fail(*_: Any) -> None:
     raise OSError("the disk is full")
 
 
-def test_what_goes_wrong_in_the_thread_is_told_once_and_raised_by_close(
+def test_what_goes_wrong_in_the_thread_is_reported_once_and_raised_by_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("playback.sinks.recorder._frame", fail)

@@ -142,7 +142,7 @@ def test_add_returns_the_sink_and_takes_it_once(h: Heard) -> None:
     assert len(tap.chunks) == 1
 
 
-def test_remove_tells_a_sink_that_is_not_there(h: Heard) -> None:
+def test_removing_a_sink_that_is_not_there_is_an_error(h: Heard) -> None:
     tap = h.controller.sinks.add(Tap())
     h.controller.sinks.remove(tap)
     for sink in (tap, Tap(), print):
@@ -151,12 +151,12 @@ def test_remove_tells_a_sink_that_is_not_there(h: Heard) -> None:
 
 
 @pytest.mark.parametrize("sink", ["print", 7, object(), Tap, type("Bad", (), {"audio": 7})()])
-def test_what_cannot_hear_is_told(h: Heard, sink: Any) -> None:
+def test_what_cannot_hear_is_an_error(h: Heard, sink: Any) -> None:
     with pytest.raises(TypeError, match=r"is no sink, expected an object with audio\(chunk\)"):
         h.controller.sinks.add(sink)
 
 
-def test_a_time_that_there_is_not_is_told(h: Heard) -> None:
+def test_an_unknown_time_is_an_error(h: Heard) -> None:
     with pytest.raises(ValueError, match="when is 'later', expected 'pushed' or 'played'"):
         h.controller.sinks.add(Tap(), when="later")  # type: ignore[arg-type]
 
@@ -328,7 +328,7 @@ def test_a_split_sample_and_an_empty_push_never_reach_a_sink_broken(h: Heard) ->
     assert [chunk.offset for chunk in tap.chunks] == [0, 1, 3]
 
 
-def test_audio_that_no_sink_can_get_is_told_and_plays(h: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audio_that_no_sink_can_get_is_reported_and_plays(h: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def __init__(self, *_: object) -> None:
             raise ValueError("no way")
@@ -480,18 +480,18 @@ def test_an_interrupt_from_a_listener_within_the_read_stops_the_audio(h: Heard, 
 
 def test_input_ended_comes_once_for_each_way_that_input_ends(h: Heard) -> None:
     tap = h.controller.sinks.add(Tap())
-    say(h, id="told").end()
+    say(h, id="emitted").end()
     h.controller.utterance(id="locked").push(ramp(FRAME))
     h.controller.lock()
-    assert tap.story == ["told 1+480", "input_ended", "locked 1+480", "input_ended", "input_locked"]
-    assert [event.utterance.id for event in tap.items if isinstance(event, InputEnded)] == ["told", "locked"]
+    assert tap.story == ["emitted 1+480", "input_ended", "locked 1+480", "input_ended", "input_locked"]
+    assert [event.utterance.id for event in tap.items if isinstance(event, InputEnded)] == ["emitted", "locked"]
 
 
 def test_the_end_of_input_is_no_event_for_listeners(h: Heard) -> None:
     h.controller.sinks.add(Tap())
     say(h)
     h.read()
-    assert not {"input_ended", "chunk"} & set(h.told())
+    assert not {"input_ended", "chunk"} & set(h.emitted())
 
 
 @pytest.mark.parametrize("when", WHENS)
@@ -519,7 +519,7 @@ def test_a_read_by_a_listener_that_closes_is_heard_by_nobody(h: Heard) -> None:
     assert tap.story == ["paused", "closed"]
 
 
-def test_a_sink_added_while_closed_is_told_is_told_too(h: Heard) -> None:
+def test_a_sink_added_while_closed_is_emitted_is_notified_too(h: Heard) -> None:
     late = Tap()
     h.controller.sinks.add(CallbackSink(control=lambda _: h.controller.sinks.add(late)))
     h.controller.close()
@@ -527,7 +527,7 @@ def test_a_sink_added_while_closed_is_told_is_told_too(h: Heard) -> None:
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["sinks before close", "sinks after close"])
-def test_a_sink_added_to_a_closed_controller_is_told(h: Heard, seen: bool) -> None:
+def test_a_sink_added_to_a_closed_controller_is_notified(h: Heard, seen: bool) -> None:
     if seen:
         assert h.controller.sinks
     h.controller.close()
@@ -549,19 +549,19 @@ def raising(error: BaseException) -> Callable[[Event], None]:
 
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("error", [RuntimeError("no"), asyncio.CancelledError()], ids=["error", "cancelled"])
-def test_what_a_sink_raises_is_told_and_hurts_nobody(h: Heard, when: When, error: BaseException) -> None:
+def test_what_a_sink_raises_is_reported_and_hurts_nobody(h: Heard, when: When, error: BaseException) -> None:
     fail = raising(error)
     h.controller.sinks.add(CallbackSink(fail, fail), when=when)
     tap = h.controller.sinks.add(Tap(), when=when)
     list(turn(h))
     assert tap.story == TURN[when]
-    told = [event for event in h.events if isinstance(event, ErrorRaised)]
-    assert len(told) == len(TURN[when])
-    assert {event.exception for event in told} == {error}
-    assert {event.source for event in told} == {"sink CallbackSink"}
+    emitted = [event for event in h.events if isinstance(event, ErrorRaised)]
+    assert len(emitted) == len(TURN[when])
+    assert {event.exception for event in emitted} == {error}
+    assert {event.source for event in emitted} == {"sink CallbackSink"}
 
 
-async def test_what_an_awaited_sink_raises_is_told_at_once_and_it_goes_on(h: Heard) -> None:
+async def test_what_an_awaited_sink_raises_is_reported_at_once_and_it_goes_on(h: Heard) -> None:
     heard: list[str] = []
 
     async def fail(item: Event) -> None:
@@ -624,7 +624,7 @@ def test_the_end_of_the_loop_ends_the_task_and_the_next_loop_goes_on(h: Heard) -
     assert not errors(h)
 
 
-def test_without_a_loop_an_awaited_sink_is_an_error_told_once(h: Heard) -> None:
+def test_without_a_loop_an_awaited_sink_is_an_error_reported_once(h: Heard) -> None:
     async def never(_: Chunk) -> None:
         raise AssertionError
 
@@ -633,9 +633,9 @@ def test_without_a_loop_an_awaited_sink_is_an_error_told_once(h: Heard) -> None:
         for _ in range(3):
             h.read()
         assert [str(error) for error in errors(h)] == ["no running event loop"]
-        h.told()
+        h.emitted()
         h.controller.sinks.remove(sink)
-    gc.collect()  # a coroutine that was never awaited would be told here
+    gc.collect()  # a coroutine that was never awaited would be reported here
 
 
 async def test_audio_from_before_there_was_a_loop_is_not_lost(h: Heard) -> None:
@@ -679,17 +679,17 @@ async def test_a_callable_object_and_one_awaited_function_of_two_keep_the_order(
 # Sinks that are slow
 
 
-def test_a_slow_function_is_told_once_a_second_of_playback(h: Heard, clock: Clock) -> None:
+def test_a_slow_function_is_reported_once_a_second_of_playback(h: Heard, clock: Clock) -> None:
     def slow(_: Chunk) -> None:
         clock.now += 0.0051
 
     h.controller.sinks.add(slow, when="played")
     for _ in range(101):
         h.read()
-    told = errors(h, SinkSlow)
-    assert [round(error.seconds, 6) for error in told] == [0.0051] * 3  # at 0, 1 and 2 s
-    assert told[0].sink is slow
-    assert "slow took 5.1 ms, expected at most 5 ms" in str(told[0])
+    emitted = errors(h, SinkSlow)
+    assert [round(error.seconds, 6) for error in emitted] == [0.0051] * 3  # at 0, 1 and 2 s
+    assert emitted[0].sink is slow
+    assert "slow took 5.1 ms, expected at most 5 ms" in str(emitted[0])
 
 
 def test_five_milliseconds_are_not_slow(h: Heard, clock: Clock) -> None:
@@ -701,7 +701,7 @@ def test_five_milliseconds_are_not_slow(h: Heard, clock: Clock) -> None:
     assert not errors(h)
 
 
-def test_each_slow_sink_is_told_of_and_an_error_of_it_too(h: Heard, clock: Clock) -> None:
+def test_each_slow_sink_is_reported_and_so_is_its_error(h: Heard, clock: Clock) -> None:
     def slow(_: Chunk) -> None:
         clock.now += 1
         raise RuntimeError
@@ -712,7 +712,7 @@ def test_each_slow_sink_is_told_of_and_an_error_of_it_too(h: Heard, clock: Clock
     assert [error.sink for error in errors(h, SinkSlow)] == sinks
 
 
-async def test_what_is_too_much_for_an_awaited_sink_is_dropped_and_told(h: Heard) -> None:
+async def test_what_is_too_much_for_an_awaited_sink_is_dropped_and_reported(h: Heard) -> None:
     gate = asyncio.Event()
     heard: list[Event] = []
 
@@ -964,7 +964,7 @@ def test_a_loop_that_was_closed_under_a_sink_costs_nobody_a_frame() -> None:
         h.read()
         assert h.controller.position == (1 + number) * FRAME
     assert heard == [0]
-    assert "error" in h.told()
+    assert "error" in h.emitted()
     coroutine: Any = served.get_coro()
     coroutine.close()
 

@@ -103,7 +103,7 @@ def step(draw: st.DrawFn) -> tuple[str, Any]:
 steps = st.lists(step(), min_size=15, max_size=50)
 
 
-class Scene:
+class Scenario:
     """A call in which things happen, and what must be true of it."""
 
     def __init__(self) -> None:
@@ -326,17 +326,17 @@ class Scene:
 @thorough(200)
 def test_any_interleaving(steps: list[tuple[str, Any]]) -> None:
     threads = Threads()
-    scene = Scene()
+    scenario = Scenario()
 
     async def play() -> None:
         for step in steps:
-            await scene.act(*step)
-        await scene.finish()
-        scene.check()
-        scene.kept.clear()
+            await scenario.act(*step)
+        await scenario.finish()
+        scenario.check()
+        scenario.kept.clear()
 
     try:
         asyncio.run(play())
     finally:
-        scene.release.set()
+        scenario.release.set()
     threads.join()

@@ -1,4 +1,4 @@
-"""A chart run by programs that know nothing of each other: each takes walks, and tells what came of every event."""
+"""A chart run by programs that know nothing of each other: each takes walks, and reports what came of every event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Walk = Sequence[str]
 """Events, one after the other, from the chart's beginning."""
 
 Step = tuple[str, tuple[str, ...]]
-"""The leaf after an event, and what was told."""
+"""The leaf after an event, and what was emitted."""
 
 NODE: Final = Path(__file__).parent / "xstate.mjs"
 _SCXML: Final = f"{{{exports.SCXML}}}"
@@ -35,9 +35,9 @@ def by_the_table(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
         leaf, run = chart.initial, []
         for event in walk:
             cell = chart.cells[leaf][event]
-            told = chart.outputs.get((leaf, event), ())
+            emitted = chart.outputs.get((leaf, event), ())
             leaf = cell if cell in chart.leaves else leaf
-            run.append((leaf, told))
+            run.append((leaf, emitted))
         runs.append(run)
     return runs
 
@@ -57,13 +57,13 @@ def by_transitions(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
 
 
 class _Parent:
-    """The session that invoked a chart, and hears what it tells."""
+    """The session that invoked a chart, and receives what it emits."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.emitted: list[str] = []
 
     def send_to_parent(self, event: str) -> None:
-        self.told.append(event)
+        self.emitted.append(event)
 
 
 def by_python_statemachine(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
@@ -75,29 +75,29 @@ def by_python_statemachine(chart: Chart, walks: Sequence[Walk]) -> list[list[Ste
         machine._invoke_session = parent
         run = []
         for event in walk:
-            parent.told = []
+            parent.emitted = []
             machine.send(event)
             (leaf,) = (state.id for state in machine.configuration if state.id in chart.cells)
-            run.append((leaf, tuple(parent.told)))
+            run.append((leaf, tuple(parent.emitted)))
         runs.append(run)
     return runs
 
 
 def by_sismic(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
-    """Sismic, which is told state by state what our SCXML says."""
+    """Sismic, which is given state by state what our SCXML says."""
     statechart = _read(ElementTree.fromstring(exports.scxml(chart)))
     runs = []
     for walk in walks:
-        told: list[str] = []
-        interpreter = Interpreter(statechart, initial_context={"told": told})
+        emitted: list[str] = []
+        interpreter = Interpreter(statechart, initial_context={"emitted": emitted})
         interpreter.execute()
         run = []
         for event in walk:
-            told.clear()
+            emitted.clear()
             interpreter.queue(event).execute()
             (leaf,) = (name for name in interpreter.configuration if name in chart.cells)
-            run.append((leaf, tuple(interpreter.context["told"])))
-            interpreter.context["told"].clear()
+            run.append((leaf, tuple(interpreter.context["emitted"])))
+            interpreter.context["emitted"].clear()
         runs.append(run)
     return runs
 
@@ -120,7 +120,7 @@ def _read(root: ElementTree.Element) -> Statechart:
                     element.attrib["id"],
                     transition.get("target"),
                     transition.attrib["event"],
-                    action=f"told.extend({sends!r})",
+                    action=f"emitted.extend({sends!r})",
                 )
             )
     statechart.validate()
@@ -138,10 +138,10 @@ def by_xstate(chart: Chart, walks: Sequence[Walk]) -> list[list[Step]]:
     given = json.dumps({"machine": json.loads(exports.xstate(chart)), "walks": [list(walk) for walk in walks]})
     done = subprocess.run(["node", NODE, f"{NODE_MODULES}/"], input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [[(leaf, tuple(told)) for leaf, told in run] for run in json.loads(done.stdout)]
+    return [[(leaf, tuple(emitted)) for leaf, emitted in run] for run in json.loads(done.stdout)]
 
 
-def tour(chart: Chart) -> list[list[str]]:
+def walks_of(chart: Chart) -> list[list[str]]:
     """Walks that together ask every cell that can be reached and is not impossible."""
     paths: dict[str, list[str]] = {chart.initial: []}
     waiting = deque([chart.initial])

@@ -107,14 +107,20 @@ def test_a_floor_fails_the_run(tmp_path: Path) -> None:
     assert "less than the floor of 34 %" in done.stdout
 
 
-def test_without_a_terminal_a_missed_floor_is_told_nevertheless(tmp_path: Path) -> None:
+def test_without_a_terminal_a_missed_floor_is_reported_nevertheless(tmp_path: Path) -> None:
     done = run(tmp_path, "--chart-coverage", "test_suite:TOY", "--chart-coverage-floor", "34", "-p", "no:terminal")
     assert done.returncode == 1
     assert done.stderr.endswith("toy: 1 of 3 cells, 33.3 %\n  never in on: go, stop\nless than the floor of 34 %\n")
 
 
 @pytest.mark.parametrize(
-    "option", ["--collect-only", "--setup-plan", "--setup-only", "--cache-show", "--fixtures", "--fixtures-per-test"]
+    "option",
+    [
+        "--collect-only",
+        "--setup-plan",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("--setup-only", "--cache-show", "--fixtures")),
+        pytest.param("--fixtures-per-test", marks=pytest.mark.slow),
+    ],
 )
 def test_where_no_test_is_executed_nothing_is_measured(tmp_path: Path, option: str) -> None:
     cache = ["-p", "cacheprovider"] if option == "--cache-show" else []

@@ -68,7 +68,7 @@ def test_the_detail_has_every_cell_that_takes_its_event() -> None:
     assert [node.name for node in diagram.nodes] == list(golden())
 
 
-def test_what_an_edge_tells_stands_on_it() -> None:
+def test_what_an_edge_emits_stands_on_it() -> None:
     diagram = detail(PLAYBACK)
     labels = {(arrow.source, arrow.event): arrow.label for arrow in diagram.arrows}
     assert labels["speaking.streaming", "pause"] == "pause / paused"
@@ -102,13 +102,13 @@ def test_the_overview_has_what_leads_from_state_to_state() -> None:
 
 
 def mutated() -> Iterator[Chart]:
-    """Every chart that differs in one cell; not those in which what is final no longer is: these are told apart."""
+    """Every chart that differs in one cell; not those in which what is final no longer is: these are drawn apart."""
     for leaf, event in itertools.product(PLAYBACK.leaves, PLAYBACK.events):
         for cell in (*PLAYBACK.leaves, STAYS, IGNORED, REFUSED, IMPOSSIBLE):
             if cell not in (leaf, PLAYBACK.cells[leaf][event]) and leaf != "closed":
                 cells = {source: dict(row) for source, row in PLAYBACK.cells.items()}
                 cells[leaf][event] = cell
-                outputs = {place: told for place, told in PLAYBACK.outputs.items() if place != (leaf, event)}
+                outputs = {place: emitted for place, emitted in PLAYBACK.outputs.items() if place != (leaf, event)}
                 try:
                     yield replace(PLAYBACK, cells=cells, outputs=outputs)
                 except ChartError:  # a leaf that can't be reached any more

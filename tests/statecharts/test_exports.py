@@ -1,4 +1,4 @@
-"""Exports and the command: files that hold every cell, fresh or told to be stale."""
+"""Exports and the command: files that hold every cell, fresh or reported as stale."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ LATE = Chart.parse(
 
 def test_scxml_has_every_cell_that_takes_its_event() -> None:
     root = ElementTree.fromstring(exports.scxml(PLAYBACK))
-    cells, told = {}, {}
+    cells, emitted = {}, {}
     for state in root.iter(f"{{{SCXML}}}state"):
         for transition in state.findall(f"{{{SCXML}}}transition"):
             place = state.attrib["id"], transition.attrib["event"]
             cells[place] = transition.get("target")
-            told[place] = tuple(send.attrib["event"] for send in transition)
+            emitted[place] = tuple(send.attrib["event"] for send in transition)
             assert {send.attrib["target"] for send in transition} <= {exports.PARENT}
     assert cells == {
         (leaf, event): None if cell in VERDICTS else cell
@@ -49,7 +49,7 @@ def test_scxml_has_every_cell_that_takes_its_event() -> None:
         for event, cell in row.items()
         if cell not in (".", "x")
     }
-    assert {place: names for place, names in told.items() if names} == PLAYBACK.outputs
+    assert {place: names for place, names in emitted.items() if names} == PLAYBACK.outputs
     assert (root.attrib["initial"], root.attrib["name"]) == ("idle", "playback")
     assert [state.attrib["id"] for state in root] == list(PLAYBACK.states)
 
@@ -97,10 +97,10 @@ def test_what_is_written_is_fresh_until_the_chart_changes(tmp_path: Path, capsys
         path.write_text(path.read_text().replace("SHA-256 ", "SHA-256 0").replace("push", "shove"))
         assert main(arguments) == 1
         renew = f"--format {kind.format} --view {kind.view} > {path}"
-        told = f"stale: {path}\nrenew with: python -m statecharts {CHART} {renew}\n"
-        assert capsys.readouterr().err == told
+        emitted = f"stale: {path}\nrenew with: python -m statecharts {CHART} {renew}\n"
+        assert capsys.readouterr().err == emitted
         assert main(arguments[:3]) == 1  # the file's name says the rest
-        assert capsys.readouterr().err == told
+        assert capsys.readouterr().err == emitted
     table = tmp_path / "playback-table.md"
     table.unlink()
     assert main([CHART, "--check", str(table)]) == 1

@@ -24,7 +24,7 @@ from tests.statecharts.interpreters import (
     by_transitions,
     by_xstate,
     random_walks,
-    tour,
+    walks_of,
 )
 from tests.statecharts.test_exports import LATE
 
@@ -53,7 +53,7 @@ def run(interpreter: str, chart: Chart, walks: Sequence[Walk]) -> list[list[Step
 def test_the_walks_are_long_and_go_everywhere(chart: Chart) -> None:
     assert sum(map(len, RANDOM[chart.name])) >= 2_000
     asked = set()
-    for walk in tour(chart):
+    for walk in walks_of(chart):
         leaves = [chart.initial, *(leaf for leaf, _ in by_the_table(chart, [walk])[0])]
         asked |= set(zip(leaves, walk, strict=False))
     possible = {(leaf, event) for leaf, row in chart.cells.items() for event, cell in row.items() if cell != IMPOSSIBLE}
@@ -63,7 +63,7 @@ def test_the_walks_are_long_and_go_everywhere(chart: Chart) -> None:
 @interpreters
 @charts
 def test_a_tour_of_every_cell(chart: Chart, interpreter: str) -> None:
-    assert run(interpreter, chart, tour(chart)) == by_the_table(chart, tour(chart))
+    assert run(interpreter, chart, walks_of(chart)) == by_the_table(chart, walks_of(chart))
 
 
 @interpreters
@@ -75,7 +75,7 @@ def test_random_events(chart: Chart, interpreter: str) -> None:
 
 @interpreters
 def test_a_chart_that_begins_within_a_state(interpreter: str) -> None:
-    assert run(interpreter, LATE, tour(LATE)) == by_the_table(LATE, tour(LATE))
+    assert run(interpreter, LATE, walks_of(LATE)) == by_the_table(LATE, walks_of(LATE))
 
 
 def changed(leaf: str, event: str, target: str) -> Chart:
@@ -96,7 +96,7 @@ def changed(leaf: str, event: str, target: str) -> Chart:
 )
 def test_one_changed_target_is_caught(interpreter: str, leaf: str, event: str, target: str) -> None:
     other = changed(leaf, event, target)
-    for walks in (tour(PLAYBACK), RANDOM["playback"]):
+    for walks in (walks_of(PLAYBACK), RANDOM["playback"]):
         # The walks of the right chart lead the wrong one elsewhere: maybe where an event can't happen.
         possible = [walk for walk in walks if _is_possible(other, walk)]
         assert run(interpreter, other, possible) != by_the_table(PLAYBACK, possible)
@@ -121,9 +121,9 @@ def test_what_controllers_did_is_what_the_others_do(interpreter: str) -> None:
     runs = run(interpreter, PLAYBACK, walks)
     for trace, steps in zip(traces, runs, strict=True):
         assert [edge.target for edge in trace.edges] == [leaf for leaf, _ in steps]
-        for edge, (_, told) in zip(trace.edges, steps, strict=True):
+        for edge, (_, emitted) in zip(trace.edges, steps, strict=True):
             cut_short = edge.event == "boundary" and "last_audio_byte" not in edge.outputs
-            assert edge.outputs == (("utterance_finished",) if cut_short else told)
+            assert edge.outputs == (("utterance_finished",) if cut_short else emitted)
 
 
 COMMANDS: Final = ("push", "push", "end", "pause", "resume", "interrupt", "lock", "unlock", "read", "read")

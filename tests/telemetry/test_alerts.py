@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -18,26 +17,23 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from playback.telemetry.instruments import Instruments
+from tests.needs import need_program
 
 HERE: Final = Path(__file__).parent
 RULES: Final = HERE.parents[1] / "docs" / "prometheus" / "playback.rules.yml"
-PROMTOOL: Final = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="Debian's package prometheus has promtool")
 
 
 def promtool(*arguments: str) -> str:
-    assert PROMTOOL is not None
-    done = subprocess.run([PROMTOOL, *arguments], cwd=HERE, capture_output=True, text=True, timeout=60, check=False)
+    need_program("promtool", "of Debian's package prometheus")
+    done = subprocess.run(["promtool", *arguments], cwd=HERE, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@needs_promtool
 def test_prometheus_takes_the_rules() -> None:
     assert re.search(r"SUCCESS: \d+ rules found", promtool("check", "rules", str(RULES)))
 
 
-@needs_promtool
 def test_each_alert_fires_on_a_bad_day_and_none_on_a_sound_one() -> None:
     promtool("test", "rules", "playback.rules.test.yml")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ import pytest
 from playback import AudioFormat, Fades, PlaybackController
 from playback.cli import main
 from playback.lost_peer import HOLD
-from playback.pump import Pump
+from playback.pacing import Pacer
 from playback.tracing import Trace
-from playback.tracing.explain import Explanation, Gap, explain
+from playback.tracing.explain import Gap, explain
 from playback.tracing.pages import as_html, as_text
 from tests.signals import FRAME, RATE
 
@@ -175,51 +173,61 @@ def test_a_turn_that_has_nothing_enqueued_is_slow_synthesis() -> None:
     assert gap.detail == "the turn had nothing enqueued"
 
 
-async def test_a_call_that_stalled_ran_out_and_was_interrupted_is_explained_by_its_file(tmp_path: Path) -> None:
-    """With a real reader and a loop that is blocked: the lengths are those that the clock has, within 20 ms."""
-    clock = asyncio.get_running_loop().time
-    controller = PlaybackController(AudioFormat(RATE))
-    trace = Trace(controller, limit=None)
-    pump = Pump(controller, lambda _: None, lead_seconds=0.0)
-    task = asyncio.create_task(pump.run())
-    utterance = controller.utterance(text="a long answer")
+class Paced(Call):
+    """A call that is read as a track does it, by a clock that goes on as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pacer = Pacer()
+        self.clock = 0.0
+
+    def now(self) -> float:
+        return EPOCH + getattr(self, "clock", 0.0)
+
+    def wait(self, seconds: float) -> None:
+        """Let time go by, and read each frame when it is due."""
+        end = self.clock + seconds
+        while self.clock + self.pacer.wait(self.clock) < end:
+            self.clock += self.pacer.wait(self.clock)
+            _, late = self.pacer.tick(self.clock)
+            if late:
+                self.controller.report_stall(late)
+            self.controller.read(FRAME)
+        self.clock = end
+
+    def block(self, seconds: float) -> None:
+        """Let time go by without a read, as where something blocks the loop."""
+        self.clock += seconds
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.003, 0.011, 0.019])
+def test_a_call_that_stalled_ran_out_and_was_interrupted_is_explained_by_its_file(shift: float, tmp_path: Path) -> None:
+    call = Paced()
+    utterance = call.controller.utterance(text="a long answer")
     utterance.push(speech(0.3))
-    underrun: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-    controller.on("underrun", lambda _: underrun.set_result(clock()))
-    since = await underrun
-    await asyncio.sleep(0.4)
+    call.wait(0.3 + 0.4 + shift)  # 0.4 s of it without audio
     utterance.push(speech(5.0))
-    ran_out = clock() - since
-    await asyncio.sleep(0.2)
-    begun = clock()
-    time.sleep(0.3)  # noqa: ASYNC251 - the loop is blocked
-    blocked = clock() - begun
-    await asyncio.sleep(0.2)
-    controller.interrupt()
-    interrupted = clock()
-    await asyncio.sleep(0.4)
-    last = controller.utterance()
+    call.wait(0.4)
+    call.block(0.3)
+    call.wait(0.4)
+    call.controller.interrupt()
+    call.wait(0.5)
+    last = call.controller.utterance()
     last.push(speech(0.2))
-    quiet = clock() - interrupted
     last.end()
-    await last.wait()
-    controller.close()
-    await task
-    trace.save(tmp_path / "call.jsonl")
-    found = explain(Trace.load(tmp_path / "call.jsonl"))
-    lengths = {gap.cause: gap.seconds for gap in found.gaps}
-    assert set(lengths) == {"synthesis slow", "loop blocked", "interrupted"}
-    stalls = sum(gap.seconds for gap in found.gaps if gap.cause == "loop blocked")
-    slack = 0.020 + _skipped_elsewhere(found, blocked)
-    assert lengths["synthesis slow"] == pytest.approx(ran_out, abs=slack)
-    # The frame that was due when the loop was blocked comes up to 20 ms after that.
-    assert stalls == pytest.approx(blocked, abs=slack)
-    assert lengths["interrupted"] + 0.06 == pytest.approx(quiet, abs=slack)
-
-
-def _skipped_elsewhere(found: Explanation, blocked: float) -> float:
-    """What a busy machine has kept the reader from, beyond what the test does."""
-    return max(0.0, sum(gap.seconds for gap in found.gaps if gap.cause == "loop blocked") - blocked)
+    call.wait(0.4)
+    call.controller.close()
+    call.trace.save(tmp_path / "call.jsonl")
+    gaps = explain(Trace.load(tmp_path / "call.jsonl")).gaps
+    assert [gap.cause for gap in gaps] == ["synthesis slow", "loop blocked", "interrupted"]
+    ran_out, blocked, interrupted = gaps
+    assert ran_out.seconds == pytest.approx(0.4 + shift, abs=FRAME_SECONDS + 1e-9)
+    assert blocked.seconds == pytest.approx(0.3, abs=FRAME_SECONDS + 1e-9)
+    assert interrupted.seconds == pytest.approx(0.5 - 0.06, abs=FRAME_SECONDS + 1e-9)  # it fades for 60 ms
+    begins = (0.3, 0.3 + 0.4 + shift + 0.4, 0.3 + 0.4 + shift + 0.4 + 0.3 + 0.4 + 0.06)
+    for gap, begin in zip(gaps, begins, strict=True):
+        assert gap.wall_time is not None
+        assert gap.wall_time - EPOCH == pytest.approx(begin, abs=0.3 + 0.021 if gap is blocked else 0.021)
 
 
 HOSTILE = "<script>alert('x')</script>\x1b[31m\u202e\"&amp;\n"

@@ -122,6 +122,21 @@ def test_a_turn_of_everything_is_the_same_again(path: Path) -> None:
     assert payloads[0] == "one"
 
 
+def test_a_word_that_an_interrupt_lets_end_ends_again(path: Path) -> None:
+    controller, trace = made()
+    speech = controller.utterance()
+    speech.mark("one", at=0.0, until=2.5 * FRAME / RATE)
+    speech.push(bytes(2 * 8 * FRAME))
+    controller.read(FRAME)
+    controller.interrupt(at="word", lock=True)
+    for _ in range(3):
+        controller.read(FRAME)
+    assert [edge.event for edge in trace.edges[-3:]] == ["drop_waiting", "lock", "cut_short"]
+    again = replayed(trace, path)
+    (report,) = [event.details["report"] for event in again.events if event.name == "utterance_finished"]
+    assert (report["outcome"], report["played"]) == ("interrupted", 2.5 * FRAME)
+
+
 def test_what_is_written_down_is_what_was_done() -> None:
     controller, trace = made()
     utterance = controller.utterance(text="Hi", id="greeting")
@@ -134,7 +149,7 @@ def test_what_is_written_down_is_what_was_done() -> None:
         " in_turn=None, stale=False)",
         "0: push(utterance=1, layout=[8000, 'mono', 's16', 2], samples=320, partial=0, dropped=0, bounded=True)",
         "0: read(samples=160)",
-        "160: interrupt(by='application', lock=True, force=False)",
+        "160: interrupt(by='application', lock=True, force=False, to_word_end=False)",
     ]
     assert [str(edge) for edge in trace.edges] == [
         "0: idle --push--> speaking.buffering",
@@ -168,7 +183,7 @@ def test_reads_that_follow_each_other_are_one_record() -> None:
     assert trace.calls[0] == TracedCall(0, "read", {"samples": FRAME}, 3)
 
 
-def test_underruns_a_cushion_and_starving(path: Path) -> None:
+def test_underruns_a_prebuffer_and_an_input_timeout(path: Path) -> None:
     controller, trace = made(prebuffer_seconds=0.03, input_timeout_seconds=0.1)
     utterance = controller.utterance()
     utterance.push(bytes(2 * FRAME + 1))
@@ -294,7 +309,7 @@ def test_listeners_that_call_back_and_fail(path: Path) -> None:
     controller.unlock()
     controller.push(bytes(500))
     controller.read(FRAME)
-    controller.pause()  # what the listener does is told from within this call, and is a call of its own
+    controller.pause()  # what the listener does is called from within this call, and is a call of its own
     assert names(trace)[-2:] == ["pause", "resume"]
     assert any(event.name == "error" for event in trace.events)
     again = replayed(trace, path)
@@ -373,7 +388,7 @@ def test_who_measures_the_chart_changes_no_trace() -> None:
 
 
 def test_a_trace_changes_nothing() -> None:
-    def told(controller: PlaybackController) -> list[tuple[int, str]]:
+    def emitted(controller: PlaybackController) -> list[tuple[int, str]]:
         events: list[tuple[int, str]] = []
         for name in ("state_changed", "utterance_finished", "mark_reached", "audio_refused", "first_audio_byte"):
             controller.on(name, lambda event: events.append((event.position, event.name)))
@@ -381,7 +396,7 @@ def test_a_trace_changes_nothing() -> None:
         return events
 
     plain, (traced, _) = PlaybackController(AudioFormat(RATE)), made()
-    assert told(plain) == told(traced)
+    assert emitted(plain) == emitted(traced)
     assert plain.stats == traced.stats
 
 
@@ -420,7 +435,8 @@ class Script:
                 case "resume":
                     controller.resume(size / RATE, by="one" if flag else "another")
                 case "interrupt":
-                    controller.interrupt(lock=flag, force=size % 2 == 0, by="one" if size % 3 else "another")
+                    who = "one" if size % 3 else "another"
+                    controller.interrupt(lock=flag, force=size % 2 == 0, by=who, at="word" if size % 5 else "now")
                 case "read":
                     controller.read(size)
                 case "pause":
@@ -596,8 +612,8 @@ def replace_line(path: Path, number: int, line: str) -> None:
         (1, "", "line 1: expected JSON"),
         (1, "[]", "line 1: it is 'list', expected a JSON object"),
         (1, '{"call": "pause", "position": 0}', "line 1: expected the header of a trace"),
-        (1, '{"trace": 2}', "line 1: a trace of version 2, expected 3"),
-        (1, '{"trace": 3}', "line 1: 'fresh' is missing, expected true or false"),
+        (1, '{"trace": 2}', "line 1: a trace of version 2, expected 4"),
+        (1, '{"trace": 4}', "line 1: 'fresh' is missing, expected true or false"),
         (2, "pause", "line 2: expected JSON"),
         (2, "{}", 'line 2: expected a record with "call", "edge" or "event"'),
         (
@@ -727,7 +743,7 @@ def test_the_command_replays(path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert str(bad) in capsys.readouterr().err
 
 
-def test_the_command_tells_of_an_older_chart_s_trace_before_it_can_not_draw_it(
+def test_the_command_reports_an_older_chart_s_trace_before_it_can_not_draw_it(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need_program("dot", "Debian package graphviz")
@@ -744,7 +760,7 @@ def test_the_command_tells_of_an_older_chart_s_trace_before_it_can_not_draw_it(
     assert not picture.exists()
 
 
-def test_the_command_tells_what_a_terminal_can_not_show(path: Path) -> None:
+def test_the_command_names_what_a_terminal_can_not_show(path: Path) -> None:
     controller, trace = made()
     turn(controller)
     trace.save(path)

@@ -13,6 +13,8 @@ from playback.tracing import Trace
 from playback.track import PlaybackTrack, report_far_end
 from tests.transports.peers import connected
 
+pytestmark = pytest.mark.portable
+
 
 async def test_the_reports_of_a_peer_reach_events_and_trace() -> None:
     controller = PlaybackController(AudioFormat(48_000))

@@ -1,4 +1,4 @@
-"""Hanging up behind `drain`: what a real peer hears of the last second."""
+"""Hanging up behind `drain`: how much of the last second a real peer receives."""
 
 from __future__ import annotations
 

@@ -88,13 +88,13 @@ async def test_over_a_connection_each_utterance_is_heard_and_reported() -> None:
         received = np.concatenate([peers.audio(begin), np.zeros(RATE)])
     assert report.outcome is Outcome.COMPLETED
     assert similarity(band(audio, 24_000), band(received, RATE))[0] > 0.9
-    assert h.told("last_audio_byte") == ["last_audio_byte"] * 2
+    assert h.emitted("last_audio_byte") == ["last_audio_byte"] * 2
 
 
 def test_the_bit_rate_and_the_complexity_are_libopus_s() -> None:
     assert np.mean(sizes_of(bitrate=16_000)) < 0.6 * np.mean(sizes_of(bitrate=48_000))
     assert sizes_of(complexity=0) != sizes_of(complexity=10)
-    # 20 ms of them: in the long run, a variable rate comes near to what it was told.
+    # 20 ms of them: in the long run, a variable rate comes near to what was asked for.
     assert np.mean(sizes_of(bitrate=32_000)) * 8 / 0.02 == pytest.approx(32_000, rel=0.4)
 
 
@@ -125,7 +125,7 @@ def test_low_delay_is_another_coder() -> None:
 
 
 def test_where_loss_is_expected_packets_hold_the_one_before_too() -> None:
-    # The second bit of what SILK writes for a single frame tells whether that is there (RFC 6716, section 4.2.3).
+    # The second bit of what SILK writes for a single frame is set if that is there (RFC 6716, section 4.2.3).
     def share(expected_loss: float) -> float:
         packets = spoken(expected_loss=expected_loss)
         return float(np.mean([packet[0] >> 3 < 16 and bool(packet[1] & 0x40) for packet in packets]))
@@ -303,9 +303,9 @@ async def test_a_connection_that_negotiated_another_codec_is_refused(
         await sender.close()
         await receiver.close()
     assert controller.state is State.CLOSED
-    [told] = [record.getMessage() for record in caplog.records if "CodecError" in record.getMessage()]
-    assert "the connection negotiated audio/PCMU, expected audio/opus" in told
-    assert "prefer_opus" in told
+    [logged] = [record.getMessage() for record in caplog.records if "CodecError" in record.getMessage()]
+    assert "the connection negotiated audio/PCMU, expected audio/opus" in logged
+    assert "prefer_opus" in logged
 
 
 async def test_opus_is_preferred_where_the_other_side_would_rather_have_another_codec() -> None:
@@ -455,7 +455,7 @@ async def test_whoever_asks_for_packets_directly_is_no_connection_and_is_warned_
         (AudioFormat(48_000), {"idle": "stop"}, ValueError, "idle is 'stop', expected one of 'nothing', 'silence'"),
     ],
 )
-def test_what_opus_does_not_have_is_told_and_claims_nothing(
+def test_what_opus_does_not_have_is_reported_and_claims_nothing(
     format: AudioFormat, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     controller = PlaybackController(format)

@@ -1,4 +1,4 @@
-"""When frames are due, with times that are told."""
+"""When frames are due, with times that are given."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_up_to_60_ms_late_it_catches_up_without_a_gap(late: float) -> None:
 
 
 @pytest.mark.parametrize(("late", "skipped"), [(0.0601, 3), (0.079, 3), (0.081, 4), (1.01, 50), (3600.01, 180_000)])
-def test_beyond_60_ms_it_skips_whole_ticks_and_tells_by_how_much(late: float, skipped: int) -> None:
+def test_beyond_60_ms_it_skips_whole_ticks_and_reports_by_how_much(late: float, skipped: int) -> None:
     pacer = Pacer()
     pacer.wait(0.0)
     pacer.tick(0.0)
     now = PTIME + late
-    tick, told = pacer.tick(now)
+    tick, found = pacer.tick(now)
     assert tick == 1 + skipped
-    assert told == pytest.approx(late)
+    assert found == pytest.approx(late)
 
     following = pacer.wait(now)
     assert 0.0 < following <= PTIME  # no burst
@@ -98,7 +98,7 @@ def test_20_ms_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(11_025, 0.02), (22_050, 0.01), (48_000, 1 / 48_001)])
-def test_a_rate_without_whole_frames_is_told(rate: int, seconds: float) -> None:
+def test_a_rate_without_whole_frames_is_found(rate: int, seconds: float) -> None:
     with pytest.raises(ValueError, match=f"{rate} Hz"):
         frame_samples(rate, seconds)
 

@@ -70,7 +70,7 @@ async def test_everything_is_written_in_order_until_the_close(writer: str) -> No
     await run(Pump(h.controller, getattr(transport, writer)))
     assert transport.written == [*range(1, 10 * FRAME - 99), *[0] * (100 + 2 * FRAME)]
     assert {(frame.shape, frame.dtype) for frame in transport.frames} == {((FRAME, 1), np.dtype(np.int16))}
-    assert h.told("last_audio_byte", "closed") == ["last_audio_byte", "closed"]
+    assert h.emitted("last_audio_byte", "closed") == ["last_audio_byte", "closed"]
 
 
 @pytest.mark.parametrize(("lead", "ahead"), [(0.0, 0.020), (0.020, 0.020), (0.030, 0.030), (0.040, 0.040)])
@@ -332,7 +332,7 @@ async def test_cancelled_it_lets_go() -> None:
 
 
 @pytest.mark.parametrize("lead", [-0.001, 0.041, float("nan")])
-def test_a_lead_out_of_range_is_told_and_claims_nothing(lead: float) -> None:
+def test_a_lead_out_of_range_is_reported_and_claims_nothing(lead: float) -> None:
     controller = PlaybackController()
     with pytest.raises(ValueError, match="expected 0 to"):
         Pump(controller, Transport().write, lead_seconds=lead)
@@ -348,7 +348,7 @@ def test_a_lead_out_of_range_is_told_and_claims_nothing(lead: float) -> None:
         (48_000, 0.1, "frame_seconds is 0.1"),
     ],
 )
-def test_frames_that_cannot_be_are_told_and_claim_nothing(rate: int, seconds: float, message: str) -> None:
+def test_frames_that_cannot_be_are_reported_and_claim_nothing(rate: int, seconds: float, message: str) -> None:
     controller = PlaybackController(AudioFormat(rate))
     with pytest.raises(ValueError, match=message):
         Pump(controller, Transport().write, frame_seconds=seconds)

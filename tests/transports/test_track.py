@@ -256,7 +256,7 @@ async def test_frames_hold_20_ms_in_the_controllers_format(format: AudioFormat, 
     track.stop()
 
 
-def test_a_rate_without_frames_of_20_ms_is_told_and_claims_nothing() -> None:
+def test_a_rate_without_frames_of_20_ms_is_reported_and_claims_nothing() -> None:
     controller = PlaybackController(AudioFormat(11_025))
     with pytest.raises(ValueError, match="11025 Hz"):
         PlaybackTrack(controller)
@@ -351,7 +351,7 @@ def test_stop_twice_is_one_end() -> None:
     track.on("ended", lambda: ended.append("ended"))
     track.stop()
     track.stop()
-    assert (ended, h.told("closed")) == (["ended"], ["closed"])
+    assert (ended, h.emitted("closed")) == (["ended"], ["closed"])
 
 
 async def test_a_listener_of_the_tracks_own_end_cannot_keep_the_controller_open() -> None:
@@ -420,7 +420,7 @@ async def test_recv_never_raises_whatever_listeners_raise() -> None:
             getattr(controller, step)()
         frames += [await track.recv() for _ in range(2)]
         if step == "lock":
-            time.sleep(0.1)  # noqa: ASYNC251 - for the event that tells of a stall
+            time.sleep(0.1)  # noqa: ASYNC251 - for the event that reports a stall
     assert all(frame.samples == 480 for frame in frames)
     assert any(any(samples_of(frame)) for frame in frames)
     assert controller.stats.stalls

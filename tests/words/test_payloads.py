@@ -16,7 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playback import AudioFormat, PlaybackController
-from playback.words import Azure, Cartesia, ElevenLabs, Google, Inworld, Polly, Rime, Word, WordParser
+from playback.words import (
+    LMNT,
+    Azure,
+    Cartesia,
+    ElevenLabs,
+    Google,
+    Hume,
+    Inworld,
+    Polly,
+    Rime,
+    Speechify,
+    Word,
+    WordParser,
+)
 from playback.words.heard import heard_words
 
 Payload = Any
@@ -287,3 +300,51 @@ def test_from_the_message_to_what_was_heard(cut: int) -> None:
     controller.interrupt()
     assert utterance.report is not None
     assert utterance.report.heard == heard_words(words, cut)
+
+
+@pytest.mark.parametrize("form", [json.dumps, as_objects, dict])
+def test_hume(form: Callable[[Payload], Payload]) -> None:
+    def stamp(kind: str, text: str, begin: int, end: int) -> Payload:
+        inner = {"type": kind, "text": text, "time": {"begin": begin, "end": end}}
+        return form({"type": "timestamp", "request_id": "r", "snippet_id": "s", "timestamp": inner})
+
+    audio = form({"type": "audio", "audio": "UklGRg==", "chunk_index": 0})
+    words = [stamp("word", "Hello,", 0, 500), stamp("word", "world!", 500, 1_000)]
+    payloads = [audio, stamp("phoneme", "h", 0, 80), *words]
+    assert fed(Hume(), *payloads) == HELLO
+    assert fed(Hume(), words[0], offset=2.0) == [Word("Hello,", 2.0, 2.5)]
+
+
+@pytest.mark.parametrize("form", [json.dumps, as_objects, dict])
+@pytest.mark.parametrize("name", ["timestamps", "durations"])
+def test_lmnt(form: Callable[[Payload], Payload], name: str) -> None:
+    items = [("", 0.0, 0.0), ("Hello,", 0.0, 0.5), (" ", 0.5, 0.0), ("world!", 0.5, 0.5), ("", 1.0, 0.1)]
+    listed = [{"text": text, "start": start, "duration": duration} for text, start, duration in items]
+    assert fed(LMNT(), form({"audio": "UklGRg==", name: listed})) == HELLO
+    assert fed(LMNT(), form({"audio": "UklGRg=="})) == []
+
+
+@pytest.mark.parametrize("form", [json.dumps, as_objects, dict])
+def test_speechify(form: Callable[[Payload], Payload]) -> None:
+    def chunk(value: str, start_time: int, end_time: int) -> Payload:
+        return {"type": "word", "value": value, "start_time": start_time, "end_time": end_time, "start": 0, "end": 5}
+
+    marks = {"type": "sentence", "value": "Hello, world!", "start_time": 0, "end_time": 1_000}
+    marks["chunks"] = [chunk("Hello,", 0, 500), chunk("world!", 500, 1_000)]
+    assert fed(Speechify(), form({"audio_data": "UklGRg==", "speech_marks": marks})) == HELLO
+    assert fed(Speechify(), form({"audio_data": "UklGRg=="})) == []
+
+
+@pytest.mark.parametrize(
+    ("parser", "payload"),
+    [
+        (Hume(), {"timestamp": {"type": "word", "text": "a", "time": {"begin": -1, "end": 2}}}),
+        (Hume(), {"timestamp": {"type": "word", "text": "a"}}),
+        (LMNT(), {"timestamps": [{"text": "a", "start": "0", "duration": 1}]}),
+        (LMNT(), {"timestamps": [{"text": "a", "start": 0}]}),
+        (Speechify(), {"speech_marks": {"chunks": [{"value": "a", "start_time": float("nan"), "end_time": 1}]}}),
+    ],
+)
+def test_a_time_that_is_none_is_an_error(parser: WordParser, payload: Payload) -> None:
+    with pytest.raises(ValueError, match="expected a finite number, 0 or more"):
+        parser.feed(payload)

@@ -1,4 +1,4 @@
-// The page: what the server tells goes to those who show it, some of it only once it is heard.
+// The page: what the server sends goes to those who show it, some of it only once it is heard.
 
 import { Chart, inWords, stateOf } from "./chart.js";
 import { Connection } from "./connection.js";
@@ -30,7 +30,7 @@ let session = 0; // how many there were
 let heardUntil = 0; // when the last of what waits for its sound is due
 let announcing = 0;
 
-// Do something when what sounds now in the server is heard here; all in the order in which it was told.
+// Do something when what sounds now in the server is heard here; all in the order in which it was sent.
 function whenHeard(action) {
   const of = session;
   heardUntil = Math.max(heardUntil, performance.now() + 1000 * connection.delay);

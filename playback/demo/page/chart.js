@@ -12,7 +12,7 @@ export class Chart {
   #lit = null;
   #last = null;
 
-  // `pane` holds the picture and scrolls; `name` tells by which name the picture knows a leaf.
+  // `pane` holds the picture and scrolls; `name` gives the name by which the picture knows a leaf.
   constructor(pane, name = (leaf) => leaf) {
     this.#pane = pane;
     this.name = name;

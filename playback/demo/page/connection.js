@@ -53,7 +53,7 @@ export class Connection extends EventTarget {
       this.#take(kept);
       if (await this.#resume()) return;
       this.#resource = this.#secret = null;
-      this.#tell("problem", "The session before was over: this is a new one.");
+      this.#emit("problem", "The session before was over: this is a new one.");
     }
     await this.open(settings);
   }
@@ -115,7 +115,7 @@ export class Connection extends EventTarget {
   async #connect(ask, status) {
     this.#peer?.close();
     this.#forget();
-    this.#tell("status", status);
+    this.#emit("status", status);
     const peer = new RTCPeerConnection();
     this.#peer = peer;
     this.#emitted = { delay: 0, count: 0 };
@@ -132,7 +132,7 @@ export class Connection extends EventTarget {
     } catch (error) {
       if (peer !== this.#peer || status.status === "resuming") return false;
       this.#lost(`not connected: ${error.message}`);
-      this.#tell("problem", error.message);
+      this.#emit("problem", error.message);
       return false;
     }
   }
@@ -159,9 +159,9 @@ export class Connection extends EventTarget {
     return true;
   }
 
-  // Send a file, after those that are being sent.
-  sendFile(file, onProgress) {
-    const sent = this.#uploads.then(() => this.#upload(file, onProgress));
+  // Send a file, and what it says if that is known, after those that are being sent.
+  sendFile(file, text, onProgress) {
+    const sent = this.#uploads.then(() => this.#upload(file, text, onProgress));
     this.#uploads = sent.catch(() => {});
     return sent;
   }
@@ -175,13 +175,13 @@ export class Connection extends EventTarget {
   #listen(peer) {
     this.#sender = peer.addTransceiver("audio", { direction: "sendrecv" }).sender;
     peer.addEventListener("track", ({ track }) => {
-      if (peer === this.#peer) this.#tell("stream", new MediaStream([track]));
+      if (peer === this.#peer) this.#emit("stream", new MediaStream([track]));
     });
     peer.addEventListener("connectionstatechange", () => {
       if (peer !== this.#peer) return;
       if (peer.connectionState === "failed") this.#dropped("the server is gone");
       if (peer.connectionState === "disconnected") {
-        this.#tell("status", { status: "waiting", text: "The connection is interrupted …" });
+        this.#emit("status", { status: "waiting", text: "The connection is interrupted …" });
       }
       if (peer.connectionState === "connected" && this.isOpen) this.#connected();
     });
@@ -198,7 +198,7 @@ export class Connection extends EventTarget {
       this.#answeredAt = performance.now();
       const message = JSON.parse(data);
       this.#note(message);
-      if (message.is !== "pong") this.#tell("message", message);
+      if (message.is !== "pong") this.#emit("message", message);
     });
   }
 
@@ -229,7 +229,7 @@ export class Connection extends EventTarget {
   }
 
   #connected() {
-    this.#tell("status", { status: "connected", text: "Connected" });
+    this.#emit("status", { status: "connected", text: "Connected" });
   }
 
   #note(message) {
@@ -237,7 +237,7 @@ export class Connection extends EventTarget {
     if (message.is === "over") this.#resource = this.#secret = null; // the session can't be taken up any more
     if (message.is === "hello") {
       [this.#secret, this.#resumeSeconds, this.#rate] = [message.secret, message.resume_seconds, message.sample_rate];
-      if (message.resumed) this.#tell("status", { status: "connected", text: "Connected again: resumed" });
+      if (message.resumed) this.#emit("status", { status: "connected", text: "Connected again: resumed" });
     }
   }
 
@@ -255,16 +255,16 @@ export class Connection extends EventTarget {
       const count = now.count - this.#emitted.count;
       if (count > 0) {
         this.delay = (now.delay - this.#emitted.delay) / count;
-        this.#tell("delay", this.delay);
+        this.#emit("delay", this.delay);
       }
       this.#emitted = now;
     }
   }
 
-  async #upload(file, onProgress) {
+  async #upload(file, text, onProgress) {
     const bytes = await file.arrayBuffer();
     const channel = this.#channel;
-    if (!this.send({ do: "file", name: file.name, bytes: bytes.byteLength })) throw new Error("not connected");
+    if (!this.send({ do: "file", name: file.name, bytes: bytes.byteLength, text })) throw new Error("not connected");
     for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) {
       if (channel.bufferedAmount > HIGH_WATER) await emptied(channel);
       if (channel.readyState !== "open") throw new Error("the connection was lost while the file was sent");
@@ -287,7 +287,7 @@ export class Connection extends EventTarget {
   #lost(text) {
     this.#peer?.close();
     this.#forget();
-    this.#tell("status", { status: "lost", text: text[0].toUpperCase() + text.slice(1) });
+    this.#emit("status", { status: "lost", text: text[0].toUpperCase() + text.slice(1) });
   }
 
   #forget() {
@@ -296,7 +296,7 @@ export class Connection extends EventTarget {
     this.#peer = this.#channel = this.#sender = null;
   }
 
-  #tell(name, detail) {
+  #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }

@@ -144,7 +144,7 @@ export class Controls {
     const bar = byId("sending");
     bar.hidden = false;
     try {
-      await this.#connection.sendFile(file, (done) => (bar.value = done));
+      await this.#connection.sendFile(file, byId("file-text").value.trim().slice(0, this.#limits.text), (done) => (bar.value = done));
     } catch (error) {
       this.#problem(`${file.name} was not sent: ${error.message}.`);
     }

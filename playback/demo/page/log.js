@@ -1,4 +1,4 @@
-// What was told, newest first.
+// What was received, newest first.
 
 const ROWS = 200;
 const OWN = new Set(["is", "name", "position"]);

@@ -34,7 +34,7 @@ OUTPUT: Final = AudioFormat(24_000)
 """What the tracks hand out, and what they take bytes for by default."""
 
 INPUT_TIMEOUT_SECONDS: Final = 0.2
-"""How long an utterance may stay dry before it counts as ended: its producer has no other way to say so."""
+"""How long an utterance may have no audio before it counts as ended: its producer has no other way to say so."""
 
 Callback = Callable[[], object]
 

@@ -138,6 +138,7 @@ class PlaybackOutput(FrameProcessor):
         self._volume = self._volume_gain = 1.0
         self._next_speaking = 0  # the position from which on it is reported again that the bot speaks
         self._interrupting = False
+        self._held: list[tuple[Frame, FrameDirection]] | None = None  # what waits until an interruption has gone on
         # What goes on to the neighbours: events are emitted by a read, which can't wait for anybody.
         self._outbox: Final[asyncio.Queue[tuple[Frame, FrameDirection]]] = asyncio.Queue()
         self._tasks: Final[list[Any]] = []
@@ -148,7 +149,7 @@ class PlaybackOutput(FrameProcessor):
         """Get ready: the rate of the pipeline's audio is known now."""
         await super().setup(setup)
         usual = AudioFormat(setup.audio_out_sample_rate)
-        self._turns = Turns(self.controller, usual, self._due, self._tell_speaking, setup.clock.get_time)
+        self._turns = Turns(self.controller, usual, self._due, self._report_speaking, setup.clock.get_time)
         self.controller.on("interrupted", self._interrupted)
         self.controller.sinks.add(self._played, when="played")
 
@@ -268,10 +269,17 @@ class PlaybackOutput(FrameProcessor):
             self._pump.stop()
 
     async def _interrupt(self, frame: InterruptionFrame, direction: FrameDirection) -> None:
+        held: list[tuple[Frame, FrameDirection]] = []
+        self._interrupting, self._held = True, held
+        try:
+            parts = self._ready_turns.interrupt()
+        finally:
+            self._interrupting, self._held = False, None
+        for part in parts:
+            self._due(part)
         self._send(frame, direction)  # after what was heard, and before what comes of it
-        self._interrupting = True
-        self._ready_turns.interrupt()
-        self._interrupting = False
+        for item in held:
+            self._outbox.put_nowait(item)
         await self._outbox.join()
 
     def _interrupted(self, event: object) -> None:  # noqa: ARG002 - what a listener is called with
@@ -322,7 +330,7 @@ class PlaybackOutput(FrameProcessor):
             self._next_speaking = chunk.position + chunk.format.samples(BOT_SPEAKING_SECONDS)
             self._broadcast(BotSpeakingFrame(), BotSpeakingFrame())
 
-    def _tell_speaking(self, is_speaking: bool) -> None:
+    def _report_speaking(self, is_speaking: bool) -> None:
         kind = BotStartedSpeakingFrame if is_speaking else BotStoppedSpeakingFrame
         self._broadcast(kind(), kind())
 
@@ -332,7 +340,10 @@ class PlaybackOutput(FrameProcessor):
         self._send(up, FrameDirection.UPSTREAM)
 
     def _send(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        self._outbox.put_nowait((frame, direction))
+        if self._held is None:
+            self._outbox.put_nowait((frame, direction))
+        else:
+            self._held.append((frame, direction))
 
     async def _send_all(self) -> None:
         is_arriving = False  # what was sent last may still be queued in the processors that follow

@@ -7,6 +7,7 @@ as the controller reports it; here is no clock and no audio.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from pipecat.frames.frames import AggregatedTextProgressFrame, Frame, OutputAudi
 from playback.audio.formats import AudioFormat
 from playback.controller import PlaybackController
 from playback.events import FirstAudioByte, MarkReached, UtteranceFinished
-from playback.report import Outcome
+from playback.report import Outcome, UtteranceReport
 from playback.utterance import Utterance
 
 KEPT_CONTEXTS: Final = 100
@@ -50,6 +51,7 @@ class Turn:
         "loud",
         "quiet",
         "rest",
+        "said",
         "utterance",
         "waiting",
         "word",
@@ -71,6 +73,8 @@ class Turn:
         """The last word, whose end is not known yet, and what is due after it."""
         self.word_at = 0.0
         """Where that word begins, in seconds."""
+        self.said = 0
+        """How much of the utterance's text has gone on: whole sentences without word times."""
         self.loud = False
         """For a stream of speech: whether the bot speaks at its end."""
         self.quiet = 0.0
@@ -107,7 +111,7 @@ class Turns:
         self._controller: Final = controller
         self._format: Final = format
         self._due: Final = due
-        self._tell_speaking: Final = speaking
+        self._report_speaking: Final = speaking
         self._clock: Final = clock
         self._contexts: Final[dict[str | None, Turn]] = {}
         self._turns: Final[dict[Utterance, Turn]] = {}
@@ -115,6 +119,7 @@ class Turns:
         self._stream: Turn | None = None  # audio that no frame ends
         self._speaking: Turn | None = None
         self._last_pts = self._last_kept_pts = 0
+        self._parts: list[Frame] | None = None  # while the pipeline interrupts: what goes ahead of that
         controller.on("first_audio_byte", self._begun)
         controller.on("mark_reached", self._reached)
         controller.on("utterance_finished", self._finished)
@@ -215,6 +220,8 @@ class Turns:
         elif last.word:
             last.word.append(frame)
         else:
+            if isinstance(frame, TTSTextFrame) and self._contexts.get(frame.context_id) is last:
+                last.utterance.append_text(f"{frame.text} ")  # its audio is before it
             self._wait(last, frame, None)
 
     def end_stream(self) -> None:
@@ -229,8 +236,20 @@ class Turns:
         for turn in list(self._turns.values()):
             self._end(turn)
 
-    def interrupt(self) -> None:
-        """Drop everything that may be interrupted, wherever it stands in the queue."""
+    def interrupt(self) -> list[Frame]:
+        """Drop everything that may be interrupted, wherever it stands in the queue.
+
+        Returns:
+            What was heard of a sentence that was cut, which has to go on before the interruption does.
+        """
+        parts = self._parts = []
+        try:
+            self._drop_interruptible()
+        finally:
+            self._parts = None
+        return parts
+
+    def _drop_interruptible(self) -> None:
         turns = list(self._turns.values())
         self.forget_words()
         if all(turn.utterance.interruptible for turn in turns):
@@ -266,6 +285,8 @@ class Turns:
             else:
                 self._fall_silent(turn)
         elif isinstance(event.payload, Frame) and turn.waiting.pop(event.payload.id, None) is not None:
+            if isinstance(event.payload, TTSTextFrame):
+                turn.said += len(event.payload.text) + 1
             self._due(event.payload)
 
     def _finished(self, event: UtteranceFinished) -> None:
@@ -273,6 +294,8 @@ class Turns:
         if turn is None:
             return
         self._fall_silent(turn)
+        if turn.was_dropped:
+            self._say_part(turn, event.report)
         frames = [*turn.waiting.values(), *turn.word, *turn.after]
         if turn.was_dropped:
             frames = [frame for frame in frames if not frame.interruptible]
@@ -288,6 +311,18 @@ class Turns:
             self._due(frame)
 
     # Parts of the above
+
+    def _say_part(self, turn: Turn, report: UtteranceReport) -> None:
+        """Of a sentence without word times that was cut, what was heard of it goes on."""
+        text = (report.heard or "")[turn.said :].strip()
+        cut = next((frame for frame in turn.waiting.values() if isinstance(frame, TTSTextFrame)), None)
+        if report.text is None or not text or cut is None or not cut.interruptible:
+            return
+        part = replace(cut, text=text)
+        if self._parts is None:
+            self._due(part)
+        else:
+            self._parts.append(part)
 
     def _turn_of(self, frame: Frame) -> Turn:
         """The turn of a frame's context; a new one if it is over, unless that makes the frame stale."""
@@ -357,11 +392,11 @@ class Turns:
     def _speak(self, turn: Turn) -> None:
         if self._speaking is not turn:
             if self._speaking is not None:
-                self._tell_speaking(False)
+                self._report_speaking(False)
             self._speaking = turn
-            self._tell_speaking(True)
+            self._report_speaking(True)
 
     def _fall_silent(self, turn: Turn) -> None:
         if self._speaking is turn:
             self._speaking = None
-            self._tell_speaking(False)
+            self._report_speaking(False)

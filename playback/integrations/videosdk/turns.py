@@ -41,7 +41,7 @@ class TurnTrack(LegacyTrack):
 
     The framework's synthesis marks where a turn begins, registers its callback, pushes, and marks where it ends: each
     such turn has the callback of its own. Realtime models mark no beginning: their one callback is called for every
-    turn, which ends where they mark it or where it stays dry for ``input_timeout_seconds``.
+    turn, which ends where they mark it or where no audio comes for ``input_timeout_seconds``.
 
     Args:
         loop: the event loop; kept for those who read it.
@@ -96,7 +96,7 @@ class TurnTrack(LegacyTrack):
         if turn.answered:
             return
         turn.complete = True
-        # An empty utterance stands for the end of a turn that has none open: it takes its place behind what still
+        # An empty utterance stands for the end of a turn that has none open: it is enqueued behind what still
         # plays, and is reported like any other.
         utterance = self._utterance or self._add_utterance(turn)
         self._utterance = None

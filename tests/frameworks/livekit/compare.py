@@ -1,7 +1,7 @@
-"""The framework's own room output against ours, in one run of the same scenes: for the table of its page.
+"""The framework's own room output against ours, in one run of the same scenarios: for the table of its page.
 
 Both play into a real ``rtc.AudioSource`` of the native library, and what comes out of its track is what was heard. Only
-the room is made up. Each sample tells its place by its value, so that what is lost, and what was heard, can be counted.
+the room is made up. The value of a sample is its place, so that what is lost, and what was heard, can be counted.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Heard:
         return max(when for when, piece in self.pieces if piece.any())
 
 
-class Scene:
+class Scenario:
     """An output on the stage."""
 
     def __init__(self, output: AudioOutput, heard: Heard, source: rtc.AudioSource) -> None:
@@ -73,7 +73,7 @@ class Scene:
         self.output.flush()
 
     async def hear(self, samples: int) -> None:
-        while len(self.heard.samples) < samples:  # noqa: ASYNC110 - the track is not ours to tell
+        while len(self.heard.samples) < samples:  # noqa: ASYNC110 - the track is the framework's
             await asyncio.sleep(0.002)
 
     async def end(self) -> bool:
@@ -104,7 +104,7 @@ class _Room:
 
 
 @contextlib.asynccontextmanager
-async def theirs() -> AsyncIterator[Scene]:
+async def theirs() -> AsyncIterator[Scenario]:
     heard = Heard()
     room: Any = _Room(heard)
     output = _ParticipantAudioOutput(
@@ -112,7 +112,7 @@ async def theirs() -> AsyncIterator[Scene]:
     )
     await output.start()
     try:
-        yield Scene(output, heard, output._audio_source)
+        yield Scenario(output, heard, output._audio_source)
     finally:
         room.listening.cancel()
         await asyncio.gather(room.listening, return_exceptions=True)
@@ -120,14 +120,14 @@ async def theirs() -> AsyncIterator[Scene]:
 
 
 @contextlib.asynccontextmanager
-async def ours() -> AsyncIterator[Scene]:
+async def ours() -> AsyncIterator[Scenario]:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0.0, 0.0, 0.0, 0.0))  # each sample as it is
     source = rtc.AudioSource(RATE, 1)
     heard = Heard()
     listening = asyncio.create_task(heard.listen(rtc.LocalAudioTrack.create_audio_track("agent", source)))
     pumping = asyncio.create_task(source_pump(controller, source).run())
     try:
-        yield Scene(PlaybackAudioOutput(controller), heard, source)
+        yield Scenario(PlaybackAudioOutput(controller), heard, source)
     finally:
         controller.close()
         listening.cancel()
@@ -135,61 +135,65 @@ async def ours() -> AsyncIterator[Scene]:
         await source.aclose()
 
 
-async def pause(scene: Scene) -> list[str]:
+async def pause(scenario: Scenario) -> list[str]:
     audio = speech(1.2)
-    await scene.say(audio)
-    await scene.hear(RATE // 2)
+    await scenario.say(audio)
+    await scenario.hear(RATE // 2)
     paused = time.monotonic()
-    scene.output.pause()
+    scenario.output.pause()
     await asyncio.sleep(0.4)
-    silent = scene.heard.last - paused
-    scene.output.resume()
-    await scene.end()
+    silent = scenario.heard.last - paused
+    scenario.output.resume()
+    await scenario.end()
     await asyncio.sleep(0.1)
-    lost = len(set(audio.tolist()) - set(scene.heard.samples.tolist()))
+    lost = len(set(audio.tolist()) - set(scenario.heard.samples.tolist()))
     return [f"{lost} samples ({1000 * lost / RATE:.0f} ms)", f"{1000 * silent:.0f} ms"]
 
 
-async def short_of_a_pause(scene: Scene) -> list[str]:
-    await scene.say(speech(0.15))
-    await scene.hear(1)
-    scene.output.pause()
+async def short_of_a_pause(scenario: Scenario) -> list[str]:
+    await scenario.say(speech(0.15))
+    await scenario.hear(1)
+    scenario.output.pause()
     await asyncio.sleep(0.4)
-    heard, ended = len(scene.heard.samples), bool(scene.finished)
-    scene.output.resume()
-    await scene.end()
+    heard, ended = len(scenario.heard.samples), bool(scenario.finished)
+    scenario.output.resume()
+    await scenario.end()
     return [f"{1000 * heard / RATE:.0f} of 150 ms sounded in the pause" + (", and it was finished" if ended else "")]
 
 
-async def end(scene: Scene) -> list[str]:
-    await scene.say(speech(0.7))
-    await scene.end()
-    told = scene.finished[0][0]
+async def end(scenario: Scenario) -> list[str]:
+    await scenario.say(speech(0.7))
+    await scenario.end()
+    reported = scenario.finished[0][0]
     await asyncio.sleep(0.15)
-    late = told - scene.heard.last
+    late = reported - scenario.heard.last
     return [f"{abs(1000 * late):.0f} ms {'after' if late > 0 else 'before'} the last sample"]
 
 
-async def interruption(scene: Scene) -> list[str]:
-    await scene.say(speech(1.2))
-    await scene.hear(RATE // 2)
+async def interruption(scenario: Scenario) -> list[str]:
+    await scenario.say(speech(1.2))
+    await scenario.hear(RATE // 2)
     interrupted = time.monotonic()
-    scene.output.clear_buffer()
-    scene.output.clear_buffer()
-    await scene.end()
+    scenario.output.clear_buffer()
+    scenario.output.clear_buffer()
+    await scenario.end()
     await asyncio.sleep(0.3)
-    error = scene.finished[0][1].playback_position - len(scene.heard.samples) / RATE
-    return [f"{1000 * error:+.1f} ms", f"{1000 * (scene.heard.last - interrupted):.0f} ms", f"{len(scene.finished)}"]
+    error = scenario.finished[0][1].playback_position - len(scenario.heard.samples) / RATE
+    return [
+        f"{1000 * error:+.1f} ms",
+        f"{1000 * (scenario.heard.last - interrupted):.0f} ms",
+        f"{len(scenario.finished)}",
+    ]
 
 
-async def short(scene: Scene, samples: int) -> list[str]:
-    await scene.say(speech(samples / RATE))
-    ended = await scene.end()
+async def short(scenario: Scenario, samples: int) -> list[str]:
+    await scenario.say(speech(samples / RATE))
+    ended = await scenario.end()
     await asyncio.sleep(0.1)
-    return [f"{'ended' if ended else 'never ended'}, {len(scene.heard.samples)} heard"]
+    return [f"{'ended' if ended else 'never ended'}, {len(scenario.heard.samples)} heard"]
 
 
-async def history(scene: Scene) -> list[str]:
+async def history(scenario: Scenario) -> list[str]:
     """A session that counts to ten, draws out the third word, and is interrupted in it."""
     answer = "One two three, four five six seven eight nine ten."
     lengths = [WORD, WORD, 7 * WORD] + [WORD] * 7
@@ -199,18 +203,18 @@ async def history(scene: Scene) -> list[str]:
         vad=None,
         turn_handling={"turn_detection": "manual"},
     )
-    if isinstance(scene.output, PlaybackAudioOutput):
-        session.output.audio = scene.output
+    if isinstance(scenario.output, PlaybackAudioOutput):
+        session.output.audio = scenario.output
     else:  # what a room puts around it
-        synchronizer = TranscriptSynchronizer(next_in_chain_audio=scene.output, next_in_chain_text=None)
+        synchronizer = TranscriptSynchronizer(next_in_chain_audio=scenario.output, next_in_chain_text=None)
         session.output.audio, session.output.transcription = synchronizer.audio_output, synchronizer.text_output
     await session.start(Agent(instructions="Count."), record=False)
     speech = session.generate_reply(user_input="Count.")
-    await scene.hear(round(0.6 * RATE))
+    await scenario.hear(round(0.6 * RATE))
     speech.interrupt()
     await speech
     await asyncio.sleep(0.1)
-    heard = samples_by_level(scene.heard.audio)
+    heard = samples_by_level(scenario.heard.audio)
     whole = sum(heard.get(level(number), 0) == length for number, length in enumerate(lengths))
     said = session.history.items[-1]
     await session.aclose()
@@ -218,19 +222,19 @@ async def history(scene: Scene) -> list[str]:
     return [f"“{said.text_content}”; {whole} words were heard to their end"]
 
 
-async def queue(scene: Scene) -> list[str]:
+async def queue(scenario: Scenario) -> list[str]:
     """How much is out of reach, while it speaks."""
-    talking = asyncio.create_task(scene.say(speech(1.0)))
+    talking = asyncio.create_task(scenario.say(speech(1.0)))
     most = 0.0
     for _ in range(100):
-        most = max(most, scene.source.queued_duration)
+        most = max(most, scenario.source.queued_duration)
         await asyncio.sleep(0.005)
     await talking
-    await scene.end()
+    await scenario.end()
     return [f"{1000 * most:.0f} ms"]
 
 
-SCENES: list[tuple[Callable[[Scene], Awaitable[list[str]]], list[str]]] = [
+SCENARIOS: list[tuple[Callable[[Scenario], Awaitable[list[str]]], list[str]]] = [
     (pause, ["a pause of 0.4 s: lost", "from `pause()` to silence"]),
     (short_of_a_pause, ["a pause at the start of 150 ms"]),
     (end, ["`playback_finished` is emitted"]),
@@ -250,16 +254,16 @@ SCENES: list[tuple[Callable[[Scene], Awaitable[list[str]]], list[str]]] = [
 
 PACKAGES = ("livekit-agents", "livekit")
 HEADS = ("", "LiveKit's own", "ours")
-ROWS = tuple(name for _, names in SCENES for name in names)
+ROWS = tuple(name for _, names in SCENARIOS for name in names)
 
 
 async def measured() -> AsyncIterator[Sequence[object]]:
     """Each row: theirs, ours."""
-    for scene, _ in SCENES:
+    for scenario, _ in SCENARIOS:
         figures = []
         for stage in (theirs, ours):
             async with stage() as on_stage:
                 await asyncio.sleep(0.1)
-                figures.append(await scene(on_stage))
+                figures.append(await scenario(on_stage))
         for row in zip(*figures, strict=True):
             yield row

@@ -1,6 +1,6 @@
 """A session of LiveKit Agents that needs no room, no network and no key: model, synthesizer and user are made up.
 
-Words are told apart by their level: the first word that is synthesized sounds at 1,000, the next one at 1,100, and so
+Words differ in their level: the first word that is synthesized sounds at 1,000, the next one at 1,100, and so
 on. Time is what a test reads: nothing here waits for a clock.
 """
 
@@ -42,7 +42,7 @@ def audio_frame(samples: np.ndarray | int, value: int = 1_000, rate: int = RATE,
 
 
 class Model(llm.LLM):
-    """Says what it is told to say, one answer after the other."""
+    """Says what it is given, one answer after the other."""
 
     def __init__(self, *answers: str) -> None:
         super().__init__()
@@ -67,10 +67,10 @@ class _Answer(llm.LLMStream):
 
 
 class Synthesizer(tts.TTS):
-    """Makes 100 ms for each word; it tells the times of words if it is aligned.
+    """Makes 100 ms for each word; it sends the times of words if it is aligned.
 
     Args:
-        aligned: whether it tells when each word is spoken.
+        aligned: whether it says when each word is spoken.
         word_samples: how long a word is; or each of them.
         rate: its sample rate.
         gate: what it waits for before each word, if a test wants it to be slow.
@@ -98,7 +98,7 @@ class Synthesizer(tts.TTS):
 
 
 class WholeText(Synthesizer):
-    """One that does not stream: the framework cuts the text into sentences, and tells their times."""
+    """One that does not stream: the framework cuts the text into sentences, and sends their times."""
 
     def __init__(self) -> None:
         super().__init__(aligned=False)
@@ -171,7 +171,7 @@ class _Hearing(vad.VADStream):
     async def _main_task(self) -> None:
         heard, speech, silence, speaking = 0, 0.0, 0.0, False
 
-        def tell(kind: vad.VADEventType) -> None:
+        def emit(kind: vad.VADEventType) -> None:
             self._event_ch.send_nowait(
                 vad.VADEvent(
                     type=kind,
@@ -194,14 +194,14 @@ class _Hearing(vad.VADStream):
                 speech, silence = speech + frame.duration, 0.0
                 if not speaking:
                     speaking = True
-                    tell(vad.VADEventType.START_OF_SPEECH)
+                    emit(vad.VADEventType.START_OF_SPEECH)
             else:
                 silence += frame.duration
                 if speaking and silence >= 0.1:
                     speaking = False
-                    tell(vad.VADEventType.END_OF_SPEECH)
+                    emit(vad.VADEventType.END_OF_SPEECH)
                     speech = 0.0
-            tell(vad.VADEventType.INFERENCE_DONE)
+            emit(vad.VADEventType.INFERENCE_DONE)
 
 
 class Recognizer(stt.STT):
@@ -235,7 +235,7 @@ class _Recognition(stt.RecognizeStream):
 
 
 class Call:
-    """A session, what it plays into, and all that it told.
+    """A session, what it plays into, and all that it emitted.
 
     Args:
         session: the session.
@@ -247,8 +247,8 @@ class Call:
         self.session, self.controller, self.output = session, controller, output
         self.microphone: Microphone | None = None
         self.heard: list[np.ndarray] = []
-        self.told: list[tuple[str, Any]] = []
-        follow(output, self.told)
+        self.emitted: list[tuple[str, Any]] = []
+        follow(output, self.emitted)
 
     @property
     def said(self) -> list[tuple[str, bool]]:
@@ -261,7 +261,7 @@ class Call:
 
     @property
     def finished(self) -> list[Any]:
-        return [event for name, event in self.told if name == "playback_finished"]
+        return [event for name, event in self.emitted if name == "playback_finished"]
 
     @property
     def levels(self) -> list[int]:
@@ -292,10 +292,10 @@ def samples_by_level(audio: np.ndarray) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def follow(output: AudioOutput, told: list[tuple[str, Any]]) -> None:
-    """Write down what an output tells."""
+def follow(output: AudioOutput, emitted: list[tuple[str, Any]]) -> None:
+    """Write down what an output emits."""
     for name in ("playback_started", "playback_progressed", "playback_finished"):
-        output.on(name, lambda event, name=name: told.append((name, event)))
+        output.on(name, lambda event, name=name: emitted.append((name, event)))
 
 
 async def turns(count: int = 12) -> None:
@@ -307,7 +307,7 @@ async def turns(count: int = 12) -> None:
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait for the framework alone; nothing is read."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the framework tells nothing
+        while not condition():  # noqa: ASYNC110 - the framework notifies nobody
             await asyncio.sleep(0.001)
 
 

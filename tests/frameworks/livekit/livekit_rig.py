@@ -13,24 +13,24 @@ from playback.integrations.livekit import PlaybackAudioOutput
 
 
 class Rig:
-    """An output, what was heard of it and what it told."""
+    """An output, what was heard of it and what it emitted."""
 
     def __init__(self, **settings: Any) -> None:
         self.controller = PlaybackController(AudioFormat(RATE), fades=CUT, **settings)
         self.output = PlaybackAudioOutput(self.controller)
-        self.told: list[tuple[str, Any]] = []
+        self.emitted: list[tuple[str, Any]] = []
         self.interruptions: list[Any] = []
         self.heard: list[np.ndarray] = []
-        follow(self.output, self.told)
+        follow(self.output, self.emitted)
         self.controller.on("interrupted", self.interruptions.append)
 
     @property
     def names(self) -> list[str]:
-        return [name for name, _ in self.told if name != "playback_progressed"]
+        return [name for name, _ in self.emitted if name != "playback_progressed"]
 
     @property
     def finished(self) -> list[PlaybackFinishedEvent]:
-        return [event for name, event in self.told if name == "playback_finished"]
+        return [event for name, event in self.emitted if name == "playback_finished"]
 
     @property
     def ends(self) -> list[tuple[int, bool]]:

@@ -26,7 +26,7 @@ class Participant:
 async def test_the_blocks_of_the_page_run():
     page = (ROOT / "docs/frameworks/livekit.md").read_text()
     blocks = re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     participant = Participant()
     peer_connection = RTCPeerConnection()
     names = {

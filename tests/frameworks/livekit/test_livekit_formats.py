@@ -59,11 +59,11 @@ async def test_progress_covers_what_was_played_once_and_leaves_out_the_pauses(ri
     rig.output.pause()
     rig.read(5)
     rig.output.resume()
-    rig.read(4)  # two of speech, then it runs dry
+    rig.read(4)  # two of speech, then an underrun
     await rig.say(FRAME)
     rig.output.flush()
     rig.read(2)
-    runs = [event for name, event in rig.told if name == "playback_progressed"]
+    runs = [event for name, event in rig.emitted if name == "playback_progressed"]
     assert [(round(run.offset * RATE), round(run.duration * RATE)) for run in runs] == [
         (0, FRAME * 2),
         (FRAME * 2, FRAME * 2),
@@ -92,8 +92,8 @@ def wrapped(output: PlaybackAudioOutput) -> AudioOutput:
 @pytest.mark.parametrize("refuses", [None, closed, locked])
 async def test_outputs_around_it_never_wait_for_ever(rig, refuses):
     around = wrapped(rig.output)
-    told: list[tuple[str, Any]] = []
-    follow(around, told)
+    emitted: list[tuple[str, Any]] = []
+    follow(around, emitted)
     assert around.can_pause
     assert around.sample_rate is None
     if refuses is not None:
@@ -103,7 +103,7 @@ async def test_outputs_around_it_never_wait_for_ever(rig, refuses):
         around.flush()
         rig.read(2)
         await asyncio.wait_for(around.wait_for_playout(), 1)
-    assert [event.interrupted for name, event in told if name == "playback_finished"] == [refuses is not None] * 3
+    assert [event.interrupted for name, event in emitted if name == "playback_finished"] == [refuses is not None] * 3
 
 
 async def test_a_handle_that_is_ended_while_its_first_frame_is_captured(rig):
@@ -118,8 +118,8 @@ async def test_the_tail_is_replaced_within_a_segment():
     one, other = Rig(), Rig()
     outputs = AgentOutput(lambda: None, lambda: None, lambda: None)
     outputs.audio = wrapped(one.output)
-    told: list[tuple[str, Any]] = []
-    follow(outputs.audio, told)
+    emitted: list[tuple[str, Any]] = []
+    follow(outputs.audio, emitted)
     await outputs.audio.capture_frame(audio_frame(5_000, 1_000))
     one.read(2)
     outputs.replace_audio_tail(other.output)
@@ -129,7 +129,7 @@ async def test_the_tail_is_replaced_within_a_segment():
     other.read(2)
     assert one.ends == [(2 * FRAME, True)]
     assert other.ends == [(FRAME, False)]
-    assert [name for name, _ in told].count("playback_finished") == 1
+    assert [name for name, _ in emitted].count("playback_finished") == 1
     assert (await asyncio.wait_for(outputs.audio.wait_for_playout(), 1)).interrupted is False
 
 

@@ -60,10 +60,10 @@ async def test_a_segment_to_its_end(rig):
     assert rig.levels == {1_000: 1_000}
 
 
-async def test_the_end_is_told_when_the_last_sample_is_read_and_not_when_it_was_captured(rig):
+async def test_the_end_is_emitted_when_the_last_sample_is_read_and_not_when_it_was_captured(rig):
     await rig.say(FRAME)
     rig.read(3)
-    assert rig.names == ["playback_started"]  # it ran dry, which is no end
+    assert rig.names == ["playback_started"]  # an underrun, which is no end
     await rig.say(FRAME)
     rig.output.flush()
     assert rig.finished == []
@@ -95,7 +95,7 @@ async def test_nothing_captured_is_no_segment(rig):
     rig.output.clear_buffer()
     rig.output.flush()
     assert (await rig.output.wait_for_playout()).playback_position == 0
-    assert rig.told == []
+    assert rig.emitted == []
     assert rig.interruptions == []
 
 
@@ -192,7 +192,7 @@ async def test_a_pause_with_no_segment_repeats_and_holds_what_is_captured(rig):
     await rig.say(FRAME)
     rig.output.flush()
     rig.read(3)
-    assert rig.told == []
+    assert rig.emitted == []
     rig.output.resume()
     rig.output.resume()
     rig.read()
@@ -315,11 +315,11 @@ async def test_an_utterance_of_the_application_is_no_segment(rig):
     rig.output.pause()
     rig.output.resume()
     rig.read()
-    assert rig.told == []
+    assert rig.emitted == []
     rig.output.clear_buffer()  # stops everything
     assert utterance.report is not None
     assert utterance.report.outcome == "interrupted"
-    assert rig.told == []
+    assert rig.emitted == []
 
 
 async def test_an_utterance_of_the_application_may_be_protected(rig):

@@ -19,50 +19,50 @@ SLACK = 0.002
 
 
 async def test_every_sample_comes_out_of_the_track_once_across_a_pause():
-    async with ours() as scene:
+    async with ours() as scenario:
         audio = speech(0.6)
-        await scene.say(audio)
-        await scene.hear(RATE // 5)
-        scene.output.pause()
+        await scenario.say(audio)
+        await scenario.hear(RATE // 5)
+        scenario.output.pause()
         await asyncio.sleep(0.2)
-        held = len(scene.heard.samples)
+        held = len(scenario.heard.samples)
         await asyncio.sleep(0.1)
-        assert len(scene.heard.samples) == held < len(audio)
-        scene.output.resume()
-        assert await scene.end()
-        await scene.hear(len(audio))
+        assert len(scenario.heard.samples) == held < len(audio)
+        scenario.output.resume()
+        assert await scenario.end()
+        await scenario.hear(len(audio))
         await asyncio.sleep(0.1)
-        assert (scene.heard.samples == audio).all()
-        assert len(scene.finished) == 1
+        assert (scenario.heard.samples == audio).all()
+        assert len(scenario.finished) == 1
 
 
 async def test_the_position_of_an_interruption_is_what_came_out_of_the_track():
-    async with ours() as scene:
-        await scene.say(speech(1.0))
-        await scene.hear(RATE // 5)
-        scene.output.clear_buffer()
-        ((_, event),) = scene.finished
+    async with ours() as scenario:
+        await scenario.say(speech(1.0))
+        await scenario.hear(RATE // 5)
+        scenario.output.clear_buffer()
+        ((_, event),) = scenario.finished
         assert event.interrupted
-        await scene.hear(round(event.playback_position * RATE))
+        await scenario.hear(round(event.playback_position * RATE))
         await asyncio.sleep(0.1)
-        assert event.playback_position * RATE == pytest.approx(len(scene.heard.samples))
+        assert event.playback_position * RATE == pytest.approx(len(scenario.heard.samples))
 
 
 @pytest.mark.parametrize("blocked", [0.0, 0.05, 0.3])
 async def test_no_more_than_40_ms_are_queued_also_after_the_loop_was_blocked(blocked):
-    async with ours() as scene:
-        await scene.say(speech(1.0))
+    async with ours() as scenario:
+        await scenario.say(speech(1.0))
         queued = []
         for number in range(60):
-            queued.append(scene.source.queued_duration)
+            queued.append(scenario.source.queued_duration)
             if number == 20:
                 time.sleep(blocked)  # noqa: ASYNC251 - it is meant
             await asyncio.sleep(0.005)
         assert 0 < max(queued) <= MOST_AHEAD_SECONDS + SLACK
-        assert await scene.end()
-        await scene.hear(RATE)
+        assert await scenario.end()
+        await scenario.hear(RATE)
         await asyncio.sleep(0.1)
-        assert len(scene.heard.samples) == RATE
+        assert len(scenario.heard.samples) == RATE
 
 
 async def test_the_source_has_to_be_of_the_controller_s_format():

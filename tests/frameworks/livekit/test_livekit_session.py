@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from livekit import rtc
+from livekit.agents.voice.io import TextOutput
 from livekit.agents.voice.transcription.synchronizer import TranscriptSynchronizer
 from livekit_fakes import FRAME, RATE, WORD, Synthesizer, WholeText, audio_frame, calling, level, turns, until
 
 from playback import AudioFormat, PlaybackController
+from playback.integrations.livekit import PlaybackAudioOutput
 from playback.sinks.recorder import RecorderSink
 from playback.track import PlaybackTrack
+from playback.words import Word
 
 ANSWER = "Your table is booked for eight."
 WORDS = ANSWER.split()
@@ -33,7 +36,7 @@ async def test_a_turn_to_its_end():
         await call.play_out(speech)
         assert call.said == [(ANSWER, False)]
         assert call.levels == words(0, 6)
-        assert [name for name, _ in call.told] == ["playback_started", "playback_progressed", "playback_finished"]
+        assert [name for name, _ in call.emitted] == ["playback_started", "playback_progressed", "playback_finished"]
         assert call.finished[0].playback_position == pytest.approx(0.61)
         assert call.session.agent_state == "listening"
 
@@ -53,6 +56,21 @@ async def test_an_interruption_in_mid_word():
         assert call.levels == {**words(0, 3), level(3): heard - 3 * WORD}
 
 
+async def test_an_interruption_may_let_the_word_end():
+    async with calling(ANSWER) as call:
+        call.output._interrupt_at = "word"
+        speech = call.session.generate_reply(user_input="Is there a table?")
+        await call.listen_until(lambda: call.session.agent_state == "speaking")
+        await call.listen(0.32)
+        speech.interrupt()
+        await call.play_out(speech)
+        assert call.said == [("Your table is booked", True)]
+        assert [event.interrupted for event in call.finished] == [True]
+        assert call.finished[0].playback_position == pytest.approx(0.4)
+        assert call.finished[0].synchronized_transcript == "Your table is booked"
+        assert call.levels == words(0, 4)
+
+
 async def test_a_user_who_interrupts_and_says_something():
     async with calling(ANSWER, "Nine it is.", user=True, false_interruption_timeout=5.0) as call:
         call.session.generate_reply(user_input="Is there a table?")
@@ -70,9 +88,9 @@ async def test_a_user_who_interrupts_and_says_something():
 
 
 async def test_a_false_interruption_pauses_and_goes_on_with_no_sample_lost():
-    told = []
+    emitted = []
     async with calling(ANSWER, user=True, false_interruption_timeout=0.05) as call:
-        call.session.on("agent_false_interruption", told.append)
+        call.session.on("agent_false_interruption", emitted.append)
         speech = call.session.generate_reply(user_input="Is there a table?")
         await call.listen_until(lambda: call.session.agent_state == "speaking")
         await call.listen(0.2)
@@ -83,11 +101,11 @@ async def test_a_false_interruption_pauses_and_goes_on_with_no_sample_lost():
         call.microphone.hear(0.3, speech=False)
         await until(lambda: call.controller.state == "speaking")
         await call.play_out(speech)
-        assert [event.resumed for event in told] == [True]
+        assert [event.resumed for event in emitted] == [True]
         assert call.levels == words(0, 6)
         assert call.said == [(ANSWER, False)]
         assert [event.interrupted for event in call.finished] == [False]
-        assert [name for name, _ in call.told].count("playback_started") == 1
+        assert [name for name, _ in call.emitted].count("playback_started") == 1
 
 
 async def test_three_false_interruptions_in_one_turn():
@@ -202,7 +220,7 @@ async def test_three_barge_ins_in_a_row():
     async with calling(ANSWER, ANSWER, ANSWER, "Good.") as call:
         for number in range(3):
             speech = call.session.generate_reply(user_input="Wait.")
-            await call.listen_until(lambda number=number: len(call.told) > 3 * number)
+            await call.listen_until(lambda number=number: len(call.emitted) > 3 * number)
             await call.listen(0.12)
             speech.interrupt()
             await call.play_out(speech)
@@ -296,7 +314,7 @@ async def test_a_synthesizer_of_another_rate(rate, channels):
         assert call.finished[0].playback_position == sum(audio.any() * len(audio) for audio in call.heard) / RATE
 
 
-async def test_without_the_times_of_words_the_synchronizer_of_the_framework_tells_what_was_heard():
+async def test_without_the_times_of_words_the_synchronizer_of_the_framework_says_what_was_heard():
     """It goes by the wall clock, so this one does, too."""
 
     def synchronized(session, output):
@@ -388,3 +406,107 @@ async def test_with_no_times_at_all_the_framework_writes_down_the_whole_text():
         speech.interrupt()
         await call.play_out(speech)
         assert call.said == [(ANSWER, True)]
+
+
+def with_text(session, output):
+    """The session's text goes through the output, too."""
+    session.output.transcription = output.transcription()
+    return output
+
+
+@pytest.mark.parametrize("frames", [10, 40, 75, 120])
+async def test_without_the_times_of_words_what_was_heard_is_estimated(frames: int):
+    """The synthesizer gives all words the same length, so short and long ones put the estimate off by a word or two."""
+    answer = " ".join(["Your table is booked for eight."] * 5)
+    async with calling(answer, synthesizer=Synthesizer(aligned=False), wrap=with_text) as call:
+        speech = call.session.generate_reply(user_input="Is there a table?")
+        await call.listen_until(lambda: call.session.agent_state == "speaking")
+        await until(lambda: call.controller.buffered / RATE >= 2.8)
+        await call.listen(frames * 0.02)
+        speech.interrupt()
+        await call.play_out(speech)
+        [(said, interrupted)] = call.said
+        assert interrupted
+        assert answer.startswith(said)
+        assert len(said.split()) == pytest.approx(frames / 5, abs=2)
+
+
+async def test_what_the_model_writes_goes_on_in_the_chain_and_stays_whole():
+    class Kept(TextOutput):
+        def __init__(self) -> None:
+            super().__init__(label="kept", next_in_chain=None)
+            self.texts = [""]
+
+        async def capture_text(self, text: str) -> None:
+            self.texts[-1] += text
+
+        def flush(self) -> None:
+            self.texts.append("")
+
+    kept = Kept()
+
+    def chained(session, output):
+        session.output.transcription = output.transcription(kept)
+        return output
+
+    async with calling("One two.", "Three four.", synthesizer=Synthesizer(aligned=False), wrap=chained) as call:
+        for question in ("Count.", "Go on."):
+            speech = call.session.generate_reply(user_input=question)
+            await call.play_out(speech)
+        assert call.said == [("One two.", False), ("Three four.", False)]
+        assert [text.strip() for text in kept.texts if text] == ["One two.", "Three four."]
+        assert [event.synchronized_transcript.strip() for event in call.finished] == ["One two.", "Three four."]
+
+
+async def test_with_a_text_words_with_times_are_exact_as_they_are_without():
+    async with calling(ANSWER, wrap=with_text) as call:
+        speech = call.session.generate_reply(user_input="Is there a table?")
+        await call.listen_until(lambda: call.session.agent_state == "speaking")
+        await call.listen(0.32)
+        speech.interrupt()
+        await call.play_out(speech)
+        assert call.said == [("Your table is", True)]
+
+
+async def test_an_aligner_is_waited_for():
+    class Levels:
+        """Finds the words by their levels, which differ here."""
+
+        def align(self, text, audio, format):
+            samples = np.frombuffer(audio, np.int16)
+            size = format.samples(0.1)
+            count = len(samples) // size
+            spoken = text.split()[: count + 1]
+            return [
+                Word(word, number * 0.1, (number + 1) * 0.1 if number < count else None)
+                for number, word in enumerate(spoken)
+            ]
+
+    controller = PlaybackController(AudioFormat(RATE), word_timing=Levels(), late_words_seconds=10.0)
+    output = PlaybackAudioOutput(controller)
+    transcription = output.transcription()
+    finished = []
+    output.on("playback_finished", finished.append)
+    await transcription.capture_text(ANSWER)
+    transcription.flush()
+    for number in range(6):
+        await output.capture_frame(audio_frame(WORD, level(number)))
+    controller.read(WORD * 3 + WORD // 2)
+    output.clear_buffer()
+    event = await output.wait_for_playout()
+    assert (event.synchronized_transcript, event.interrupted) == ("Your table is", True)
+    assert len(finished) == 1
+
+
+async def test_text_without_audio_belongs_to_no_later_segment():
+    output = PlaybackAudioOutput(PlaybackController(AudioFormat(RATE)))
+    transcription = output.transcription()
+    await transcription.capture_text("Nobody says this.")
+    transcription.flush()
+    output.clear_buffer()
+    await output.capture_frame(audio_frame(WORD))
+    assert output.controller.head is not None
+    assert output.controller.head.text is None
+    await transcription.capture_text("But ")
+    await transcription.capture_text("this.")
+    assert output.controller.head.text == "But this."

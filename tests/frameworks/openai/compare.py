@@ -18,20 +18,20 @@ class Row(NamedTuple):
     scenario: str
     heard: dict[str, int]
     """Milliseconds of each item that were handed out."""
-    told: dict[str, int | None]
+    reported: dict[str, int | None]
     """Milliseconds at which each item was truncated; None for one that stays whole."""
 
     @property
     def wrong(self) -> int:
         """Milliseconds that the conversation has too much or too little, the worst item."""
-        return max(abs(self.heard[item] - (LENGTH if ms is None else ms)) for item, ms in self.told.items())
+        return max(abs(self.heard[item] - (LENGTH if ms is None else ms)) for item, ms in self.reported.items())
 
 
 LENGTH = 1_500
 """How much audio each item has, in milliseconds."""
 
 
-class Scene:
+class Scenario:
     """A session, and the track that plays it."""
 
     def __init__(self, now: Any) -> None:
@@ -45,59 +45,59 @@ class Scene:
             await self.track.recv()
 
 
-async def one_answer(scene: Scene) -> None:
-    await scene.server.say("r1", "a", milliseconds=LENGTH)
-    await scene.now.settled()
-    await scene.hear(400)
+async def one_answer(scenario: Scenario) -> None:
+    await scenario.server.say("r1", "a", milliseconds=LENGTH)
+    await scenario.now.settled()
+    await scenario.hear(400)
 
 
-async def two_items(scene: Scene) -> None:
-    await scene.server.say("r1", "a", "b", milliseconds=LENGTH)
-    await scene.now.settled()
-    await scene.hear(400)
+async def two_items(scenario: Scenario) -> None:
+    await scenario.server.say("r1", "a", "b", milliseconds=LENGTH)
+    await scenario.now.settled()
+    await scenario.hear(400)
 
 
-async def late_start(scene: Scene) -> None:
-    await scene.server.say("r1", "a", milliseconds=LENGTH)
+async def late_start(scenario: Scenario) -> None:
+    await scenario.server.say("r1", "a", milliseconds=LENGTH)
     await asyncio.sleep(0.5)  # until the media of the call is connected
-    await scene.hear(200)
+    await scenario.hear(200)
 
 
-async def model_stalls(scene: Scene) -> None:
-    await scene.server.begin("r1")
-    await scene.server.delta("r1", "a", speech(200))
-    await scene.now.settled()
-    await scene.hear(700)
-    await scene.server.delta("r1", "a", speech(LENGTH - 200))
-    await scene.now.settled()
-    await scene.hear(200)
+async def model_stalls(scenario: Scenario) -> None:
+    await scenario.server.begin("r1")
+    await scenario.server.delta("r1", "a", speech(200))
+    await scenario.now.settled()
+    await scenario.hear(700)
+    await scenario.server.delta("r1", "a", speech(LENGTH - 200))
+    await scenario.now.settled()
+    await scenario.hear(200)
 
 
-async def loop_stalls(scene: Scene) -> None:
-    await one_answer(scene)
+async def loop_stalls(scenario: Scenario) -> None:
+    await one_answer(scenario)
     await asyncio.sleep(0.5)  # nobody reads: the process is busy, or the network is down
-    await scene.hear(100)
+    await scenario.hear(100)
 
 
-async def false_interruption(scene: Scene) -> None:
-    await scene.server.say("r1", "a", milliseconds=LENGTH)
-    await scene.now.settled()
-    await scene.hear(300)
-    scene.controller.pause()
-    await scene.hear(600)
-    scene.controller.resume()
-    await scene.hear(100)
+async def false_interruption(scenario: Scenario) -> None:
+    await scenario.server.say("r1", "a", milliseconds=LENGTH)
+    await scenario.now.settled()
+    await scenario.hear(300)
+    scenario.controller.pause()
+    await scenario.hear(600)
+    scenario.controller.resume()
+    await scenario.hear(100)
 
 
-async def in_a_pause(scene: Scene) -> None:
-    await scene.server.say("r1", "a", milliseconds=LENGTH)
-    await scene.now.settled()
-    await scene.hear(300)
-    scene.controller.pause()
-    await scene.hear(400)
+async def in_a_pause(scenario: Scenario) -> None:
+    await scenario.server.say("r1", "a", milliseconds=LENGTH)
+    await scenario.now.settled()
+    await scenario.hear(300)
+    scenario.controller.pause()
+    await scenario.hear(400)
 
 
-SCENARIOS: dict[str, Callable[[Scene], Awaitable[None]]] = {
+SCENARIOS: dict[str, Callable[[Scenario], Awaitable[None]]] = {
     "one answer, read at once": one_answer,
     "two items, the first one plays": two_items,
     "the call connects 500 ms later": late_start,
@@ -112,13 +112,13 @@ async def measure(name: str, tracked: bool) -> Row:
     reports: dict[str, Any] = {}
     async with call(turn_detection=AUTOMATIC, tracked=tracked) as now:
         now.controller.on("utterance_finished", lambda event: reports.update({event.report.id[:-2]: event.report}))
-        scene = Scene(now)
-        await SCENARIOS[name](scene)
-        await scene.server.user_speaks()
-        told = {item: milliseconds for item, _, milliseconds in await now.answered()}
-        scene.track.stop()
+        scenario = Scenario(now)
+        await SCENARIOS[name](scenario)
+        await scenario.server.user_speaks()
+        reported = {item: milliseconds for item, _, milliseconds in await now.answered()}
+        scenario.track.stop()
     heard = {item: round(report.played / 48) for item, report in reports.items()}
-    return Row(name, heard, {item: told.get(item) for item in heard})
+    return Row(name, heard, {item: reported.get(item) for item in heard})
 
 
 def shown(values: dict[str, int | None]) -> str:
@@ -134,4 +134,4 @@ async def measured() -> AsyncIterator[Sequence[object]]:
     """Each row: what was heard; with this project's tracker, and with the session's own estimate."""
     for name in SCENARIOS:
         ours, theirs = await asyncio.gather(measure(name, True), measure(name, False))
-        yield (shown(ours.heard), *(f"{shown(row.told)} ({row.wrong} ms wrong)" for row in (ours, theirs)))
+        yield (shown(ours.heard), *(f"{shown(row.reported)} ({row.wrong} ms wrong)" for row in (ours, theirs)))

@@ -1,4 +1,4 @@
-"""A realtime server on the loopback address: it says what a test tells it to, and keeps what it was sent."""
+"""A realtime server on the loopback address: it says what a test asks for, and keeps what it was sent."""
 
 import asyncio
 import base64
@@ -39,17 +39,17 @@ class Server:
         self.received: list[dict[str, Any]] = []
         self.socket: Any = None
         self._arrived = asyncio.Event()
-        self._told = asyncio.Event()
+        self._received = asyncio.Event()
 
     async def serve(self, socket: Any) -> None:
         self.socket = socket
-        self._told.set()
+        self._received.set()
         async for message in socket:
             self.received.append(json.loads(message))
             self._arrived.set()
 
     async def send(self, type: str, **content: Any) -> None:
-        await self._told.wait()
+        await self._received.wait()
         await self.socket.send(json.dumps({"type": type, "event_id": f"event_{next(_ids)}", **content}))
 
     def of(self, type: str) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ class Call(SimpleNamespace):
         await asyncio.sleep(0)  # for what has just begun as a task
 
     async def answered(self) -> list[tuple[str, int, int]]:
-        """What was truncated once the server has heard all that the session has told it so far."""
+        """What was truncated once the server has heard all that the session has sent so far."""
         await self.settled()
         before = len(self.server.of("input_audio_buffer.append"))
         await self.session.send_audio(b"\0\0")

@@ -67,7 +67,7 @@ def test_calls_before_anything_else_are_harmless() -> None:
     assert playback.controller.state == State.IDLE
 
 
-async def test_the_session_only_tells_it_again() -> None:
+async def test_the_session_only_reports_it_again() -> None:
     """The events of the session, in place of the model's: late by its queue, else the same."""
     async with call(turn_detection=AUTOMATIC, listen=False) as now:
         reading = asyncio.create_task(feed(now))

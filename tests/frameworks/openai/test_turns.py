@@ -230,7 +230,7 @@ async def test_a_slow_model_does_not_advance_the_position() -> None:
         await now.server.begin("r1")
         await now.server.delta("r1", "a", speech(100))
         await now.settled()
-        now.play(2_000)  # dry for all but 80 ms: the last of an open item waits until a frame is full
+        now.play(2_000)  # no audio for all but 80 ms: the last of an open item waits until a frame is full
         await now.server.delta("r1", "a", speech(100))
         await now.settled()
         now.play(40)

@@ -1,4 +1,4 @@
-"""The framework's own output against ours, in the same scenes at the same time: for the table of its page.
+"""The framework's own output against ours, in the same scenarios at the same time: for the table of its page.
 
 Both play through a track that is read in real time: the framework's through its own ``RawAudioTrack``, as SmallWebRTC
 does, ours through a ``PlaybackTrack``. Each word has a level of its own, so what was heard can be counted.
@@ -112,7 +112,7 @@ class Ear:
 
 
 @contextlib.asynccontextmanager
-async def scene(kind: type[Theirs | Ours]) -> AsyncIterator[tuple[Conversation, Ear]]:
+async def scenario(kind: type[Theirs | Ours]) -> AsyncIterator[tuple[Conversation, Ear]]:
     """A conversation that is listened to."""
     output = kind()
     ear = Ear()
@@ -142,7 +142,7 @@ def in_context(talk: Conversation) -> int:
 
 async def late_chunk(kind: type) -> float:
     """How many ms of a chunk of 500 ms are heard that comes 100 ms after its context was interrupted."""
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         await say(talk, ANSWER)
         await heard_until(ear, 1)
         await talk.above.push_frame(InterruptionFrame())
@@ -155,7 +155,7 @@ async def late_chunk(kind: type) -> float:
 
 async def cut_word(kind: type) -> float:
     """How many words of the context were not heard to their end, when the third one is cut in its middle."""
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         await say(talk, ANSWER)
         await heard_until(ear, 2, round(RATE * WORD_SECONDS / 2))
         await talk.worker.queue_frame(InterruptionFrame())
@@ -166,7 +166,7 @@ async def cut_word(kind: type) -> float:
 
 async def three_messages(kind: type) -> float:
     """How many words of the context were not heard at all: three messages, each with 400 ms of silence at its end."""
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         talk.tts.silence = SILENCE_SECONDS
         for text in ("one two three four", "five six seven eight", "nine ten eleven twelve"):
             await talk.worker.queue_frame(TTSSpeakFrame(text))
@@ -178,7 +178,7 @@ async def three_messages(kind: type) -> float:
 
 async def slow_synthesis(kind: type) -> float:
     """How many words of the context were not heard at all: synthesis stands still for 1 s after the third word."""
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         talk.tts.stall = (2, 1.0)
         await say(talk, ANSWER)
         await heard_until(ear, 3)
@@ -189,7 +189,7 @@ async def slow_synthesis(kind: type) -> float:
 
 async def stopped(kind: type) -> float:
     """How many ms after its last sample was heard the bot is said to have stopped."""
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         at: list[float] = []
         process = talk.below.process_frame
 
@@ -206,7 +206,7 @@ async def stopped(kind: type) -> float:
 
 async def short_answer(kind: type) -> float:
     """How many samples are heard of an answer of 500 samples."""
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         audio = np.full(500, 9_000, np.int16).tobytes()
         await talk.tts.push_frame(TTSStartedFrame(context_id="short"))
         await talk.tts.push_frame(TTSAudioRawFrame(audio, RATE, 1, context_id="short"))
@@ -219,7 +219,7 @@ async def paused(kind: type) -> float | None:
     """How many samples a pause of 500 ms loses; None if there is none to be had."""
     if kind is Theirs:
         return None
-    async with scene(kind) as (talk, ear):
+    async with scenario(kind) as (talk, ear):
         await say(talk, "one two three")
         await heard_until(ear, 1)
         await talk.worker.queue_frame(PlaybackPauseFrame())
@@ -230,7 +230,7 @@ async def paused(kind: type) -> float | None:
         return sum(max(0, round(RATE * WORD_SECONDS) - ear.word(number) - RAMPS) for number in range(3))
 
 
-SCENES: dict[str, Callable[[type], Awaitable[float | None]]] = {
+SCENARIOS: dict[str, Callable[[type], Awaitable[float | None]]] = {
     "late chunk of 500 ms, 100 ms after its context was interrupted: heard, ms": late_chunk,
     "interrupted in mid-word: words in the context that were cut": cut_word,
     "three messages with 400 ms of silence each, interrupted: words in the context that nobody heard": three_messages,
@@ -242,13 +242,13 @@ SCENES: dict[str, Callable[[type], Awaitable[float | None]]] = {
 
 
 PACKAGES = ("pipecat-ai",)
-HEADS = ("scene", "Pipecat", "playback")
-ROWS = tuple(SCENES)
+HEADS = ("scenario", "Pipecat", "playback")
+ROWS = tuple(SCENARIOS)
 
 
 async def measured() -> AsyncIterator[Sequence[object]]:
     """Each row: the framework's, ours."""
     logger.remove()
-    for measure in SCENES.values():
+    for measure in SCENARIOS.values():
         theirs, ours = await asyncio.gather(measure(Theirs), measure(Ours))
         yield "no pause" if theirs is None else f"{theirs:g}", f"{ours:g}"

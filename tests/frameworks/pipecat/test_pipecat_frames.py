@@ -96,7 +96,7 @@ def test_every_frame_that_the_output_knows_is_known() -> None:
 
 
 def test_nothing_of_the_processor_is_hidden() -> None:
-    """What is called as the framework's own would take its place."""
+    """What is called as the framework's own would be."""
     meant = {"setup", "cleanup", "process_frame"}
     tree = ast.parse(textwrap.dedent(inspect.getsource(PlaybackOutput)))
     assigned = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and type(node.ctx) is ast.Store}
@@ -255,7 +255,7 @@ async def test_the_controller_may_outlive_the_pipeline() -> None:
     assert controller.state == "idle"
 
 
-async def test_an_interruption_by_somebody_else_is_told() -> None:
+async def test_an_interruption_by_somebody_else_is_reported() -> None:
     async with conversation("One two three.") as talk:
         await talk.ask(buffered=0.6)
         await talk.read(0.5)
@@ -324,7 +324,7 @@ async def test_pause_and_resume_pass_on() -> None:
         ]
 
 
-async def test_the_bot_is_not_told_to_speak_in_a_pause() -> None:
+async def test_the_bot_is_not_reported_to_speak_in_a_pause() -> None:
     async with conversation() as talk:
         await talk.synthesized(*tts(np.full(24_000, 1_000, np.int16)))
         await talk.read(0.1)

@@ -1,4 +1,4 @@
-"""Any order of frames, the end in each state, and what the framework's clients are told."""
+"""Any order of frames, the end in each state, and what the framework's clients receive."""
 
 import random
 from typing import Any
@@ -112,7 +112,7 @@ async def test_shutdown_in_each_state(state: str, how: str) -> None:
             await until(lambda: talk.below.names(EndFrame))
     assert talk.controller.state == "closed"
     assert len(finished) == (state != "idle")
-    if how == "end":  # once the pipeline is cancelled it is told nothing more, as with the framework's own output
+    if how == "end":  # once the pipeline is cancelled it receives nothing more, as with the framework's own output
         assert talk.below.speaking == ([] if state == "idle" else [True, False])
 
 
@@ -131,7 +131,7 @@ class Messages(BaseOutputTransport):
         self.sent.append(frame.message)
 
 
-async def test_rtvi_tells_the_client_the_words_that_were_heard() -> None:
+async def test_rtvi_sends_the_client_the_words_that_were_heard() -> None:
     transport = Messages()
     async with conversation("One two three.", more=(transport,), rtvi=True) as talk:
         await talk.ask(buffered=0.6)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from compare import SCENES, Ours, Theirs
+from compare import SCENARIOS, Ours, Theirs
 from pipecat.frames.frames import TranscriptionFrame, VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame
 from pipecat.processors.filters.identity_filter import IdentityFilter
 from pipecat.transports.base_transport import TransportParams
@@ -67,9 +67,9 @@ async def test_the_cough_on_the_page() -> None:
         assert hold.resuming is None
 
 
-@pytest.mark.parametrize("name", [name for name in SCENES if "stopped" not in name])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if "stopped" not in name])
 async def test_the_comparison(name: str) -> None:
-    theirs, ours = await asyncio.gather(SCENES[name](Theirs), SCENES[name](Ours))
+    theirs, ours = await asyncio.gather(SCENARIOS[name](Theirs), SCENARIOS[name](Ours))
     if "500 samples" in name:
         assert ours == 500
     else:

@@ -140,7 +140,7 @@ async def test_a_background_that_can_not_be_played_silences_nobody(
     (tmp_path / "text.ogg").write_text("no audio")
     sounds = {"gone": tmp_path / "gone.ogg", "text": tmp_path / "text.ogg", "hum": np.full(24_000, 100, np.int16)}
     async with conversation(mixer=PlaybackMixer(sounds, "gone", volume=1.0), pump=pump) as talk:
-        assert talk.above.up  # the output has told that it is ready
+        assert talk.above.up  # the output has reported that it is ready
         await talk.synthesized(*tts())
         if pump:
             await until(lambda: False in talk.below.speaking)

@@ -244,12 +244,24 @@ async def test_a_late_chunk_is_refused() -> None:
         assert talk.below.speaking == [True, False, True, False, True, False]
 
 
-async def test_words_without_times_are_heard_with_their_sentence() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "heard"), [(0.3, "One"), (0.45, "One two."), (0.62, "One two. Three"), (0.78, "One two. Three")]
+)
+async def test_of_words_without_times_as_many_are_heard_as_is_estimated(seconds: float, heard: str) -> None:
     async with conversation("One two. Three four.", words=False) as talk:
         await talk.ask(buffered=0.8)
-        await talk.read(0.6)
+        await talk.read(seconds)
         await talk.interrupt()
-        assert talk.messages == ["One two."]
+        assert talk.messages == [heard]
+
+
+async def test_so_is_what_the_application_interrupts_itself() -> None:
+    async with conversation("One two. Three four.", words=False) as talk:
+        await talk.ask(buffered=0.8)
+        await talk.read(0.62)
+        talk.controller.interrupt()
+        await until(lambda: talk.messages)
+        assert talk.messages == ["One two. Three"]
 
 
 async def test_two_contexts_that_were_synthesized_at_once() -> None:

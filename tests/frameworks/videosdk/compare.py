@@ -54,7 +54,7 @@ class Ear:
 
 
 class Turns:
-    """When each turn was told to be over, in frames pulled."""
+    """When each turn was reported to be over, in frames pulled."""
 
     def __init__(self, ear: Ear) -> None:
         self.ear = ear

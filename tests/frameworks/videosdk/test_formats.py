@@ -34,7 +34,7 @@ async def test_formats() -> None:
     assert turns.over == ["one"]
 
 
-async def test_a_format_may_be_told_as_loosely_as_to_the_frameworks_own() -> None:
+async def test_a_format_may_be_given_as_loosely_as_to_the_frameworks_own() -> None:
     track = CustomAudioStreamTrack()
     track.set_input_format(48_000.0, 0)
     await track.add_new_bytes(ramp(960).tobytes())

@@ -14,14 +14,14 @@ from playback.integrations.videosdk import CustomAudioStreamTrack
 
 
 class Turn:
-    """What was done to a turn, and how often its end was told."""
+    """What was done to a turn, and how often its end was reported."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.ends = 0
         self.interrupted = self.marked = False
 
     async def over(self) -> None:
-        self.told += 1
+        self.ends += 1
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -55,14 +55,14 @@ async def test_any_order_of_calls(seed: int) -> None:
         played, pushed = track.snapshot_playback()
         assert 0 <= played <= pushed
         assert track.is_speaking == (track.controller.buffered > 0)
-        assert all(turn.told <= turn.marked for turn in turns)
+        assert all(turn.ends <= turn.marked for turn in turns)
     await track.resume()
     for _ in range(400):
         await play(track, 1)
-    assert all(turn.told == 1 for turn in turns if turn.marked and not turn.interrupted)
+    assert all(turn.ends == 1 for turn in turns if turn.marked and not turn.interrupted)
 
 
-async def test_a_turn_whose_last_pieces_end_in_one_read_is_told_once() -> None:
+async def test_a_turn_whose_last_pieces_end_in_one_read_is_reported_once() -> None:
     track, turns = CustomAudioStreamTrack(), Turns()
     begin(track, turns.of("one"))
     for rate in (24_000, 48_000, 16_000):  # each change begins another utterance

@@ -26,28 +26,32 @@ TURN_FRAMES = 10 * WORD // FRAME
 async def test_a_turn_to_its_end(call: Call) -> None:
     await call.ask()
     heard = await call.play(TURN_FRAMES - 1)
-    assert "last_audio_byte" not in call.told
+    assert "last_audio_byte" not in call.emitted
     assert call.session.agent_state is AgentState.SPEAKING
     heard = np.concatenate([heard, await call.play(1)])
     assert heard.tolist() == ramp(10 * WORD, 0).tolist()
-    assert call.told == ["synthesis_started", "first_audio_byte", "last_audio_byte"]  # with the last frame, not after
+    assert call.emitted == [
+        "synthesis_started",
+        "first_audio_byte",
+        "last_audio_byte",
+    ]  # with the last frame, not after
     assert call.session.agent_state is AgentState.IDLE
     await until(lambda: call.history == [("user", "hello there", False), ("assistant", ANSWER, False)])
     await call.play(50)
-    assert call.told.count("last_audio_byte") == 1
+    assert call.emitted.count("last_audio_byte") == 1
 
 
 async def test_a_turn_whose_synthesis_pauses_for_long(call: Call) -> None:
     call.tts.words_at_once = 2
     await call.ask()
-    await call.play(2 * WORD // FRAME + 40)  # dry for 0.8 s
-    assert "last_audio_byte" not in call.told
+    await call.play(2 * WORD // FRAME + 40)  # no audio for 0.8 s
+    assert "last_audio_byte" not in call.emitted
     assert not call.track.is_speaking
     call.tts.words_at_once = None
     call.tts.go_on.set()
     await settle()
     await call.play(8 * WORD // FRAME)
-    assert call.told.count("last_audio_byte") == 1
+    assert call.emitted.count("last_audio_byte") == 1
     assert call.track.snapshot_playback() == (10 * WORD, 10 * WORD)
 
 
@@ -61,7 +65,7 @@ async def test_an_interruption_in_mid_word(call: Call) -> None:
     tail = await call.play(FADE_FRAMES)
     assert tail.any()
     assert not (await call.play(30)).any()
-    assert "last_audio_byte" not in call.told
+    assert "last_audio_byte" not in call.emitted
 
 
 async def test_the_words_of_the_user_interrupt(call: Call) -> None:
@@ -92,7 +96,7 @@ async def test_a_false_interruption_loses_no_sample() -> None:
         assert before.tolist() == source[: 22 * FRAME].tolist()
         assert after[RAMP:].tolist() == source[22 * FRAME + RAMP :].tolist()  # the ramp up is the very next samples
         assert after[1:RAMP].all()
-        assert call.told.count("last_audio_byte") == 1
+        assert call.emitted.count("last_audio_byte") == 1
         assert [(report.played, report.discarded) for report in call.reports] == [(10 * WORD, 0)]
 
 
@@ -110,7 +114,7 @@ async def test_an_interruption_during_a_pause() -> None:
         await call.vad.hear(False)
         await call.ask()
         assert (await call.play(TURN_FRAMES)).all()
-        assert call.told.count("last_audio_byte") == 1
+        assert call.emitted.count("last_audio_byte") == 1
 
 
 async def test_an_interruption_before_the_first_sample(call: Call) -> None:
@@ -123,7 +127,7 @@ async def test_an_interruption_before_the_first_sample(call: Call) -> None:
     call.tts.words_at_once = None
     await call.ask()
     assert (await call.play(TURN_FRAMES)).all()
-    assert call.told[-1] == "last_audio_byte"
+    assert call.emitted[-1] == "last_audio_byte"
 
 
 async def test_three_barge_ins_in_a_row(call: Call) -> None:
@@ -136,7 +140,7 @@ async def test_three_barge_ins_in_a_row(call: Call) -> None:
         await call.barge_in()
         assert call.history[-1] == ("assistant", "one two six ten", True)
         assert len(np.flatnonzero(await call.play(30))) <= FADE_FRAMES * FRAME
-    assert call.told.count("last_audio_byte") == 0
+    assert call.emitted.count("last_audio_byte") == 0
     assert [report.outcome for report in call.reports] == [Outcome.INTERRUPTED] * 3
 
 
@@ -176,11 +180,11 @@ async def test_two_turns_queued(call: Call) -> None:
     await until(lambda: call.tts.pushed == 4 * WORD)
     await settle()
     heard = await call.play(2 * WORD // FRAME)
-    assert call.told.count("last_audio_byte") == 1
+    assert call.emitted.count("last_audio_byte") == 1
     assert call.track.snapshot_playback() == (0, 2 * WORD)  # the second one's, of which nothing was heard yet
     heard = np.concatenate([heard, await call.play(2 * WORD // FRAME)])
     assert heard.tolist() == ramp(4 * WORD, 0).tolist()
-    assert call.told.count("last_audio_byte") == 2
+    assert call.emitted.count("last_audio_byte") == 2
     async with asyncio.timeout(5):
         assert (await first).done()
         assert (await second).done()
@@ -189,7 +193,7 @@ async def test_two_turns_queued(call: Call) -> None:
 async def test_a_turn_without_words(call: Call) -> None:
     call.llm.answer = ""
     await call.ask()
-    await until(lambda: "last_audio_byte" in call.told)
+    await until(lambda: "last_audio_byte" in call.emitted)
     assert not (await call.play(20)).any()
     assert call.session.agent_state is AgentState.IDLE
 
@@ -204,7 +208,7 @@ async def test_a_turn_of_few_samples(call: Call, samples: int) -> None:
     assert not heard[samples:].any()
     async with asyncio.timeout(5):
         assert (await saying).done()
-    assert call.told.count("last_audio_byte") == 1
+    assert call.emitted.count("last_audio_byte") == 1
 
 
 async def test_a_turn_of_no_samples(call: Call) -> None:
@@ -247,7 +251,7 @@ ALONE = {299, 300}
 
 
 def background_file(path: Path, level: int = 300) -> str:
-    """Two seconds of a constant level, so that it can be told wherever it sounds."""
+    """Two seconds of a constant level, so that it can be recognized wherever it sounds."""
     with wave.open(str(path / "background.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

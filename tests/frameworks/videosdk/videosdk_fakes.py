@@ -40,7 +40,7 @@ async def settle() -> None:
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something has come about."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for is the framework's, and tells nobody
+        while not condition():  # noqa: ASYNC110 - what is waited for is the framework's, and notifies nobody
             await asyncio.sleep(0.002)
 
 
@@ -117,7 +117,7 @@ class FakeTTS(TTS):
 
 
 class FakeVAD(VAD):
-    """Hears the user when it is told to."""
+    """Hears the user when a test says so."""
 
     async def process_audio(self, audio_frames: bytes, **kwargs: Any) -> None:
         pass
@@ -137,7 +137,7 @@ class FakeVAD(VAD):
 
 
 class FakeSTT(STT):
-    """Understands the user when it is told what."""
+    """Understands what a test says."""
 
     async def process_audio(self, audio_frames: bytes, language: str | None = None, **kwargs: Any) -> None:
         pass
@@ -172,11 +172,11 @@ class Call:
         self.tts: FakeTTS = pipeline.tts
         self.vad: FakeVAD = pipeline.vad
         self.stt: FakeSTT = pipeline.stt
-        self.told: list[str] = []
+        self.emitted: list[str] = []
         self.reports: list[Any] = []
         speech = pipeline.orchestrator.speech_generation
         for name in ("synthesis_started", "first_audio_byte", "last_audio_byte", "synthesis_interrupted"):
-            speech.on(name, lambda _, name=name: self.told.append(name))
+            speech.on(name, lambda _, name=name: self.emitted.append(name))
         if hasattr(track, "controller"):
             track.controller.on("utterance_finished", lambda event: self.reports.append(event.report))
 
@@ -191,9 +191,9 @@ class Call:
 
     async def ask(self, text: str = "hello there") -> None:
         """The user says something, and all of the answer that comes at once is synthesized."""
-        started = self.told.count("synthesis_started")
+        started = self.emitted.count("synthesis_started")
         await self.stt.hear(text)
-        await until(lambda: self.told.count("synthesis_started") > started)
+        await until(lambda: self.emitted.count("synthesis_started") > started)
         await until(lambda: not self.tts.running or self.tts.words_at_once == 0)
         await settle()
 
@@ -207,17 +207,17 @@ class Call:
 
     async def barge_in(self) -> None:
         """The user speaks for so long that the agent gives way."""
-        interrupted = self.told.count("synthesis_interrupted")
+        interrupted = self.emitted.count("synthesis_interrupted")
         await self.vad.hear(True)
-        await until(lambda: self.told.count("synthesis_interrupted") > interrupted)
+        await until(lambda: self.emitted.count("synthesis_interrupted") > interrupted)
         await settle()
         await self.vad.hear(False)
 
     async def barge_in_words(self) -> None:
         """What the user says is understood, so that it was no cough."""
-        interrupted = self.told.count("synthesis_interrupted")
+        interrupted = self.emitted.count("synthesis_interrupted")
         await self.stt.hear("no wait stop", final=False)
-        await until(lambda: self.told.count("synthesis_interrupted") > interrupted)
+        await until(lambda: self.emitted.count("synthesis_interrupted") > interrupted)
         await settle()
 
 

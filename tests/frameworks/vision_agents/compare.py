@@ -118,13 +118,13 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[str]]] = {
 async def end_of_turn(track: Any) -> str:
     """In the whole agent: how much is still to be heard when the end of a turn of 2 s is reported."""
     async with talk(track=track) as now:
-        told = asyncio.Event()
+        reported = asyncio.Event()
 
         @now.agent.events.subscribe
         async def on_ended(event: AgentTurnEndedEvent) -> None:
-            told.set()
+            reported.set()
 
-        ended = told
+        ended = reported
         if isinstance(track, PlaybackAudioTrack):
             ended = asyncio.Event()
             track.controller.on("last_audio_byte", lambda _: ended.set())

@@ -1,4 +1,4 @@
-"""A real agent in a call that goes nowhere, with synthesis, a model and recognition that do as they are told."""
+"""A real agent in a call that goes nowhere, with synthesis, a model and recognition that a test controls."""
 
 import asyncio
 import re
@@ -84,7 +84,7 @@ class FakeLLM(LLM):
 
 
 class FakeSTT(STT):
-    """Hears what it is told to hear."""
+    """Hears what a test gives it."""
 
     turn_detection = True
 

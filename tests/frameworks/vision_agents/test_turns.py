@@ -9,6 +9,7 @@ from fake_agent import speech, talk
 
 from playback import Outcome, State
 from playback.integrations.vision_agents import PlaybackAudioTrack
+from playback.words import Word
 
 
 def reports(now: Any) -> list[Any]:
@@ -226,3 +227,36 @@ async def test_the_track_in_real_time() -> None:
         frames = [await now.track.recv() for _ in range(3)]
         assert [frame.pts for frame in frames] == [0, 960, 1_920]
         assert all(frame.to_ndarray().all() for frame in frames)
+
+
+async def test_an_announcement_without_words_is_estimated() -> None:
+    async with talk(words=True) as now:
+        announce = now.tts.announce
+        now.tts.announce = lambda text, _: announce(text)
+        await now.ask("Your table is booked for eight.")
+        now.play(0.35)
+        await now.barge_in()
+        assert now.said == ["Your table is"]
+
+
+async def test_what_an_aligner_finds_corrects_the_message() -> None:
+    class TenthOfSeconds:
+        """Finds the words that last 100 ms each, as they do here."""
+
+        def align(self, text: str, audio: bytes, format: Any) -> list[Word]:
+            count = len(audio) // 2 // format.samples(0.1)
+            return [Word(word, number * 0.1, number * 0.1 + 0.1) for number, word in enumerate(text.split()[:count])]
+
+    async with talk(words=True) as now:
+        late = now.controller._transitions.late_words
+        late.configure(10.0, estimates=True, aligner=TenthOfSeconds())
+        announce = now.tts.announce
+        now.tts.announce = lambda text, _: announce(text)
+        await now.ask("Internationalization of a table is. Good.")
+        now.play(0.35)
+        await now.barge_in()
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if now.said == ["Internationalization of a"]:
+                break
+        assert now.said == ["Internationalization of a"]

@@ -1,0 +1,155 @@
+"""``python -m benchmarks.aligned_calls [--calls N] [--json FILE]``: are reads later where an aligner works?
+
+Many agents talk in one process and are interrupted again and again; each of their tracks encodes Opus. In half of the
+rounds what was heard is aligned, in the other half it is estimated. They take turns, so that both see the same machine.
+A read is as late as it comes after it was due; what the network does is not part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.calls.__main__ import TEXT
+from benchmarks.machine import about
+from playback import AudioFormat, PlaybackController, tuning
+from playback.align import PocketsphinxAligner
+from playback.opus import OpusPlaybackTrack
+from playback.speech import speech_format, synthesize
+from playback.words import Aligner
+
+CALLS: Final = 60
+ROUNDS: Final = 3
+ROUND_SECONDS: Final = 20.0
+INTERRUPTED_SECONDS: Final = 20.0
+"""How often each call is interrupted."""
+HEARD_SECONDS: Final = 5.0
+"""How much of an answer was played then, on average."""
+
+
+class Agents:
+    """So many calls.
+
+    Args:
+        calls: how many.
+        aligner: what finds what was heard; None for an estimate.
+        audio: what each of them says again and again.
+    """
+
+    def __init__(self, calls: int, aligner: Aligner | None, audio: bytes) -> None:
+        self._calls: Final = calls
+        self._aligner: Final = aligner
+        self._audio: Final = audio
+        self.late: list[float] = []
+        self.sources: list[str | None] = []
+
+    async def run(self, seconds: float) -> None:
+        """Talk for a while."""
+        end = asyncio.get_running_loop().time() + seconds
+        await asyncio.gather(*(self._call(number / self._calls, end) for number in range(self._calls)))
+
+    async def _call(self, share: float, end: float) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0.02 * share)
+        timing: Any = "estimate" if self._aligner is None else self._aligner
+        controller = PlaybackController(AudioFormat(48_000), word_timing=timing, late_words_seconds=2.0)
+        track = OpusPlaybackTrack(controller, idle="silence")
+        rng = np.random.default_rng(round(1_000 * share))
+        talking = asyncio.create_task(self._talk(controller, rng))
+        ahead: list[float] = []
+        try:
+            while loop.time() < end:
+                packet = await track.recv()
+                ahead.append(loop.time() - float((packet.pts or 0) * packet.time_base))
+        finally:
+            talking.cancel()
+            track.stop()
+        self.late += list(np.array(ahead[50:]) - min(ahead[50:]))
+
+    async def _talk(self, controller: PlaybackController, rng: np.random.Generator) -> None:
+        await asyncio.sleep(float(rng.uniform(0, INTERRUPTED_SECONDS - HEARD_SECONDS)))
+        while True:
+            utterance = controller.utterance(text=TEXT, format=speech_format())
+            utterance.push(self._audio)
+            utterance.end()
+            heard = float(rng.uniform(0.5, 2 * HEARD_SECONDS))
+            await asyncio.sleep(heard)
+            controller.interrupt()
+            report = await utterance.wait()
+            self.sources.append(report.heard_from)
+            await asyncio.sleep(INTERRUPTED_SECONDS - heard)
+
+
+def figures(late: NDArray[np.float64]) -> dict[str, float]:
+    """How late reads were, in ms."""
+    milliseconds = 1_000 * late
+    return {
+        "median": float(np.median(milliseconds)),
+        "p99": float(np.percentile(milliseconds, 99)),
+        "p99_9": float(np.percentile(milliseconds, 99.9)),
+        "over_20": float(np.mean(milliseconds > 20)),
+    }
+
+
+def measure(calls: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """The figures of both kinds of calls, of rounds that take turns."""
+    chunks: list[bytes] = []
+
+    def keep(chunk: bytes) -> bool:
+        chunks.append(chunk)
+        return True
+
+    synthesize(TEXT, keep, lambda *_: None)
+    aligner = PocketsphinxAligner()
+    aligner.align(TEXT, b"".join(chunks)[:100_000], speech_format())
+    kinds: dict[str, list[Agents]] = {"estimate": [], "alignment": []}
+    cpu: dict[str, float] = dict.fromkeys(kinds, 0.0)
+    for number in range(rounds):
+        for name in kinds if number % 2 == 0 else reversed(kinds):
+            agents = Agents(calls, aligner if name == "alignment" else None, b"".join(chunks))
+            tuning.freeze()
+            before = time.process_time()
+            asyncio.run(agents.run(seconds))
+            cpu[name] += time.process_time() - before
+            kinds[name].append(agents)
+    return {
+        "calls": calls,
+        "interrupted_seconds": INTERRUPTED_SECONDS,
+        "kinds": {
+            name: {
+                **figures(np.concatenate([each.late for each in agents])),
+                "interrupted": sum(len(each.sources) for each in agents),
+                "aligned": sum(each.sources.count("alignment") for each in agents),
+                "cores": cpu[name] / rounds / seconds,
+            }
+            for name, agents in kinds.items()
+        },
+    }
+
+
+def main() -> None:
+    """Measure, and show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=CALLS, help="how many (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each kind (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=ROUND_SECONDS, help="of a round (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write the figures to a file")
+    options = parser.parse_args()
+    logging.getLogger("playback").setLevel(logging.ERROR)  # each track warns that nothing was negotiated
+    found = measure(options.calls, options.rounds, options.seconds)
+    for name, kind in found["kinds"].items():
+        print(name, ", ".join(f"{key} {value:.4g}" for key, value in kind.items()))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about(), **found}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
