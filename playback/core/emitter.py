@@ -85,7 +85,7 @@ class Emitter:
                     self._pass_on(event.exception)
                     continue
                 if self.clock is not None:
-                    object.__setattr__(event, "wall_time", self.clock())  # before anybody else has it
+                    self._stamp(self.clock, event)
                 if self.watch is not None:
                     self.watch(event)
                 if self.tap is not None:
@@ -100,6 +100,14 @@ class Emitter:
                     self._pyee.emit(event.name, event)
         finally:
             self._delivering = False
+
+    def _stamp(self, clock: Callable[[], float], event: Event) -> None:
+        """Say when an event is delivered, before anybody has it; a clock that raises is not asked again."""
+        try:
+            object.__setattr__(event, "wall_time", clock())
+        except Exception as error:
+            self.clock = None
+            self._failed("the clock", event, error)
 
     def _call_tap(self, tap: Callable[[Event], None], event: Event) -> None:
         try:

@@ -114,3 +114,17 @@ class _Timer:
 def test_a_clock_that_is_none_is_refused() -> None:
     with pytest.raises(TypeError, match=r"clock is 7, expected a function such as time\.time"):
         PlaybackController(clock=7)  # type: ignore[arg-type]
+
+
+def test_a_clock_that_raises_is_an_error_once_and_changes_nothing_else() -> None:
+    def broken() -> float:
+        raise OSError("no clock")
+
+    controller = PlaybackController(AudioFormat(RATE), clock=broken)
+    events: list[Event] = []
+    for name in EVENTS:
+        controller.on(name, events.append)
+    controller.pause()
+    controller.close()
+    assert [event.name for event in events] == ["paused", "state_changed", "error", "closed", "state_changed"]
+    assert {event.wall_time for event in events} == {None}
