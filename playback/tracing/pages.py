@@ -17,20 +17,25 @@ from playback.tracing.fields import printable
 
 COLUMNS: Final = 60
 """Of the timeline in the terminal."""
+NAMES: Final = 19
+"""Columns for the names of its lines."""
 
 _STATES: Final = {
     str(state): color for state, color in zip(State, ("#bbb", "#2a7", "#e90", "#c33", "#86c", "#333"), strict=True)
 }
+_GAP: Final = "#d33"
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem .8rem .2rem 0; text-align: left }
 td.n, th.n { text-align: right } tr + tr { border-top: 1px solid #ddd }
-.lane { position: relative; height: 1.4rem; background: #f4f4f4; margin-left: 9rem }
-.lane b { position: absolute; left: -9rem; font-weight: normal }
+.lane { position: relative; height: 1.4rem; background: #f4f4f4; margin-left: 11rem }
+.lane b { position: absolute; left: -11rem; font-weight: normal }
 .lane i { position: absolute; top: 0; bottom: 0; min-width: 1px }
 """
 
 Rows = Iterable[Sequence[str]]
+Lane = tuple[str, str, list[tuple[float, float]]]
+"""A line of the timeline: its name, its color, and where it begins and ends, in seconds."""
 
 
 def as_text(found: Explanation, name: str) -> str:
@@ -41,9 +46,9 @@ def as_text(found: Explanation, name: str) -> str:
         name: of the trace's file.
     """
     lines = [f"{name}: {_summary(found)}", ""]
-    lines += [f"{state:>14} {''.join(cells)}" for state, cells in _cells(found)]
+    lines += [_cells(found, lane) for lane in _lanes(found)]
     if found.spans:
-        lines += [f"{'':>14} 0 s{found.seconds:>{COLUMNS - 5}.1f} s"]
+        lines += [f"{'':>{NAMES}} 0 s{found.seconds:>{COLUMNS - 5}.1f} s"]
     for title, head, rows in _tables(found):
         lines += ["", title, *_columns([head, *rows])]
     return "".join(f"{printable(line)}\n" for line in lines)
@@ -57,7 +62,8 @@ def as_html(found: Explanation, name: str) -> str:
         name: of the trace's file.
     """
     title = _text(name)
-    body = [f"<h1>{title}</h1>", f"<p>{_text(_summary(found))}</p>", *_lanes(found)]
+    body = [f"<h1>{title}</h1>", f"<p>{_text(_summary(found))}</p>"]
+    body += [_bars(found, lane) for lane in _lanes(found)]
     for heading, head, rows in _tables(found):
         body += [
             f"<h2>{_text(heading)}</h2>",
@@ -143,36 +149,36 @@ def _far_end(found: Explanation) -> list[tuple[str, str, list[float]]]:
 # The timeline
 
 
-def _cells(found: Explanation) -> list[tuple[str, list[str]]]:
-    """For each state that there was, and each cause of a gap, a line of cells."""
-    lanes = {state: [(span.begin, span.end) for span in found.spans if span.state == state] for state in _STATES}
-    lanes |= {
-        cause: [(gap.begin, gap.begin + gap.seconds) for gap in found.gaps if gap.cause == cause] for cause in CAUSES
-    }
-    scale = COLUMNS / found.seconds if found.seconds else 0.0
-    lines = []
-    for name, intervals in lanes.items():
-        cells = ["·"] * COLUMNS
-        for begin, end in intervals:
-            first = min(COLUMNS - 1, int(begin * scale))
-            last = max(first + 1, min(COLUMNS, round(end * scale)))
-            cells[first:last] = "█" * (last - first)
-        if intervals:
-            lines.append((name, cells))
-    return lines
-
-
-def _lanes(found: Explanation) -> list[str]:
-    """The same as elements whose places are percentages."""
-    lanes: dict[str, list[tuple[float, float, str]]] = {}
-    for span in found.spans:
-        lanes.setdefault(span.state, []).append((span.begin, span.end, _STATES.get(span.state, "#999")))
-    for gap in found.gaps:
-        lanes.setdefault(gap.cause, []).append((gap.begin, gap.begin + gap.seconds, "#d33"))
-    return [
-        f'<div class="lane"><b>{_text(name)}</b>{"".join(_bar(found, *interval) for interval in intervals)}</div>'
-        for name, intervals in lanes.items()
+def _lanes(found: Explanation) -> list[Lane]:
+    """A line for each state that there was, then one for each cause of a gap."""
+    lanes = [
+        (state, color, [(span.begin, span.end) for span in found.spans if span.state == state])
+        for state, color in _STATES.items()
     ]
+    lanes += [
+        (f"gap: {cause}", _GAP, [(gap.begin, gap.begin + gap.seconds) for gap in found.gaps if gap.cause == cause])
+        for cause in CAUSES
+    ]
+    return [lane for lane in lanes if lane[2]]
+
+
+def _cells(found: Explanation, lane: Lane) -> str:
+    """A line of the timeline in the terminal."""
+    name, _, intervals = lane
+    cells = ["·"] * COLUMNS
+    scale = COLUMNS / found.seconds if found.seconds else 0.0
+    for begin, end in intervals:
+        first = min(COLUMNS - 1, int(begin * scale))
+        last = max(first + 1, min(COLUMNS, round(end * scale)))
+        cells[first:last] = "█" * (last - first)
+    return f"{name:>{NAMES}} {''.join(cells)}"
+
+
+def _bars(found: Explanation, lane: Lane) -> str:
+    """A line of the timeline on the page."""
+    name, color, intervals = lane
+    bars = "".join(_bar(found, begin, end, color) for begin, end in intervals)
+    return f'<div class="lane"><b>{_text(name)}</b>{bars}</div>'
 
 
 def _bar(found: Explanation, begin: float, end: float, color: str) -> str:
