@@ -16,7 +16,7 @@ from playback.bargein.chart import AGENT_SPEAKS, ENDS, IN_DOUBT, LOWERS, MACHINE
 from playback.bargein.policy import HOLD
 from statecharts import IMPOSSIBLE
 from statecharts.testing import ChartCoverage, Exploration, explore
-from tests.bargein.test_policy import Clock
+from tests.bargein.clock import Clock
 
 TICK = 1.0
 GUARD, LASTING, SILENCE, BACKCHANNEL = 1 * TICK, 2 * TICK, 2 * TICK, 3 * TICK

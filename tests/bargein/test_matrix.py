@@ -20,7 +20,7 @@ import pytest
 from playback import AudioFormat, Fades, PlaybackController, Utterance
 from playback.bargein import BargeIn
 from playback.words import Word
-from tests.bargein.test_policy import Clock
+from tests.bargein.clock import Clock
 
 RATE = 8_000
 STEP = 0.04
