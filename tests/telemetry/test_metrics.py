@@ -14,12 +14,14 @@ import pytest
 
 pytest.importorskip("opentelemetry.sdk")
 
+from opentelemetry.sdk.metrics.export import HistogramDataPoint
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from playback import AudioFormat, Fades, PlaybackController, telemetry
 from playback.bargein import BargeIn
 from playback.pump import Pump
+from playback.telemetry.instruments import LATENCY
 from tests.signals import FRAME, RATE
 from tests.telemetry.collecting import Collector, sum_of
 
@@ -253,6 +255,16 @@ def test_the_turns_of_a_conversation_are_measured(everything: Collector) -> None
     assert counts["playback.barge_in.decision.duration"] == 1
     [attributes] = everything.points()["playback.barge_in.decision.duration"]
     assert dict(attributes) == {"playback.barge_in.decision": "barge_in"}
+
+
+def test_histograms_advise_their_buckets(everything: Collector) -> None:
+    controller = controller_at_rate()
+    controller.push(speech(1))
+    controller.end()
+    read(controller, 2)
+    [point] = everything.points()["playback.time_to_first_audio"].values()
+    assert isinstance(point, HistogramDataPoint)
+    assert tuple(point.explicit_bounds) == LATENCY
 
 
 def test_no_attribute_grows_with_the_calls(everything: Collector) -> None:
