@@ -47,7 +47,7 @@ class CallLog:
     __slots__ = ("_format", "_id", "_interrupted", "_paused", "_refused", "_turns", "closed_by")
 
     def __init__(self, id: str, format: AudioFormat) -> None:
-        self._id: Final = id
+        self._id: Final = _on_one_line(id)
         self._format: Final = format
         self.closed_by = "nobody"
         """Who has closed the controller; set before it is."""
@@ -132,9 +132,14 @@ class CallLog:
         self._refused.clear()
 
     def _log(self, message: str, *arguments: object) -> None:
-        LOGGER.info(f"%s: {message}", self._id, *arguments, extra={"call_id": self._id})
+        LOGGER.info(f"%s: {message}", self._id, *map(_on_one_line, arguments), extra={"call_id": self._id})
+
+
+def _on_one_line(value: object) -> object:
+    """A name as it can stand in a log: one that a caller has chosen must not look like a line of its own."""
+    return repr(value)[1:-1] if isinstance(value, str) and not value.isprintable() else value
 
 
 def connection_changed(id: str, what: str) -> None:
     """Log what has become of the connection of a call."""
-    LOGGER.info("%s: %s", id, what, extra={"call_id": id})
+    LOGGER.info("%s: %s", name := _on_one_line(id), what, extra={"call_id": name})

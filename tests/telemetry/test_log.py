@@ -122,6 +122,14 @@ def test_who_closes_first_is_named(log: pytest.LogCaptureFixture) -> None:
     assert log.messages == ["call 7: closed by one after 0.00 s and 0 turns"]
 
 
+def test_a_name_cannot_look_like_a_line_of_its_own(log: pytest.LogCaptureFixture) -> None:
+    controller = PlaybackController(id="call 7\ncall 8: closed")
+    controller.pause(by="x\x1b[2J\n")
+    controller.close()
+    assert log.messages[0] == r"call 7\ncall 8: closed: paused by x\x1b[2J\n"
+    assert all(message.isprintable() for message in log.messages)
+
+
 async def test_a_pump_that_breaks_is_why_a_call_is_closed(log: pytest.LogCaptureFixture) -> None:
     controller = PlaybackController(id="call 7")
     with pytest.raises(ZeroDivisionError):
