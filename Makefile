@@ -38,7 +38,7 @@ say: $(READY)  ## a session of ten seconds in the terminal, with its sound and i
 	$(BIN)/playback say --out demo-output/session.wav --plot demo-output/session.svg --record demo-output/sent.flac
 
 test: $(READY) lint  ## all tests but the slow ones, which `make nightly` runs
-	$(BIN)/python -m slipcover -m pytest -m "not slow" \
+	$(BIN)/python -m slipcover --dont-wrap-pytest -m tests -m "not slow" \
 		$(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100 || { code=$$?; \
 		test $$code -ne 2 || echo "interrupted, or fewer lines and branches executed than fail-under in pyproject.toml" >&2; \
 		exit $$code; }
