@@ -15,19 +15,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from playback._checks import check_seconds
+from playback._daemon_threads import DaemonThreads
 from playback.bargein.recognizer import RATE, Recognized, Recognizer
 
 BEFORE_SECONDS: Final = 0.3
 """How much is kept from before a detector reports speech: it does so 0.1 s late, and soft consonants come first."""
 
-_WORKER: Final = ThreadPoolExecutor(1, "short-words")
+_WORKER: Final = DaemonThreads("short-words", 1)
 
 
 class Deliver(Protocol):

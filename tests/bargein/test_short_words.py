@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -176,6 +177,30 @@ async def test_a_recognizer_that_raises_is_reported_and_the_next_sound_is_recogn
     await got.until(2)
     assert [str(error) for error in reported] == ["no ears"]
     assert got.got == [("", True, 0.0), ("stop", True, 0.8)]
+
+
+def test_a_recognizer_that_never_returns_keeps_no_process_from_its_end() -> None:
+    program = """
+import asyncio, threading
+import numpy as np
+from playback.bargein.short_words import ShortWords
+
+class Deaf:
+    def recognize(self, samples):
+        began.set()
+        threading.Event().wait()
+
+async def hear():
+    words = ShortWords(print, Deaf())
+    words.speech_started()
+    words.samples_heard(np.zeros(8_000, np.int16))
+    words.speech_ended()
+
+began = threading.Event()
+asyncio.run(hear())
+assert began.wait(20)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 async def test_voice_activity_gives_it_what_it_has_cut_out() -> None:
