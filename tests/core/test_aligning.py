@@ -225,6 +225,28 @@ async def test_one_that_is_too_slow_is_an_event_and_no_longer_waited_for() -> No
     assert report.heard_from == "estimate"
 
 
+async def test_behind_one_that_never_returns_others_are_an_event_and_keep_no_audio() -> None:
+    go_on = threading.Event()
+    blocked = [Call(Tones(go_on.wait), late_words_seconds=0.01) for _ in range(2)]  # as many as there are threads
+    try:
+        for call in blocked:
+            call.cut(0.75)
+            await call.utterance.wait()
+        tones = Tones()
+        behind = Call(tones, late_words_seconds=0.01)
+        behind.cut(0.75)
+        errors = behind.errors
+        assert (await behind.utterance.wait()).heard_from == "estimate"
+        await until(lambda: bool(errors))
+        assert isinstance(errors[0].exception, TimeoutError)
+        kept = weakref.ref(tones)  # whatever keeps audio for it keeps it, too
+        del tones, behind
+        gc.collect()
+        assert kept() is None
+    finally:
+        go_on.set()
+
+
 async def test_it_does_nothing_where_nothing_has_to_be_found() -> None:
     tones = Tones()
     completed = Call(tones)
