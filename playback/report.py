@@ -119,7 +119,7 @@ class TurnReport:
     outcome: Outcome
     """The worst of its own end and of its utterances': closed, interrupted, failed, completed."""
     utterances: tuple[UtteranceReport, ...]
-    """Of its utterances, in the order in which they finished."""
+    """Of its utterances, in the order in which they play; those that never had a place come last."""
     error: BaseException | None = None
     """The first thing that went wrong."""
     gaps: tuple[float, ...] = ()
