@@ -50,7 +50,7 @@ class KeptSpeech(Envelope):
         aligner: what aligns it.
     """
 
-    __slots__ = ("_aligner", "_converter", "_is_waiting", "_kept", "_lock", "_pending", "_pending_bytes")
+    __slots__ = ("_aligner", "_converter", "_is_dropped", "_is_waiting", "_kept", "_lock", "_pending", "_pending_bytes")
 
     def __init__(self, format: AudioFormat, aligner: Aligner) -> None:
         super().__init__(format)
@@ -60,11 +60,19 @@ class KeptSpeech(Envelope):
         self._kept = bytearray()
         self._pending: Final[deque[bytes | memoryview]] = deque()
         self._pending_bytes = 0
+        self._is_dropped = False
         self._is_waiting = False  # whether a thread will come for what is pending
         self._lock: Final = Lock()  # who has it converts
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much audio is kept."""
+        return len(self._kept) + sum(map(len, self._pending))
+
     def keep(self, chunk: bytes | memoryview) -> None:
         """Keep the next audio that was played, in the output format."""
+        if self._is_dropped:
+            return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)
         if self._pending_bytes >= _PIECE_SECONDS * self._format.sample_rate * self._format.frame_bytes:
@@ -72,6 +80,16 @@ class KeptSpeech(Envelope):
             if not self._is_waiting:
                 self._is_waiting = True
                 _WORKERS.submit(self._convert)
+
+    def drop(self) -> None:
+        """Keep no audio, from now on: nothing will be aligned."""
+        self._is_dropped = True
+        if self._lock.acquire(blocking=False):
+            self._pending.clear()
+            self._kept = bytearray()
+            self._lock.release()
+        else:  # a thread converts, and adds what it has
+            _WORKERS.submit(self._convert)
 
     def align(
         self, text: str, rest: Iterable[bytes | memoryview], following: Sequence[tuple[Block, int, int]] = ()
@@ -102,10 +120,12 @@ class KeptSpeech(Envelope):
             self._is_waiting = False
             while self._pending:
                 chunk = self._pending.popleft()
-                if chunk:
+                if chunk and not self._is_dropped:
                     self._kept += chunk if self._converter is None else self._converter.convert(chunk)
             if flush and self._converter is not None:
                 self._kept += self._converter.flush()
+            if self._is_dropped:
+                self._kept = bytearray()
 
 
 def _converted(pieces: Sequence[tuple[Block, int, int]]) -> bytes:

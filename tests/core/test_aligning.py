@@ -18,6 +18,7 @@ from playback import AudioFormat, PlaybackController
 from playback.events import ErrorRaised
 from playback.report import UtteranceReport
 from playback.words import Word
+from playback.words.alignment import KeptSpeech
 from tests.signals import CUTS
 from tests.speaking.playing import until
 
@@ -265,6 +266,31 @@ async def test_it_does_nothing_where_nothing_has_to_be_found() -> None:
     assert not tones.calls
     assert marked.utterance.report is not None
     assert marked.utterance.report.heard_from == "marks"
+
+
+@pytest.mark.parametrize("converts", [False, True])
+def test_of_what_was_played_to_its_end_no_audio_is_kept(converts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[KeptSpeech] = []
+    go_on = threading.Event()
+    if not converts:
+        go_on.set()
+
+    class Seen(KeptSpeech):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            kept.append(self)
+            convert = self._converter.convert if self._converter is not None else bytes
+            monkeypatch.setattr(self._converter, "convert", lambda audio: (go_on.wait(20), convert(audio))[1])
+
+    monkeypatch.setattr("playback.core.late_words.KeptSpeech", Seen)
+    call = Call(Tones())
+    report = call.cut(10.0)
+    assert report.heard_from == "completed"
+    go_on.set()
+    end = time.monotonic() + 20
+    while kept[0].kept_bytes and time.monotonic() < end:
+        time.sleep(0.001)
+    assert kept[0].kept_bytes == 0
 
 
 async def test_words_of_the_synthesizer_that_come_late_count_more() -> None:
