@@ -59,7 +59,7 @@ def case() -> Case:
     [
         lambda case, _: case.controller.interrupt(at="word"),
         lambda case, _: case.controller.interrupt(),
-        lambda case, parts: [part.cancel() for part in reversed(parts)],
+        lambda _, parts: [part.cancel() for part in reversed(parts)],
         lambda case, _: case.controller.close(),
         lambda *_: None,
     ],
