@@ -6,6 +6,7 @@ never returns keeps the process for ever. What runs here is of no use to a proce
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
@@ -25,13 +26,21 @@ class DaemonThreads(Executor):
     Args:
         name: of each thread.
         threads: how many there are at most; they start when they are needed, and end when there is nothing to do.
+
+    One is made for a module, and stays: a fork has it begin anew.
     """
 
     def __init__(self, name: str, threads: int) -> None:
         self._name: Final = name
         self._threads: Final = threads
-        self._jobs: Final[SimpleQueue[list[Callable[[], object]]]] = SimpleQueue()
-        self._lock: Final = Lock()
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """Begin without threads, as in a process that was forked: it has none of its parent's."""
+        self._jobs: SimpleQueue[list[Callable[[], object]]] = SimpleQueue()
+        self._lock = Lock()
         self._running = 0
         self._idle = 0
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -324,6 +327,38 @@ def test_a_loop_that_is_gone_hurts_nobody() -> None:
     assert controller() is None, "an alignment that is under way keeps no controller"
     go_on.set()
     assert done.wait(20)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_process_that_was_forked_aligns() -> None:
+    program = """
+import os, time
+import numpy as np
+from playback import AudioFormat, PlaybackController
+from playback.words import Word
+
+class One:
+    def align(self, text, audio, format):
+        return [Word("one", 0.0, 0.4)]
+
+def source():
+    controller = PlaybackController(AudioFormat(16_000), word_timing=One())
+    utterance = controller.utterance(text="one two")
+    utterance.push(np.full(32_000, 9_000, np.int16))
+    controller.read(16_000)
+    controller.interrupt()
+    end = time.monotonic() + 20
+    while utterance.report.aligning and time.monotonic() < end:
+        time.sleep(0.001)
+    return utterance.report.heard_from
+
+assert source() == "alignment"
+child = os.fork()
+if not child:
+    os._exit(source() != "alignment")
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
 
 
 async def test_a_reader_goes_on_while_many_align() -> None:
