@@ -146,6 +146,9 @@ class ShortWords:
 
     def _request(self, *, final: bool) -> None:
         """Have all of the sound recognized; what has waited for that is replaced, for it is a part of it."""
+        if not self._pieces:  # a detector may report a sound of which nothing has come here
+            self._take(None, 0, final=final)
+            return
         self._waiting = np.concatenate(self._pieces), self._sound, self._kept - self._before, final
         if not self._busy:
             self._start()

@@ -179,6 +179,16 @@ async def test_a_recognizer_that_raises_is_reported_and_the_next_sound_is_recogn
     assert got.got == [("", True, 0.0), ("stop", True, 0.8)]
 
 
+async def test_a_sound_without_samples_is_none_of_the_words() -> None:
+    ears, got = Ears(), Transcripts()
+    words = ShortWords(got, ears)
+    for _ in range(2):
+        words.speech_started()
+        words.speech_ended()
+    assert got.got == [("", True, 0.0)] * 2
+    assert not ears.sounds
+
+
 def test_a_recognizer_that_never_returns_keeps_no_process_from_its_end() -> None:
     program = """
 import asyncio, threading
