@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from playback._checks import check_seconds
 from playback._daemon_threads import DaemonThreads
-from playback.bargein.recognizer import RATE, Recognized, Recognizer
+from playback.bargein.recognizer import RATE, Recognized, Recognizer, check_recognized
 
 BEFORE_SECONDS: Final = 0.3
 """How much is kept from before a detector reports speech: it does so 0.1 s late, and soft consonants come first."""
@@ -157,8 +157,12 @@ class ShortWords:
         if self._waiting is None:
             return
         (samples, sound, length, final), self._waiting, self._busy = self._waiting, None, True
-        recognizing = self._loop.run_in_executor(_WORKER, self._recognizer.recognize, samples)
+        recognizing = self._loop.run_in_executor(_WORKER, self._recognize, samples)
         recognizing.add_done_callback(lambda done: self._done(done, sound, length, final))
+
+    def _recognize(self, samples: NDArray[np.int16]) -> Recognized | None:
+        """On the worker; what can't be a result is an error like any that the recognizer raises."""
+        return check_recognized(self._recognizer.recognize(samples))
 
     def _done(self, done: asyncio.Future[Recognized | None], sound: int, length: int, final: bool) -> None:
         self._busy = False

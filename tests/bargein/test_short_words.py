@@ -179,6 +179,28 @@ async def test_a_recognizer_that_raises_is_reported_and_the_next_sound_is_recogn
     assert got.got == [("", True, 0.0), ("stop", True, 0.8)]
 
 
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (("stop", 0.9), "the recognizer returned ('stop', 0.9), expected Recognized or None"),
+        (Recognized(3, 0.9), "the recognized text is 3"),  # type: ignore[arg-type]
+        (Recognized("stop", float("nan")), "the certainty is nan, expected a share from 0 to 1"),
+    ],
+)
+async def test_a_result_that_can_not_be_is_reported_and_counts_as_none(result: Any, message: str) -> None:
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    got = Transcripts()
+    words = ShortWords(got, Ears(result))
+    words.speech_started()
+    hear(words, 0.2)
+    words.speech_ended()
+    await got.until(1)
+    await asyncio.sleep(0)
+    assert got.got == [("", True, 0.0)]
+    assert [str(error)[: len(message)] for error in reported] == [message]
+
+
 async def test_a_sound_without_samples_is_none_of_the_words() -> None:
     ears, got = Ears(), Transcripts()
     words = ShortWords(got, ears)
