@@ -67,7 +67,7 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 	$(BIN)/python -m benchmarks.short_words
 	if command -v flite >/dev/null; then $(BIN)/python -m benchmarks.words --json $(FIGURES)/words.json; \
 		else echo "there is no flite: the figures of what was heard stay as they are"; fi
-	$(BIN)/python -m benchmarks.aligned_calls --json $(FIGURES)/aligned.json
+	$(BIN)/python -m benchmarks.aligned_calls
 	$(BIN)/python -m benchmarks.conversation
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json $(FIGURES)/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi
