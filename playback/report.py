@@ -120,7 +120,7 @@ class TurnReport:
     """The worst outcome of the turn itself and of its utterances; worst first: closed, interrupted, failed,
     completed."""
     utterances: tuple[UtteranceReport, ...]
-    """The reports of its utterances, in the order in which they finished."""
+    """The reports of its utterances, in the order in which they play; those that never had a place come last."""
     error: BaseException | None = None
     """The first thing that went wrong."""
     gaps: tuple[float, ...] = ()

@@ -72,6 +72,7 @@ class Turn:
         "_gaps",
         "_generation",
         "_maker",
+        "_order",
         "_outcome",
         "_owner",
         "_placed",
@@ -112,7 +113,8 @@ class Turn:
         self._maker: Final = maker
         self._generation: Final = generation
         self._utterances: Final[deque[Utterance]] = deque()  # those that are enqueued and not finished
-        self._reports: Final[list[UtteranceReport]] = []
+        self._order: Final[list[Utterance]] = []  # those that were enqueued, in the order in which they play
+        self._reports: Final[dict[Utterance, UtteranceReport]] = {}  # of those that are finished
         self._placed = False  # whether it has its place in the queue, or had it
         self._outcome = Outcome.COMPLETED
         self._error: BaseException | None = None
@@ -126,7 +128,8 @@ class Turn:
 
     def __repr__(self) -> str:
         condition = self._report.outcome if self._report else "open" if self.is_open else "ended"
-        return f"<Turn {self.id} {condition}, {len(self._reports)} of its utterances finished>"
+        finished = len(self._report.utterances if self._report else self._reports)
+        return f"<Turn {self.id} {condition}, {finished} of its utterances finished>"
 
     def __copy__(self) -> Turn:
         return self
@@ -204,9 +207,19 @@ class Turn:
 
     # For the core
 
-    def _take_report(self, report: UtteranceReport) -> None:
+    def _enqueue(self, utterance: Utterance) -> None:
+        """Put an utterance behind the others, or, if it is to be first, directly behind the head."""
+        if utterance.first and self._utterances:
+            self._order.insert(self._order.index(self._utterances[0]) + 1, utterance)
+            self._utterances.insert(1, utterance)
+        else:
+            self._order.append(utterance)
+            self._utterances.append(utterance)
+
+    def _take_report(self, utterance: Utterance, report: UtteranceReport) -> None:
         """Count an utterance that has finished."""
-        self._reports.append(report)
+        if self._report is None:
+            self._reports[utterance] = report
         self._mark_outcome(report.outcome, report.error)
 
     def _mark_outcome(self, outcome: Outcome, error: BaseException | None = None) -> None:
@@ -224,13 +237,16 @@ class Turn:
         """Write the report; the owner decides when."""
         self.is_open = False
         started = self._started_at
+        in_order = dict.fromkeys([*self._order, *self._reports])  # those that had no place come last
         self._report = TurnReport(
             id=self.id,
             outcome=self._outcome,
-            utterances=tuple(self._reports),
+            utterances=tuple(self._reports[utterance] for utterance in in_order),
             error=self._error,
             gaps=tuple(gap / sample_rate for gap in self._gaps),
             first_audio_seconds=None if started is None else (started - self._asked_at) / sample_rate,
         )
+        self._order.clear()  # handles hold their turn: no cycle is left
+        self._reports.clear()
         self._done.open()
         return self._report

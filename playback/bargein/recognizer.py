@@ -7,6 +7,8 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from playback._checks import check_share, check_type
+
 RATE: Final = 16_000
 """What a recognizer gets, in Hz."""
 
@@ -36,3 +38,19 @@ class Recognizer(Protocol):
         Returns:
             The words, or None if it is none of those that are known.
         """
+
+
+def check_recognized(found: object) -> Recognized | None:
+    """What a recognizer has returned, if it can be.
+
+    Raises:
+        TypeError: it is neither :class:`Recognized` nor None, or a part of it is of another type.
+        ValueError: there is no such certainty.
+    """
+    if found is None:
+        return None
+    if not isinstance(found, Recognized):
+        raise TypeError(f"the recognizer returned {found!r}, expected Recognized or None")
+    check_type("the recognized text", found.text, str)
+    check_share("the certainty", found.certainty)
+    return found

@@ -15,19 +15,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from playback._checks import check_seconds
-from playback.bargein.recognizer import RATE, Recognized, Recognizer
+from playback._daemon_threads import DaemonThreads
+from playback.bargein.recognizer import RATE, Recognized, Recognizer, check_recognized
 
 BEFORE_SECONDS: Final = 0.3
 """How much is kept from before a detector reports speech: it does so 0.1 s late, and soft consonants come first."""
 
-_WORKER: Final = ThreadPoolExecutor(1, "short-words")
+_WORKER: Final = DaemonThreads("short-words", 1)
 
 
 class Deliver(Protocol):
@@ -146,6 +146,9 @@ class ShortWords:
 
     def _request(self, *, final: bool) -> None:
         """Have all of the sound recognized; what has waited for that is replaced, for it is a part of it."""
+        if not self._pieces:  # a detector may report a sound of which nothing has come here
+            self._take(None, 0, final=final)
+            return
         self._waiting = np.concatenate(self._pieces), self._sound, self._kept - self._before, final
         if not self._busy:
             self._start()
@@ -154,8 +157,12 @@ class ShortWords:
         if self._waiting is None:
             return
         (samples, sound, length, final), self._waiting, self._busy = self._waiting, None, True
-        recognizing = self._loop.run_in_executor(_WORKER, self._recognizer.recognize, samples)
+        recognizing = self._loop.run_in_executor(_WORKER, self._recognize, samples)
         recognizing.add_done_callback(lambda done: self._done(done, sound, length, final))
+
+    def _recognize(self, samples: NDArray[np.int16]) -> Recognized | None:
+        """On the worker; what can't be a result is an error like any that the recognizer raises."""
+        return check_recognized(self._recognizer.recognize(samples))
 
     def _done(self, done: asyncio.Future[Recognized | None], sound: int, length: int, final: bool) -> None:
         self._busy = False

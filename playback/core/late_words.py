@@ -100,6 +100,8 @@ class LateWords:
         elif envelope is not None and report.text is not None:
             if known.played.completed:
                 self._rate.has_said(report.text, envelope)
+                if isinstance(envelope, KeptSpeech):
+                    envelope.drop()  # the rate needs its loudness alone
             else:
                 known.estimate_by(envelope, self._rate)
         if known.has_words:

@@ -82,10 +82,7 @@ class PlayoutQueue:
                 self.turns.insert(1, turn)
             else:
                 self.turns.append(turn)
-        if utterance.first and turn._utterances:
-            turn._utterances.insert(1, utterance)
-        else:
-            turn._utterances.append(utterance)
+        turn._enqueue(utterance)
         if not utterance.ended:
             self._open.add(utterance)
 

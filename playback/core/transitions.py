@@ -184,7 +184,7 @@ class Transitions:
         report = utterance._finish(outcome)
         self.late_words.follow(report, utterance._clip.buffer)
         turn: Turn = utterance._turn
-        turn._take_report(report)
+        turn._take_report(utterance, report)
         self.queue.remove(utterance, turn)
         return report
 

@@ -6,19 +6,19 @@ an utterance is cut that has a text and no words. Then a thread aligns it, while
 second of what would have come next, too, if that is there: by the audio up to a cut alone, nobody knows whether a word
 is over.
 
-Nobody waits for the threads: they are daemons, and end when there was nothing to do for a while.
+Nobody waits for the threads: an aligner that never returns keeps no process from its end.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from typing import Final
 
+from playback._daemon_threads import DaemonThreads
 from playback.audio.converter import Converter
 from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat, Block, FormatError, bare_layout
@@ -35,50 +35,11 @@ without it, 95 % with 0.3 s and 96 % with 0.6 s or more (eleven voices of eSpeak
 _PIECE_SECONDS: Final = 1.0
 """How much is put aside until a thread converts it."""
 
-_IDLE_SECONDS: Final = 5.0
-"""How long a thread waits for more to do until it ends."""
-
 _THREADS: Final = max(1, min(2, (os.cpu_count() or 1) - 1))
 """How many utterances are aligned at once: alignments take all of a core each, and calls need the others."""
 
 
-class _Workers:
-    """Threads that do what they are given, in about this order."""
-
-    def __init__(self) -> None:
-        self._jobs: Final[SimpleQueue[Callable[[], object]]] = SimpleQueue()
-        self._lock: Final = Lock()
-        self._running = 0
-        self._idle = 0
-
-    def run(self, job: Callable[[], object]) -> None:
-        """Have a thread do something that does not raise."""
-        with self._lock:
-            self._jobs.put(job)
-            if self._idle >= self._jobs.qsize() or self._running == _THREADS:
-                return
-            self._running += 1
-        Thread(target=self._work, name="aligning", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            try:
-                job: Callable[[], object] | None = self._jobs.get(timeout=_IDLE_SECONDS)
-            except Empty:
-                job = None
-            with self._lock:
-                self._idle -= 1
-                if job is None and self._jobs.empty():
-                    self._running -= 1
-                    return
-            if job is not None:
-                job()
-            del job  # or what it holds would live as long as this thread waits
-
-
-_WORKERS: Final = _Workers()
+_WORKERS: Final = DaemonThreads("aligning", _THREADS)
 
 
 class KeptSpeech(Envelope):
@@ -89,7 +50,7 @@ class KeptSpeech(Envelope):
         aligner: what aligns it.
     """
 
-    __slots__ = ("_aligner", "_converter", "_is_waiting", "_kept", "_lock", "_pending", "_pending_bytes")
+    __slots__ = ("_aligner", "_converter", "_is_dropped", "_is_waiting", "_kept", "_lock", "_pending", "_pending_bytes")
 
     def __init__(self, format: AudioFormat, aligner: Aligner) -> None:
         super().__init__(format)
@@ -99,18 +60,36 @@ class KeptSpeech(Envelope):
         self._kept = bytearray()
         self._pending: Final[deque[bytes | memoryview]] = deque()
         self._pending_bytes = 0
+        self._is_dropped = False
         self._is_waiting = False  # whether a thread will come for what is pending
         self._lock: Final = Lock()  # who has it converts
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much audio is kept."""
+        return len(self._kept) + sum(map(len, self._pending))
+
     def keep(self, chunk: bytes | memoryview) -> None:
         """Keep the next audio that was played, in the output format."""
+        if self._is_dropped:
+            return
         self._pending.append(chunk)
         self._pending_bytes += len(chunk)
         if self._pending_bytes >= _PIECE_SECONDS * self._format.sample_rate * self._format.frame_bytes:
             self._pending_bytes = 0
             if not self._is_waiting:
                 self._is_waiting = True
-                _WORKERS.run(self._convert)
+                _WORKERS.submit(self._convert)
+
+    def drop(self) -> None:
+        """Keep no audio, from now on: nothing will be aligned."""
+        self._is_dropped = True
+        if self._lock.acquire(blocking=False):
+            self._pending.clear()
+            self._kept = bytearray()
+            self._lock.release()
+        else:  # a thread converts, and adds what it has
+            _WORKERS.submit(self._convert)
 
     def align(
         self, text: str, rest: Iterable[bytes | memoryview], following: Sequence[tuple[Block, int, int]] = ()
@@ -126,21 +105,14 @@ class KeptSpeech(Envelope):
             The words that begin in it, with their times from its start.
         """
         self._pending.extend(rest)
-        future: Future[list[Word]] = Future()
+        return _WORKERS.submit(self._find, text, following)
 
-        def job() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    self._convert(flush=True)
-                    audio = bytes(self._kept) + _converted(following)
-                    words: Sequence[Word] = self._aligner.align(text, audio, SPEECH)
-                    future.set_result([check_word(word) for word in words])
-                except BaseException as error:
-                    future.set_exception(error)
-            self._kept = bytearray()
-
-        _WORKERS.run(job)
-        return future
+    def _find(self, text: str, following: Sequence[tuple[Block, int, int]]) -> list[Word]:
+        """Align what was kept, and keep it no longer; on a thread."""
+        self._convert(flush=True)
+        audio, self._kept = bytes(self._kept) + _converted(following), bytearray()
+        words: Sequence[Word] = self._aligner.align(text, audio, SPEECH)
+        return [check_word(word) for word in words]
 
     def _convert(self, *, flush: bool = False) -> None:
         """Convert what is pending; on a thread."""
@@ -148,10 +120,12 @@ class KeptSpeech(Envelope):
             self._is_waiting = False
             while self._pending:
                 chunk = self._pending.popleft()
-                if chunk:
+                if chunk and not self._is_dropped:
                     self._kept += chunk if self._converter is None else self._converter.convert(chunk)
             if flush and self._converter is not None:
                 self._kept += self._converter.flush()
+            if self._is_dropped:
+                self._kept = bytearray()
 
 
 def _converted(pieces: Sequence[tuple[Block, int, int]]) -> bytes:

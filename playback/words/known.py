@@ -156,7 +156,9 @@ class KnownWords:
     def close(self) -> None:
         """Take no more: what is known now is final."""
         self._take_alignment()
-        self._clock = self._alignment = None
+        alignment, self._clock, self._alignment = self._alignment, None, None
+        if alignment is not None:
+            alignment.cancel()  # one that has not begun need not begin any more
 
     def changed(self) -> None:
         """Something has become known."""

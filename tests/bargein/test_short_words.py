@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -176,6 +177,62 @@ async def test_a_recognizer_that_raises_is_reported_and_the_next_sound_is_recogn
     await got.until(2)
     assert [str(error) for error in reported] == ["no ears"]
     assert got.got == [("", True, 0.0), ("stop", True, 0.8)]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (("stop", 0.9), "the recognizer returned ('stop', 0.9), expected Recognized or None"),
+        (Recognized(3, 0.9), "the recognized text is 3"),  # type: ignore[arg-type]
+        (Recognized("stop", float("nan")), "the certainty is nan, expected a share from 0 to 1"),
+    ],
+)
+async def test_a_result_that_can_not_be_is_reported_and_counts_as_none(result: Any, message: str) -> None:
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    got = Transcripts()
+    words = ShortWords(got, Ears(result))
+    words.speech_started()
+    hear(words, 0.2)
+    words.speech_ended()
+    await got.until(1)
+    await asyncio.sleep(0)
+    assert got.got == [("", True, 0.0)]
+    assert [str(error)[: len(message)] for error in reported] == [message]
+
+
+async def test_a_sound_without_samples_is_none_of_the_words() -> None:
+    ears, got = Ears(), Transcripts()
+    words = ShortWords(got, ears)
+    for _ in range(2):
+        words.speech_started()
+        words.speech_ended()
+    assert got.got == [("", True, 0.0)] * 2
+    assert not ears.sounds
+
+
+def test_a_recognizer_that_never_returns_keeps_no_process_from_its_end() -> None:
+    program = """
+import asyncio, threading
+import numpy as np
+from playback.bargein.short_words import ShortWords
+
+class Deaf:
+    def recognize(self, samples):
+        began.set()
+        threading.Event().wait()
+
+async def hear():
+    words = ShortWords(print, Deaf())
+    words.speech_started()
+    words.samples_heard(np.zeros(8_000, np.int16))
+    words.speech_ended()
+
+began = threading.Event()
+asyncio.run(hear())
+assert began.wait(20)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 async def test_voice_activity_gives_it_what_it_has_cut_out() -> None:

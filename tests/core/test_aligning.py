@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -18,6 +21,7 @@ from playback import AudioFormat, PlaybackController
 from playback.events import ErrorRaised
 from playback.report import UtteranceReport
 from playback.words import Word
+from playback.words.alignment import KeptSpeech
 from tests.signals import CUTS
 from tests.speaking.playing import until
 
@@ -225,6 +229,28 @@ async def test_one_that_is_too_slow_is_an_event_and_no_longer_waited_for() -> No
     assert report.heard_from == "estimate"
 
 
+async def test_behind_one_that_never_returns_others_are_an_event_and_keep_no_audio() -> None:
+    go_on = threading.Event()
+    blocked = [Call(Tones(go_on.wait), late_words_seconds=0.01) for _ in range(2)]  # as many as there are threads
+    try:
+        for call in blocked:
+            call.cut(0.75)
+            await call.utterance.wait()
+        tones = Tones()
+        behind = Call(tones, late_words_seconds=0.01)
+        behind.cut(0.75)
+        errors = behind.errors
+        assert (await behind.utterance.wait()).heard_from == "estimate"
+        await until(lambda: bool(errors))
+        assert isinstance(errors[0].exception, TimeoutError)
+        kept = weakref.ref(tones)  # whatever keeps audio for it keeps it, too
+        del tones, behind
+        gc.collect()
+        assert kept() is None
+    finally:
+        go_on.set()
+
+
 async def test_it_does_nothing_where_nothing_has_to_be_found() -> None:
     tones = Tones()
     completed = Call(tones)
@@ -243,6 +269,31 @@ async def test_it_does_nothing_where_nothing_has_to_be_found() -> None:
     assert not tones.calls
     assert marked.utterance.report is not None
     assert marked.utterance.report.heard_from == "marks"
+
+
+@pytest.mark.parametrize("converts", [False, True])
+def test_of_what_was_played_to_its_end_no_audio_is_kept(converts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[KeptSpeech] = []
+    go_on = threading.Event()
+    if not converts:
+        go_on.set()
+
+    class Seen(KeptSpeech):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            kept.append(self)
+            convert = self._converter.convert if self._converter is not None else bytes
+            monkeypatch.setattr(self._converter, "convert", lambda audio: (go_on.wait(20), convert(audio))[1])
+
+    monkeypatch.setattr("playback.core.late_words.KeptSpeech", Seen)
+    call = Call(Tones())
+    report = call.cut(10.0)
+    assert report.heard_from == "completed"
+    go_on.set()
+    end = time.monotonic() + 20
+    while kept[0].kept_bytes and time.monotonic() < end:
+        time.sleep(0.001)
+    assert kept[0].kept_bytes == 0
 
 
 async def test_words_of_the_synthesizer_that_come_late_count_more() -> None:
@@ -276,6 +327,38 @@ def test_a_loop_that_is_gone_hurts_nobody() -> None:
     assert controller() is None, "an alignment that is under way keeps no controller"
     go_on.set()
     assert done.wait(20)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_process_that_was_forked_aligns() -> None:
+    program = """
+import os, time
+import numpy as np
+from playback import AudioFormat, PlaybackController
+from playback.words import Word
+
+class One:
+    def align(self, text, audio, format):
+        return [Word("one", 0.0, 0.4)]
+
+def source():
+    controller = PlaybackController(AudioFormat(16_000), word_timing=One())
+    utterance = controller.utterance(text="one two")
+    utterance.push(np.full(32_000, 9_000, np.int16))
+    controller.read(16_000)
+    controller.interrupt()
+    end = time.monotonic() + 20
+    while utterance.report.aligning and time.monotonic() < end:
+        time.sleep(0.001)
+    return utterance.report.heard_from
+
+assert source() == "alignment"
+child = os.fork()
+if not child:
+    os._exit(source() != "alignment")
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
 
 
 async def test_a_reader_goes_on_while_many_align() -> None:

@@ -54,6 +54,31 @@ def case() -> Case:
     return Case()
 
 
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        lambda case, _: case.controller.interrupt(at="word"),
+        lambda case, _: case.controller.interrupt(),
+        lambda _, parts: [part.cancel() for part in reversed(parts)],
+        lambda case, _: case.controller.close(),
+        lambda *_: None,
+    ],
+    ids=["word", "now", "cancel", "close", "none"],
+)
+@pytest.mark.parametrize("interruptible", [True, False])
+def test_its_report_has_the_utterances_in_the_order_in_which_they_play(
+    case: Case, interrupt: Any, interruptible: bool
+) -> None:
+    turn = case.controller.turn()
+    parts = [case.say(turn, interruptible=interruptible), case.say(turn), case.say(turn, first=True)]
+    parts[0].mark("1.", at=0.0, until=PART / RATE)
+    case.read(PART // 2)
+    interrupt(case, parts)
+    turn.end()
+    case.read(10 * PART)
+    assert report(turn).text == "1. 3. 2."
+
+
 # The place
 
 
