@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Final
 
 _SMALL: Final = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
 _TENS: Final = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES: Final = ("", "thousand", "million", "billion", "trillion")
 
@@ -50,9 +50,8 @@ def _whole(digits: str, *, is_grouped: bool) -> Iterator[str]:
         is_grouped: whether they had separators, so that it is a number, whatever its length.
     """
     number = int(digits[: 3 * len(_SCALES)])
-    if len(digits) > 3 * len(_SCALES) or not (is_grouped or len(digits) <= _LONGEST):
-        yield from _digits(digits)
-    elif digits[0] == "0" and len(digits) > 1 and not is_grouped:
+    is_code = not is_grouped and (len(digits) > _LONGEST or (digits[0] == "0" and len(digits) > 1))
+    if is_code or len(digits) > 3 * len(_SCALES):
         yield from _digits(digits)
     elif not is_grouped and 1_100 <= number < 2_100 and number % 1_000 >= 10:  # a year
         yield from _below_thousand(number // 100)
