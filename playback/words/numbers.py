@@ -1,7 +1,7 @@
 """Numbers as they are spoken: "1,250" is far longer than its digits, and 1998 has fewer words than 1,998.
 
 A length needs no language: "forty two" takes about as long as "zweiundvierzig". So numbers are put into English words,
-which costs a hundredth of what num2words takes for it, and needs no package.
+which needs no package.
 """
 
 from __future__ import annotations
