@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     surveyed = survey_all(source.chart.leaves, workers=options.workers)
     cells: list[Cell] = [(options.cell[0], options.cell[1])] if options.cell else surveyed.cells
     if not set(cells) <= set(surveyed.cells):
-        parser.error(f"the tour never asks the cell {' / '.join(options.cell)}")
+        parser.error(f"no path asks the cell {' / '.join(options.cell)}")
     mutants = list(itertools.chain.from_iterable(map(source.mutants_of, cells)))
     if not options.cell:
         mutants += source.orders()
@@ -77,7 +77,7 @@ def prepare() -> None:
 
 
 def survey_all(leaves: Sequence[str], *, workers: int) -> Survey:
-    """Walk the tour with the chart as it is.
+    """Walk the paths with the chart as it is.
 
     Args:
         leaves: only the stops that come by these.

@@ -21,7 +21,7 @@ QUICK_TESTS: Final = (
     "tests/core/test_writing.py",
     "tests/core/test_emitter.py",
 )
-"""Who judges what the tour did not notice."""
+"""Who judges what the paths did not notice."""
 
 DEEP_TESTS: Final = ("tests/sinks/test_sinks.py", "tests/core/test_properties.py", "tests/core/test_explore.py")
 """Who judges what nobody has expected to survive: a minute's work."""
@@ -30,7 +30,7 @@ ORDER_STEP: Final = 3
 """An order of the internal events is judged by every so many of the stops: any may go another way, so all take long."""
 
 STOP_SECONDS: Final = 1.0
-"""How much work one sequence of the tour may be before it goes on for ever; most are two milliseconds."""
+"""How much work one of the paths may be before it goes on for ever; most are two milliseconds."""
 
 Lookups = dict[str, list[str]]
 """What the chart's module looks up in place of edges: its sets of leaves."""
@@ -39,14 +39,14 @@ Verdict = tuple[str, str]
 """What became of a mutant, one of those below; and who noticed it."""
 
 REFUSED: Final = "refused"
-TOUR: Final = "tour"
+PATHS: Final = "paths"
 TESTS: Final = "tests"
 HUNG: Final = "hung"
 SURVIVED: Final = "survived"
 
 
 class Walked(NamedTuple):
-    """One stop of the tour, and what it came by with the chart as it is."""
+    """One path, and what it came by with the chart as it is."""
 
     sequence: str
     settings: str
@@ -56,24 +56,24 @@ class Walked(NamedTuple):
 class Survey(NamedTuple):
     """What is known of the chart as it is."""
 
-    tour: Sequence[Walked]
+    paths: Sequence[Walked]
     lookups: Lookups
 
     @classmethod
     def gather(cls, surveys: Iterable[Any]) -> Survey:
         """Put together what :func:`survey` has found for each leaf."""
         surveys = list(surveys)
-        tour = [
+        paths = [
             Walked(sequence, settings, frozenset((leaf, event) for leaf, event in asked))
             for stops, _ in surveys
             for sequence, settings, asked in stops
         ]
-        return cls(tour, surveys[0][1])
+        return cls(paths, surveys[0][1])
 
     @property
     def cells(self) -> list[Cell]:
         """Every cell that is asked."""
-        return sorted(frozenset().union(*(walked.asked for walked in self.tour)))
+        return sorted(frozenset().union(*(walked.asked for walked in self.paths)))
 
     def route(self, mutant: Mutant | None, lookups: Lookups) -> list[Walked]:
         """The stops where a mutant may go another way, the likeliest first.
@@ -81,17 +81,17 @@ class Survey(NamedTuple):
         Until it asks the cell, or looks up something else, it goes the same way as ever.
         """
         if mutant is None:
-            return list(self.tour)
+            return list(self.paths)
         if mutant.leaf == ORDER:
-            return list(self.tour[::ORDER_STEP])
-        likely = [walked for walked in self.tour if mutant.cell in walked.asked]
+            return list(self.paths[::ORDER_STEP])
+        likely = [walked for walked in self.paths if mutant.cell in walked.asked]
         if lookups == self.lookups:
             return likely
-        return likely + [walked for walked in self.tour if mutant.cell not in walked.asked]
+        return likely + [walked for walked in self.paths if mutant.cell not in walked.asked]
 
 
 def survey(leaf: str) -> Any:
-    """Walk a part of the tour with the chart as it is, and note what it asks.
+    """Walk a part of the paths with the chart as it is, and note what it asks.
 
     Args:
         leaf: which part: the stops that come by this leaf.
@@ -124,7 +124,7 @@ def judge(source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequen
         source: the chart as it is.
         surveyed: what is known of it.
         mutant: what is changed.
-        tests: the test files for what the tour does not notice.
+        tests: the test files for what the paths do not notice.
     """
     source.install(mutant)
     try:
@@ -138,7 +138,7 @@ def judge(source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequen
         try:
             walk(Stop(walked.sequence, walked.settings))
         except Exception:
-            return TOUR, f"{walked.sequence} ({walked.settings})"
+            return PATHS, f"{walked.sequence} ({walked.settings})"
     signal.setitimer(signal.ITIMER_PROF, 0)
     failed = _Failed()
     # Asserts in what was imported above are plain; only the test files themselves are rewritten.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mutants.findings import Findings
-from mutants.judge import HUNG, REFUSED, SURVIVED, TOUR, Survey, Verdict, Walked
+from mutants.judge import HUNG, PATHS, REFUSED, SURVIVED, Survey, Verdict, Walked
 from mutants.reasons import REASONS, Reason
 from mutants.source import ORDER, Mutant, Source
 from mutants.workers import KILLED, answers
@@ -52,7 +52,7 @@ def judged(*mutants: Mutant) -> dict[Mutant | None, Any]:
 def test_what_is_bad_is_caught_and_what_is_as_good_survives() -> None:
     verdicts = judged(BAD, ENDLESS, AS_GOOD, AS_GOOD_AN_ORDER)
     what, where = verdicts[BAD]
-    assert what == TOUR
+    assert what == PATHS
     assert "pause" in where
     assert verdicts[ENDLESS] == KILLED
     assert verdicts[AS_GOOD][0] == verdicts[AS_GOOD_AN_ORDER][0] == SURVIVED
@@ -102,13 +102,13 @@ def findings(*verdicts: tuple[Mutant, Verdict], reasons: tuple[Reason, ...] = ()
 
 def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
     reason = Reason(("speaking.*",), "end", "=", (".",), "Nobody asks.")
-    survives, caught = (AS_GOOD, (SURVIVED, "")), (BAD, (TOUR, "pause"))
+    survives, caught = (AS_GOOD, (SURVIVED, "")), (BAD, (PATHS, "pause"))
     assert findings(caught).problems() == []
     assert findings(survives).problems() == [f"no reason why it survived: {AS_GOOD}"]
     explained = findings(survives, caught, reasons=(reason,))
     assert explained.problems() == []
     assert explained.explained() == [(reason, [AS_GOOD])]
-    noticed = findings((AS_GOOD, (TOUR, "a.")), reasons=(reason,)).problems()
+    noticed = findings((AS_GOOD, (PATHS, "a.")), reasons=(reason,)).problems()
     assert noticed == [f"it was expected to survive: {AS_GOOD}; noticed by a."]
     stale = findings(caught, reasons=(reason,), whole=True).problems()
     assert stale == [f"no survivor needs this reason: {reason}"]
@@ -116,9 +116,9 @@ def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
 
 def test_enough_have_to_be_caught() -> None:
     reason = Reason(("speaking.*",), "end", "=", (".",), "Nobody asks.")
-    verdicts = [(BAD, (TOUR, "pause")), (ENDLESS, (HUNG, "")), (BEYOND, (REFUSED, "")), (AS_GOOD, (SURVIVED, ""))]
+    verdicts = [(BAD, (PATHS, "pause")), (ENDLESS, (HUNG, "")), (BEYOND, (REFUSED, "")), (AS_GOOD, (SURVIVED, ""))]
     found = findings(*verdicts, reasons=(reason,), whole=True)
-    assert found.counts == {REFUSED: 1, TOUR: 1, "tests": 0, HUNG: 1, SURVIVED: 1}
+    assert found.counts == {REFUSED: 1, PATHS: 1, "tests": 0, HUNG: 1, SURVIVED: 1}
     assert found.problems() == ["only 75.0 % were caught, expected 95 % or more"]
 
 
