@@ -22,18 +22,18 @@ from playback.words.lengths import breaks, lengths
 from playback.words.tokens import Token, tokens, without_markup
 from playback.words.word import Word
 
-USUAL_RATE: Final = 21.5
-"""How many units of length are spoken in a second of speech, before anything is known of a voice: 19 to 23 in seven
+USUAL_RATE: Final = 18.6
+"""How many units of length are spoken in a second of speech, before anything is known of a voice: 16 to 20 in eight
 voices of eSpeak NG and flite."""
 
 _AUDIBLE: Final = 1 / 24
 """What counts as speech, as a share of what is loud in an utterance: -28 dB, above the noise and the reverberation of a
 recording, and below the quietest sounds that last."""
 
-_PAUSE_SECONDS: Final = 0.14
+_PAUSE_SECONDS: Final = 0.1
 """From how long on a silence is a pause: the closure of a plosive is shorter."""
 
-_EVEN: Final = 0.25
+_EVEN: Final = 0.2
 """What it costs if a phrase is off by the square root of its length, in pieces of audio; found with real pauses, as are
 the two that follow. They may be half or twice as much without a difference."""
 
@@ -71,7 +71,7 @@ def estimate(text: str, sound: Sound, rate: float = USUAL_RATE) -> str:
     """
     written = tokens(without_markup(text))
     speech = _speech_of(sound)
-    pieces = min(float(len(speech)), sound.played / sound.seconds)
+    pieces = min(float(len(speech)), sound.played / sound.seconds + 1e-6)  # 0.3 s are 14.999... pieces of 0.02 s
     played = int(pieces)
     total = int(speech.sum())
     heard = int(speech[:played].sum()) + (pieces - played if played < len(speech) and speech[played] else 0.0)

@@ -25,8 +25,10 @@ def spoken(text: str, rate: float = USUAL_RATE) -> tuple[NDArray[np.uint8], list
     written = tokens(without_markup(text))
     windows: list[int] = []
     ends = []
+    exact = 0.0
     for length, one, other in zip(lengths(text, written), written, [*written[1:], None], strict=True):
-        windows += [60] * round(length / rate / WINDOW)
+        exact += length / rate / WINDOW
+        windows += [60] * (round(exact) - sum(map(bool, windows)))
         ends.append(len(windows) * WINDOW)
         if other is not None and any(mark in text[one.end : other.start] for mark in ",.;:!?"):
             windows += [0] * round(PAUSE / WINDOW)
