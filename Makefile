@@ -38,7 +38,7 @@ say: $(READY)  ## a session of ten seconds in the terminal, with its sound and i
 	$(BIN)/playback say --out demo-output/session.wav --plot demo-output/session.svg --record demo-output/sent.flac
 
 test: $(READY) lint  ## all tests but the slow ones, which `make nightly` runs
-	$(BIN)/python -m slipcover -m pytest -m "not slow" \
+	$(BIN)/python -m slipcover --dont-wrap-pytest -m tests -m "not slow" \
 		$(foreach chart,$(CHARTS),--chart-coverage $(chart)) --chart-coverage-floor 100 || { code=$$?; \
 		test $$code -ne 2 || echo "interrupted, or fewer lines and branches executed than fail-under in pyproject.toml" >&2; \
 		exit $$code; }
@@ -67,7 +67,7 @@ bench-full: $(READY)  ## all figures of the docs, in an hour or more, on a machi
 	$(BIN)/python -m benchmarks.short_words
 	if command -v flite >/dev/null; then $(BIN)/python -m benchmarks.words --json $(FIGURES)/words.json; \
 		else echo "there is no flite: the figures of what was heard stay as they are"; fi
-	$(BIN)/python -m benchmarks.aligned_calls --json $(FIGURES)/aligned.json
+	$(BIN)/python -m benchmarks.aligned_calls
 	$(BIN)/python -m benchmarks.conversation
 	if command -v chromium >/dev/null; then $(BIN)/python -m benchmarks.browser --json $(FIGURES)/heard.json; \
 		else echo "there is no chromium: the figures of what is heard stay as they are"; fi

@@ -233,18 +233,7 @@ def _words(found: Results) -> str:
     return _table(words.HEADS, words.rows(found))
 
 
-def _aligned(found: Results) -> str:
-    columns = ["median", "p99", "p99_9", "over_20", "interrupted", "cores"]
-    return _table(
-        ["heard by", "late reads, median, ms", "99 %", "99.9 %", "over 20 ms", "interrupts", "cores"],
-        (
-            [name, *(f"{kind[column]:.2%}" if column == "over_20" else f"{kind[column]:.3g}" for column in columns)]
-            for name, kind in found["kinds"].items()
-        ),
-    )
-
-
-ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak, "words": _words, "aligned": _aligned}
+ALONE: Final = {"heard": _heard, "codecs": _codecs, "soak": _soak, "words": _words}
 """Those of the other programs, by the name of the file."""
 
 PROGRAMS: Final = {
@@ -252,7 +241,6 @@ PROGRAMS: Final = {
     "codecs": "micro.codecs",
     "soak": "soak",
     "words": "words",
-    "aligned": "aligned_calls",
 }
 """What has made each of these files: a module of benchmarks."""
 

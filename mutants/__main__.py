@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         surveyed = survey_all(source.subject, source.chart.leaves, workers=options.workers)
         cells: list[Cell] = [(options.cell[0], options.cell[1])] if options.cell else surveyed.cells
         if not set(cells) <= set(surveyed.cells):
-            parser.error(f"the tour never asks the cell {' / '.join(options.cell)}")
+            parser.error(f"no path asks the cell {' / '.join(options.cell)}")
         mutants = list(itertools.chain.from_iterable(map(source.mutants_of, cells)))
         for cell in cells:
             mutants += source.emitters(cell, surveyed.emits)
@@ -97,7 +97,7 @@ def prepare(subject: Subject) -> None:
 
 
 def survey_all(subject: Subject, leaves: Sequence[str], *, workers: int) -> Survey:
-    """Walk the tour with the chart as it is.
+    """Walk the paths with the chart as it is.
 
     Args:
         subject: which chart.

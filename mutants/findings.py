@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from mutants.judge import HUNG, REFUSED, SURVIVED, TESTS, TOUR, Verdict
+from mutants.judge import HUNG, PATHS, REFUSED, SURVIVED, TESTS, Verdict
 from mutants.reasons import REASONS, Passing, Reason
 from mutants.source import PLAYBACK, Mutant
 
@@ -15,7 +15,7 @@ ENOUGH_PERCENT: Final = 95.0
 
 NAMES: Final = {
     REFUSED: "refused by the chart's own check",
-    TOUR: "caught by the tour",
+    PATHS: "caught by the paths",
     TESTS: "caught by other tests",
     HUNG: "hung",
     SURVIVED: "survived",

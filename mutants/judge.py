@@ -19,9 +19,9 @@ class Jury(NamedTuple):
     """Who judges the mutants of one chart."""
 
     paths: str
-    """The module with the tour."""
+    """The module with the paths."""
     quick: tuple[str, ...]
-    """Who judges what the tour did not notice."""
+    """Who judges what the paths did not notice."""
     deep: tuple[str, ...]
     """Who judges what nobody has expected to survive: a minute's work."""
     reloaded: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ ORDER_STEP: Final = 3
 """An order of the internal events is judged by every so many of the stops: any may go another way, so all take long."""
 
 STOP_SECONDS: Final = 1.0
-"""How much work one sequence of the tour may be before it goes on for ever; most are two milliseconds."""
+"""How much work one of the paths may be before it goes on for ever; most are two milliseconds."""
 
 STOP_EVENTS: Final = 1_000
 """How often one may ask the chart."""
@@ -80,14 +80,14 @@ Verdict = tuple[str, str]
 """What became of a mutant, one of those below; and who noticed it."""
 
 REFUSED: Final = "refused"
-TOUR: Final = "tour"
+PATHS: Final = "paths"
 TESTS: Final = "tests"
 HUNG: Final = "hung"
 SURVIVED: Final = "survived"
 
 
 class Walked(NamedTuple):
-    """One stop of the tour, and what it came by with the chart as it is."""
+    """One path, and what it came by with the chart as it is."""
 
     sequence: str
     settings: str
@@ -97,7 +97,7 @@ class Walked(NamedTuple):
 class Survey(NamedTuple):
     """What is known of the chart as it is."""
 
-    tour: Sequence[Walked]
+    paths: Sequence[Walked]
     lookups: Lookups
     emits: Mapping[Cell, tuple[str, ...]] = {}
 
@@ -105,18 +105,18 @@ class Survey(NamedTuple):
     def gather(cls, surveys: Iterable[Any]) -> Survey:
         """Put together what :func:`survey` has found for each leaf."""
         surveys = list(surveys)
-        tour = [
+        paths = [
             Walked(sequence, settings, frozenset((leaf, event) for leaf, event in asked))
             for stops, _, _ in surveys
             for sequence, settings, asked in stops
         ]
         _, lookups, emits = surveys[0]
-        return cls(tour, lookups, {(leaf, event): tuple(names) for leaf, event, names in emits})
+        return cls(paths, lookups, {(leaf, event): tuple(names) for leaf, event, names in emits})
 
     @property
     def cells(self) -> list[Cell]:
         """Every cell that is asked."""
-        return sorted(frozenset().union(*(walked.asked for walked in self.tour)))
+        return sorted(frozenset().union(*(walked.asked for walked in self.paths)))
 
     def route(self, mutant: Mutant | None, lookups: Lookups, step: int = 1) -> list[Walked]:
         """The stops where a mutant may go another way, the likeliest first.
@@ -129,17 +129,17 @@ class Survey(NamedTuple):
             step: how many of the less likely stops are left out for each that is not, and one.
         """
         if mutant is None:
-            return list(self.tour)
+            return list(self.paths)
         if mutant.leaf == ORDER:
-            return list(self.tour[::ORDER_STEP])
-        likely = [walked for walked in self.tour if mutant.cell in walked.asked]
+            return list(self.paths[::ORDER_STEP])
+        likely = [walked for walked in self.paths if mutant.cell in walked.asked]
         if lookups == self.lookups:
             return likely
-        return likely + [walked for walked in self.tour if mutant.cell not in walked.asked][::step]
+        return likely + [walked for walked in self.paths if mutant.cell not in walked.asked][::step]
 
 
 def survey(subject: Subject, leaf: str) -> Any:
-    """Walk a part of the tour with the chart as it is, and note what it asks.
+    """Walk a part of the paths with the chart as it is, and note what it asks.
 
     Args:
         subject: which chart.
@@ -177,7 +177,7 @@ def judge(
         source: the chart as it is.
         surveyed: what is known of it.
         mutant: what is changed.
-        tests: the test files for what the tour does not notice.
+        tests: the test files for what the paths do not notice.
         spare: whether only some of the stops judge it; see :attr:`Jury.spared`.
     """
     jury = JURIES[source.subject]
@@ -197,7 +197,7 @@ def judge(
             with patience:
                 paths.walk(paths.Stop(walked.sequence, walked.settings))
         except Exception:
-            return TOUR, f"{walked.sequence} ({walked.settings})"
+            return PATHS, f"{walked.sequence} ({walked.settings})"
         except Endless:
             return HUNG, f"{walked.sequence} ({walked.settings})"
         finally:
@@ -226,7 +226,7 @@ def judge(
 
 
 class Endless(BaseException):
-    """A sequence of the tour goes on for ever."""
+    """A path that goes on for ever."""
 
 
 class _Patience:

@@ -11,6 +11,7 @@ from playback.events import (
     ErrorRaised,
     Event,
     EventsLost,
+    FarEndReported,
     FirstAudioByte,
     InputLocked,
     InputUnlocked,
@@ -25,6 +26,7 @@ from playback.events import (
     TurnFinished,
     TurnStarted,
     Underrun,
+    UnderrunEnded,
     UtteranceFinished,
 )
 from playback.report import InputTimeout, Outcome, TurnReport, UtteranceReport
@@ -43,6 +45,7 @@ __all__ = [
     "Event",
     "EventsLost",
     "Fades",
+    "FarEndReported",
     "FirstAudioByte",
     "FormatError",
     "InputLocked",
@@ -65,6 +68,7 @@ __all__ = [
     "TurnReport",
     "TurnStarted",
     "Underrun",
+    "UnderrunEnded",
     "Utterance",
     "UtteranceFinished",
     "UtteranceReport",

@@ -1,6 +1,6 @@
 """``playback demo``: the web demo; ``playback say``: the same in the terminal. Both need the extra ``demo``.
 
-``playback replay`` does again what was done in a session, and needs nothing more.
+``playback replay`` does again what was done in a session, ``playback explain`` reports on it; they need nothing more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from playback.say.call import Cue, Session, parse_cue
 from playback.say.console import perform, summarize
 from playback.say.recording import RECEIVED_RATE
 from playback.speech import SpeechError, check_voice
+from playback.tracing.explain import explain
 from playback.tracing.fields import printable
+from playback.tracing.pages import as_html, as_text
 from playback.tracing.records import TraceError
 from playback.tracing.replay import replay
 from playback.tracing.trace import Trace
@@ -48,6 +50,7 @@ PICTURES: Final = (".svg", ".png", ".pdf")
 RECORDINGS: Final = (".wav", ".flac", ".ogg")
 TRACES: Final = (".jsonl",)
 CHARTS: Final = (".svg",)
+PAGES: Final = (".html",)
 
 SCRIPT: Final = (
     (0.0, "say Your table is booked for eight o'clock, by the window. Shall I send you the address as well?"),
@@ -80,6 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever it can show: a text may hold anything
+    if options.program == "explain":
+        try:
+            _check_file("--html", options.html, PAGES)
+            return _explain(options)
+        except (OSError, TraceError, ValueError) as error:
+            parser.error(str(error))
     if options.program == "replay":
         try:
             _check_file("--chart", options.chart, CHARTS)
@@ -124,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,replay}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,replay,explain}")
 
     demo = commands.add_parser("demo", help="a web page on which to hear, see and talk over an agent")
     demo.add_argument(
@@ -174,6 +183,10 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
     replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
     _add_chart(replay)
+
+    explained = commands.add_parser("explain", help="report on a trace: states, gaps and their causes, latencies")
+    explained.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
+    explained.add_argument("--html", type=Path, metavar="FILE.html", help="where to write the report as a page, too")
     return parser
 
 
@@ -218,6 +231,20 @@ def _replay(options: argparse.Namespace) -> int:
             sys.stderr.write(f"playback: error: --chart: the way can't be drawn: {error}\n")
             return 1
     return int(bool(differences))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Report on a trace; 0.
+
+    Raises:
+        OSError: a file can't be read or written.
+        TraceError: it is no trace.
+    """
+    found = explain(Trace.load(options.trace))
+    sys.stdout.write(as_text(found, str(options.trace)))
+    if options.html is not None:
+        options.html.write_text(as_html(found, str(options.trace)), encoding="utf-8")
+    return 0
 
 
 def _session(options: argparse.Namespace) -> Session:

@@ -13,6 +13,7 @@ from typing import Final
 from aiortc import RTCPeerConnection
 
 from playback._checks import check_seconds, check_type
+from playback.call_log import connection_changed
 from playback.controller_track import ControllerTrack
 
 CONNECT_SECONDS: Final = 30.0
@@ -20,6 +21,7 @@ CONNECT_SECONDS: Final = 30.0
 answer to its checks, but it begins only when there is a description of the other side."""
 
 _OVER: Final = ("closed", "failed")
+_LATE: Final = "its connection, which did not come up in time"
 
 _closing: Final[set[asyncio.Task[None]]] = set()
 
@@ -69,8 +71,8 @@ class _Life:
         self._peer_connection: Final = peer_connection
         self._track: Final = track
         self._loop: Final = loop
-        self._over = False
-        self._due = None if connect_seconds is None else loop.call_later(connect_seconds, self._end)
+        self._over = self._connected = False
+        self._due = None if connect_seconds is None else loop.call_later(connect_seconds, self._end, _LATE)
         track.keep(self)
         # The first is emitted when a close begins, the second when it is complete.
         peer_connection.on("signalingstatechange", self._look)
@@ -81,19 +83,23 @@ class _Life:
         """See what has become of the connection."""
         connection = self._peer_connection
         if connection.connectionState in _OVER or connection.signalingState == "closed":
-            self._end()
-        elif connection.connectionState == "connected" and self._due is not None:
-            self._due.cancel()
-            self._due = None
+            failed = connection.connectionState == "failed"
+            self._end(f"its connection, which {'failed' if failed else 'was closed'}")
+        elif connection.connectionState == "connected" and not self._connected:
+            self._connected = True
+            connection_changed(self._track.call_id, "connected")
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
 
-    def _end(self) -> None:
+    def _end(self, why: str) -> None:
         if self._over:
             return
         self._over = True
         if self._due is not None:
             self._due.cancel()
         try:
-            self._track.release(self)
+            self._track.release(self, why)
         finally:  # a listener of the track's own end may raise
             if self._peer_connection.signalingState != "closed":
                 closing = self._loop.create_task(self._peer_connection.close())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import operator
+import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playback._checks import check_interrupt_at, check_name, check_seconds, check_type
+from playback._made import Made
 from playback.audio.formats import AudioFormat, check_output
 from playback.audio.ramps import Fades
 from playback.background.mixer import Background
+from playback.call_log import LOGGER, CallLog
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
 from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
@@ -37,6 +41,8 @@ from playback.threads import ThreadsafeProducer
 from playback.turn import Turn
 from playback.utterance import Utterance
 from playback.words.aligner import Aligner
+
+_calls: Final = itertools.count(1)
 
 
 class PlaybackController:
@@ -68,6 +74,9 @@ class PlaybackController:
             pauses, is ended with :class:`InputTimeout`, and so is an open turn that has nothing enqueued; None waits
             for ever. What it plays makes up for as much silence as it is long, and no more.
         on_input_timeout: whether such an utterance fails, or completes: then ``last_audio_byte`` is emitted, too.
+        id: the name of the call in logs and spans; by default one is made up.
+        clock: the wall clock, in seconds since the epoch, for the ``wall_time`` of events and traces; nothing else
+            depends on it.
         word_timing: how it is known what was heard where no words are marked: ``"estimate"`` goes by how much of the
             speech was played; an aligner finds the words in the audio, on a thread, when an utterance is cut, and what
             it does not find in time is estimated; with None it is not known.
@@ -91,10 +100,15 @@ class PlaybackController:
         history_seconds: float = 2.0,
         input_timeout_seconds: float | None = 10.0,
         on_input_timeout: Literal["fail", "complete"] = "fail",
+        id: str | None = None,
+        clock: Callable[[], float] = time.time,
         word_timing: Literal["estimate"] | Aligner | None = "estimate",
         late_words_seconds: float = LATE_WORDS_SECONDS,
     ) -> None:
         check_type("format", format, AudioFormat)
+        check_type("id", id, str, None)
+        if not callable(clock):
+            raise TypeError(f"clock is {clock!r}, expected a function such as time.time")
         check_type("input_format", input_format, AudioFormat, None)
         check_type("fades", fades, Fades)
         aligner = None if word_timing is None or isinstance(word_timing, str) else word_timing
@@ -102,6 +116,10 @@ class PlaybackController:
             raise ValueError(f"word_timing is {word_timing!r}, expected 'estimate', None or an aligner")
         check_seconds("late_words_seconds", late_words_seconds)
         check_output(format)
+        self.id: Final = f"call-{next(_calls)}" if id is None else id
+        """The name of the call."""
+        self.clock: Final = clock
+        """The wall clock, in seconds since the epoch."""
         self.format: Final = format
         """What is handed out."""
         self.input_format: Final = input_format or format
@@ -123,12 +141,20 @@ class PlaybackController:
         estimates = word_timing is not None
         self._transitions.late_words.configure(late_words_seconds, estimates=estimates, aligner=aligner)
         self._emitter: Final = self._transitions.emitter
+        self._emitter.clock = clock
         self._chain: OutputChain | None = None
         self._numbers: Final = itertools.count(1)
         self._turns: Final = itertools.count(1)
         self._direct: Final = DirectInput(self._playout.input, self.utterance, self.input_format)
         self._width: Final = format.frame_bytes
         self._reader: object | None = None
+        self.frame_watchers: tuple[Callable[[float], object], ...] = ()
+        """Who is called with each frame's lateness by the reader; see :meth:`watch_frames`."""
+        self._log: CallLog | None = None
+        if LOGGER.isEnabledFor(logging.INFO):
+            self._log = CallLog(self.id, format)
+            self.observe(self._log, everything=False)
+        NEW_CONTROLLERS.notify(self)
 
     # What there is to see
 
@@ -156,6 +182,11 @@ class PlaybackController:
     def position(self) -> int:
         """Samples read so far; the clock of all events."""
         return self._transitions.playhead.position
+
+    @property
+    def accepted(self) -> int:
+        """Samples that were pushed and taken so far, of all utterances."""
+        return self._transitions.queue.accepted
 
     @property
     def buffered(self) -> int:
@@ -484,8 +515,19 @@ class PlaybackController:
         """Accept pushes again."""
         return self._playout.command("unlock")
 
-    def close(self) -> bool:
-        """Finish every utterance as closed, and be silent for good."""
+    def close(self, *, by: str = "application") -> bool:
+        """Finish every utterance as closed, and be silent for good.
+
+        Args:
+            by: who does it, or why, for the log.
+
+        Raises:
+            TypeError: the name is no string.
+            ValueError: it is empty.
+        """
+        check_name("by", by)
+        if self._log is not None and self.state is not State.CLOSED:
+            self._log.closed_by = by
         return self._playout.close()
 
     async def drain(self, timeout: float | None = None, network_seconds: float = 0.2) -> bool:  # noqa: ASYNC109
@@ -589,6 +631,16 @@ class PlaybackController:
         """Report that the reader came late by so many seconds, and skipped ahead; emitted as ``stalled``."""
         self._output.stalled(seconds)
 
+    def report_far_end(self, loss: float, jitter_seconds: float, round_trip_seconds: float | None = None) -> None:
+        """Report what the other side of a connection has reported; emitted as ``far_end_reported``.
+
+        Args:
+            loss: the share of packets that were lost since its report before, 0 to 1.
+            jitter_seconds: how much the packets' travel times differ.
+            round_trip_seconds: how long a packet takes there and back; None if that is not known yet.
+        """
+        self._output.far_end(loss, jitter_seconds, round_trip_seconds)
+
     # Events
 
     @property
@@ -627,13 +679,34 @@ class PlaybackController:
         """
         return self._emitter.stream(closed=self.state is State.CLOSED)
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
+    def observe(self, observer: Observer, *, everything: bool = True) -> Callable[[], None]:
         """Let an observer watch the calls, the chart's edges and the events, as a trace does.
+
+        Args:
+            observer: who watches.
+            everything: whether it sees each push and each read; otherwise it need not, and they cost no more than
+                without it.
 
         Returns:
             What ends it.
         """
-        return self._playout.observers.add(observer)
+        return self._playout.observers.add(observer, everything=everything)
+
+    def watch_frames(self, watch: Callable[[float], object]) -> Callable[[], None]:
+        """Have each frame of a track or a pump reported, with how many seconds late it is read.
+
+        Args:
+            watch: called before the frame is read, fifty times a second. What it raises ends the track or the pump.
+
+        Returns:
+            What ends it.
+        """
+        self.frame_watchers += (watch,)
+
+        def remove() -> None:
+            self.frame_watchers = tuple(other for other in self.frame_watchers if other is not watch)
+
+        return remove
 
     def report_error(self, error: BaseException, source: str) -> None:
         """Emit as an ``error`` event what was raised where nobody can catch it.
@@ -686,3 +759,7 @@ class PlaybackController:
             first=first,
             turn=turn,
         )
+
+
+NEW_CONTROLLERS: Final[Made[PlaybackController]] = Made()
+"""Notifies of each controller that is made."""

@@ -76,6 +76,8 @@ class ControllerTrack(MediaStreamTrack):
                 self._consuming = None
         self._check_live()
         tick, late = self._pacer.tick(clock())
+        for watch in self._controller.frame_watchers:
+            watch(self._pacer.late)
         if late:
             self._controller.report_stall(late)
         return tick
@@ -115,18 +117,23 @@ class ControllerTrack(MediaStreamTrack):
         self._controller.report_error(error, f"{type(self).__name__}.recv")
         raise error
 
+    @property
+    def call_id(self) -> str:
+        """The id of the call that it plays."""
+        return self._controller.id
+
     # Its end
 
     def keep(self, keeper: object) -> None:
         """Count one more connection that the track is sent over; see :meth:`release`."""
         self._keepers.add(keeper)
 
-    def release(self, keeper: object) -> None:
-        """A connection is over; with the last one, the track is stopped."""
+    def release(self, keeper: object, why: str = "its connection") -> None:
+        """A connection is over, for this reason; with the last one, the track is stopped."""
         if keeper in self._keepers:
             self._keepers.remove(keeper)
             if not self._keepers:
-                self._end()
+                self._end(why)
 
     def stop(self) -> None:
         """End the track.
@@ -139,9 +146,9 @@ class ControllerTrack(MediaStreamTrack):
         except RuntimeError:  # no loop runs
             refused = False
         if not refused:
-            self._end()
+            self._end("its track, which was stopped")
 
-    def _end(self) -> None:
+    def _end(self, why: str) -> None:
         if self.readyState == "live":
             try:
                 super().stop()
@@ -149,7 +156,7 @@ class ControllerTrack(MediaStreamTrack):
                 others = self._controller.reader not in (None, self)
                 self._controller.detach(self)
                 if self._close_controller and not others:
-                    self._controller.close()
+                    self._controller.close(by=why)
 
     def _check_live(self) -> None:
         if self.readyState != "live":

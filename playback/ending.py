@@ -76,7 +76,7 @@ async def shutdown(
     finally:  # cancelled, too
         for task, controller in ending.items():
             task.cancel()
-            controller.close()
+            controller.close(by="shutdown")
     await asyncio.wait(ending)
     return not late and all(not task.cancelled() and task.result() for task in ending)
 
@@ -98,7 +98,7 @@ async def _end(
         controller.interrupt(lock=True, force=True)
         return await controller.drain(network_seconds=network_seconds) and said
     finally:
-        controller.close()
+        controller.close(by="shutdown")
 
 
 async def _finished(controller: PlaybackController, finish: Finish, seconds: float) -> None:

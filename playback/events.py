@@ -7,7 +7,7 @@ copy of an event copies neither the utterance nor the controller that it refers 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Final, Literal
 
 from playback._json import jsonable
@@ -25,14 +25,20 @@ class Event:
 
     position: int
     """Samples read since the controller was made."""
+    wall_time: float | None = field(default=None, kw_only=True, compare=False, repr=False)
+    """When it was delivered, in seconds since the epoch, by the controller's clock; None before that. Two events that
+    differ in nothing else are equal."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as JSON can hold it: ``name``, ``position`` and its other fields.
+        """The event as JSON can hold it: ``name``, ``position``, ``wall_time`` if it has one, and its other fields.
 
         An utterance is given by its id, a report as :meth:`UtteranceReport.as_dict` gives it, an exception by its type
         and message; a payload that JSON can't hold becomes ``{"repr": ...}``.
         """
-        return {"name": self.name} | {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        plain = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        if self.wall_time is None:
+            del plain["wall_time"]
+        return {"name": self.name} | plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,17 @@ class Underrun(Event):
     utterance: Utterance
 
 
+@dataclass(frozen=True, slots=True)
+class UnderrunEnded(Event):
+    """An underrun is over: audio has come, or the utterance is paused, ended or finished. Emitted once for each."""
+
+    name: ClassVar[str] = "underrun_ended"
+
+    utterance: Utterance
+    seconds: float
+    """How much silence was read because of it."""
+
+
 Refusal = Literal["locked", "ended", "interrupted", "closed", "full"]
 """Why audio was turned away: the input is locked, the utterance had ended or was dropped, the controller is closed; or,
 for a producer on another thread, which no exception reaches, more than may be buffered."""
@@ -202,6 +219,20 @@ class Stalled(Event):
 
     seconds: float
     """By how much it was late."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarEndReported(Event):
+    """The other side of the connection has reported what arrived there (RTCP receiver reports, RFC 3550, 6.4)."""
+
+    name: ClassVar[str] = "far_end_reported"
+
+    loss: float
+    """The share of packets that were lost since its report before, 0 to 1."""
+    jitter_seconds: float
+    """How much the packets' travel times differ, as it estimates that."""
+    round_trip_seconds: float | None
+    """How long a packet takes there and back; None if that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +301,10 @@ EventName = Literal[
     "input_locked",
     "input_unlocked",
     "underrun",
+    "underrun_ended",
     "audio_refused",
     "stalled",
+    "far_end_reported",
     "closed",
     "error",
 ]
@@ -292,9 +325,19 @@ EVENTS: Final[dict[EventName, type[Event]]] = {
     "input_locked": InputLocked,
     "input_unlocked": InputUnlocked,
     "underrun": Underrun,
+    "underrun_ended": UnderrunEnded,
     "audio_refused": AudioRefused,
     "stalled": Stalled,
+    "far_end_reported": FarEndReported,
     "closed": Closed,
     "error": ErrorRaised,
 }
 """Every event that listeners can subscribe to, by name."""
+
+
+def names_of_fields(event: type[Event]) -> list[str]:
+    """The fields of an event beside those that all events have."""
+    return [field.name for field in fields(event) if field.name not in _COMMON]
+
+
+_COMMON: Final = frozenset(field.name for field in fields(Event))

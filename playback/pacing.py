@@ -25,6 +25,8 @@ class Pacer:
         self._lead: Final = lead
         self._start: float | None = None
         self._next = 0
+        self.late = 0.0
+        """By how many seconds the last tick was taken after its time."""
 
     def wait(self, now: float) -> float:
         """Seconds until the next tick is due; 0 if it is.
@@ -46,7 +48,7 @@ class Pacer:
             The number of the tick (the first one is 0), and by how many seconds it came too late to catch up: 0 unless
             ticks were skipped.
         """
-        late = now - self._due()
+        self.late = late = now - self._due()
         if late > LATE_SECONDS:
             self._next += int(late / self._interval)
         else:

@@ -90,6 +90,8 @@ class Pump:
                 if self._over:
                     break
                 _, late = self._pacer.tick(clock())
+                for watch in self._controller.frame_watchers:
+                    watch(self._pacer.late)
                 if late:
                     self._controller.report_stall(late)
                 written = self._write(self._controller.read(self._samples))
@@ -100,7 +102,7 @@ class Pump:
             task = running_task()
             cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
             if self._close_controller and not cancelled:
-                self._controller.close()
+                self._controller.close(by=f"its pump, which raised {type(error).__qualname__}")
             raise
         finally:
             self._controller.detach(self)

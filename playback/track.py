@@ -16,6 +16,7 @@ from playback._checks import check_seconds, check_type
 from playback.connections import CONNECT_SECONDS, close_with
 from playback.controller import PlaybackController
 from playback.controller_track import ControllerTrack, TrackInUseError
+from playback.far_end import report_far_end
 from playback.lost_peer import LOST_SECONDS, hold_while_lost
 from playback.opus import OpusPlaybackTrack, prefer_opus
 
@@ -28,6 +29,7 @@ __all__ = [
     "close_with",
     "hold_while_lost",
     "play",
+    "report_far_end",
 ]
 
 
@@ -139,6 +141,7 @@ def play(
     if opus:
         prefer_opus(peer_connection, sender)
     close_with(peer_connection, track, connect_seconds=connect_seconds)
+    report_far_end(peer_connection, sender, controller)
     if lost_seconds is not None:
         hold_while_lost(peer_connection, sender, controller, lost_seconds=lost_seconds)
     return sender

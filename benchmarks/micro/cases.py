@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from time import thread_time_ns
 from typing import Final
 
 import av
 import numpy as np
+from aiortc.rtp import HeaderExtensionsMap, RtpPacket
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pylibsrtp import Policy, Session
 
-from benchmarks.micro.audio import FORMAT, FRAMES, READY, SPEECH, chunks, content, expect, loudness
+from benchmarks.micro.audio import FORMAT, FRAME_BYTES, FRAMES, READY, SPEECH, chunks, content, expect, loudness
 from benchmarks.micro.measure import cpu_ns
-from playback import AudioFormat, PlaybackController
+from playback import AudioFormat, PlaybackController, telemetry
 from playback.chart import MACHINE
+from playback.opus import OpusPlaybackTrack
 from playback.sinks import CallbackSink, Chunk
 from playback.track import PlaybackTrack
 
@@ -23,6 +32,10 @@ READS_OF_FADE: Final = 5
 
 SECONDS_OF_PIECES: Final = 8
 """Less than the high water: nothing has to wait for a reader."""
+
+_METERS: Final = MeterProvider([InMemoryMetricReader()])
+_TRACERS: Final = TracerProvider()
+_TRACERS.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
 
 QUEUED: Final = 1_000
 EDGES: Final = 1_000
@@ -305,6 +318,67 @@ def fire() -> Mapping[str, int]:
     time = cpu_ns(edges)
     expect("the leaf", (leaf, session.leaf), ("speaking.buffering", "speaking.buffering"))
     return {"an edge through the machine": time // EDGES}
+
+
+class Calls:
+    """A call of six seconds over a track, encoded with Opus, with telemetry or without.
+
+    Each packet is sent as aiortc does it, by SRTP over UDP, and each frame waits for the event loop once. All else that
+    a call costs, such as ICE and reports, comes on top: so the ratio of the two is more than what telemetry adds.
+
+    Args:
+        name: of the act.
+        measured: whether there is telemetry: with OpenTelemetry's SDK, which keeps what it gets in memory.
+    """
+
+    def __init__(self, name: str, *, measured: bool) -> None:
+        self._name: Final = name
+        self._measured: Final = measured
+        self._chunks: Final = chunks(FRAME_BYTES)
+        self._srtp: Final = Session(Policy(key=bytes(range(30)), ssrc_type=Policy.SSRC_ANY_OUTBOUND))
+        self._sequence = 0
+
+    async def _send(self, track: OpusPlaybackTrack, controller: PlaybackController, to: socket.socket) -> None:
+        for number in range(FRAMES):
+            await asyncio.sleep(0)
+            for watch in controller.frame_watchers:  # as the track does where it waits
+                watch(0.001)
+            for packet in track.packets(number * 960):
+                self._sequence = (self._sequence + 1) % (1 << 16)
+                rtp = RtpPacket(payload_type=111, sequence_number=self._sequence, timestamp=number * 960, ssrc=7)
+                rtp.payload = bytes(packet)
+                data = self._srtp.protect(rtp.serialize(HeaderExtensionsMap()))
+                to.sendto(data, to.getsockname())
+                to.recv(2_048)
+
+    def __call__(self) -> Mapping[str, int]:
+        """One round: an answer of three seconds, one that is interrupted after two, and a second of silence."""
+        stop = (
+            telemetry.instrument(meter_provider=_METERS, tracer_provider=_TRACERS) if self._measured else lambda: None
+        )
+        controller = PlaybackController(FORMAT)
+        track = OpusPlaybackTrack(controller)
+
+        async def call() -> None:
+            for seconds in (3, 2):
+                utterance = controller.utterance()
+                for _ in range(seconds):
+                    for chunk in self._chunks:
+                        utterance.push(chunk)
+                    await self._send(track, controller, to)
+                if seconds == 3:
+                    utterance.end()
+            controller.interrupt()
+            await self._send(track, controller, to)
+            controller.close()
+
+        with asyncio.Runner() as runner, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to:
+            to.bind(("127.0.0.1", 0))
+            runner.get_loop()
+            time = cpu_ns(lambda: runner.run(call()))
+        stop()
+        expect("the seconds read", controller.position, 6 * FORMAT.sample_rate)
+        return {self._name: time}
 
 
 def held_by_audio(seconds: int) -> object:

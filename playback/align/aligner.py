@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -208,7 +208,10 @@ def _samples(audio: bytes, format: AudioFormat) -> NDArray[np.int16]:
 
 
 def _check_installed() -> None:
+    """See that what is needed is there; num2words is loaded here, for that takes a while."""
     model_path("en-us")
-    if find_spec("num2words") is None:
+    try:
+        import_module("num2words")
+    except ModuleNotFoundError as error:
         message = "numbers need num2words: install it with pip install 'voice-playback[align]'"
-        raise ModuleNotFoundError(message, name="num2words")
+        raise ModuleNotFoundError(message, name=error.name) from error

@@ -159,6 +159,7 @@ class Decoder:
         if name not in self._known:
             self._decoder.add_word(name, sounds, False)
             self._known.add(name)
+            time.sleep(0)
         return name
 
 

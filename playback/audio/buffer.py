@@ -16,6 +16,9 @@ from playback.audio.converter import Converter, check_convertible, converted_sam
 from playback.audio.envelope import Envelope
 from playback.audio.formats import BLOCK_SECONDS, AudioFormat, Block, FormatError, Layout, bare_layout
 
+_GONE_BYTES: Final = 1 << 16
+"""How much leaves the history until an envelope gets it: 0.7 s at 48 kHz."""
+
 _NEVER: Final = 1 << 62
 """A sample that no buffer reaches."""
 
@@ -36,6 +39,8 @@ class SampleBuffer:
         "_end",
         "_farthest",
         "_format",
+        "_gone",
+        "_gone_bytes",
         "_history",
         "_history_bytes",
         "_layout",
@@ -88,6 +93,8 @@ class SampleBuffer:
         self._chunks: deque[bytes | memoryview] = deque()
         self._base = 0  # samples before `_chunk`
         self._made = 0  # samples up to the end of `_chunks`
+        self._gone: list[bytes | memoryview] = []  # what has left `_past`, and the envelope has not got yet
+        self._gone_bytes = 0
         self._farthest = 0  # where playback was when it was last rewound
         self._stop = _NEVER  # see `stop_before`
         self._end = _NEVER  # see `truncate`
@@ -254,6 +261,7 @@ class SampleBuffer:
         Args:
             beyond: how many samples of what follows it are wanted, too, if they have been converted.
         """
+        self._look_at_gone()
         left = (self.played + beyond) * self._width - (self._base * self._width - self._past_bytes)
         pieces: list[bytes | memoryview] = []
         for chunk in chain(self._past, [self._chunk], self._chunks):
@@ -343,6 +351,7 @@ class SampleBuffer:
         """
         held: tuple[deque[Any], ...] = self._past, self._chunks, self._raw
         if self.envelope is not None:
+            self._look_at_gone()
             self._past.append(self._chunk)
             self.envelope.keep_rest(self._past, self._chunks, self._raw, self._raw_at)
             held = ()
@@ -365,12 +374,22 @@ class SampleBuffer:
             gone = self._past.popleft()
             self._past_bytes -= len(gone)
             if self.envelope is not None:
-                self.envelope.add(gone)
-                self.envelope.keep(gone)
+                self._gone.append(gone)
+                self._gone_bytes += len(gone)
+                if self._gone_bytes >= _GONE_BYTES:
+                    self._look_at_gone()
         self._chunk = self._chunks.popleft()
         self._offset = 0
         self._plan()
         return True
+
+    def _look_at_gone(self) -> None:
+        """Have the envelope look at what has left the history: many chunks at once, for each look costs its time."""
+        if self._gone and self.envelope is not None:
+            audio = b"".join(self._gone)
+            self.envelope.add(audio)
+            self.envelope.keep(audio)
+        self._gone, self._gone_bytes = [], 0
 
     def _plan(self) -> None:
         """Find the byte of the current chunk before which a plain copy has to end."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Protocol
 from weakref import finalize, ref
 
 from playback._checks import check_decibels, check_interrupt_at, check_seconds, check_share, check_type
+from playback._made import Made
 from playback.bargein.agent import AgentWatch
 from playback.bargein.backchannels import BACKCHANNELS, Backchannels, words_of
 from playback.bargein.chart import (
@@ -157,6 +158,7 @@ class BargeIn:
         self._timer: Final[Timer] = timer or asyncio.get_running_loop()
         self._session: Final = MACHINE.session()
         self._emitter: Final = Emitter(EVENTS)
+        self._emitter.clock = controller.clock
         self._emitter.tap = self._pass_on
         self._emitter.raise_later = lambda error: controller.report_error(error, "a listener of the policy")
         self._moments: Final = Moments(self._timer.time())
@@ -173,6 +175,7 @@ class BargeIn:
         for event, listener in self._listeners:
             controller.on(event, listener)
         self._look()
+        NEW_POLICIES.notify(self)
 
     # What there is to see
 
@@ -404,3 +407,7 @@ class BargeIn:
 def _cancel(timers: list[Any]) -> None:
     while timers:
         timers.pop().cancel()
+
+
+NEW_POLICIES: Final[Made[BargeIn]] = Made()
+"""Notifies of each policy that is made."""

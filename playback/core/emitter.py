@@ -48,6 +48,8 @@ class Emitter:
     """
 
     def __init__(self, events: Mapping[Any, type[Event]] = EVENTS) -> None:
+        self.clock: Callable[[], float] | None = None
+        """The wall clock, in seconds since the epoch; without one, events have no wall time."""
         self.tap: Callable[[Event], None] | None = None
         """Called with each event before any listener, audio for sinks included."""
         self.watch: Callable[[Event], None] | None = None
@@ -82,6 +84,8 @@ class Emitter:
                 if isinstance(event, ErrorRaised) and isinstance(event.exception, INTERRUPTIONS):
                     self._pass_on(event.exception)
                     continue
+                if self.clock is not None:
+                    self._stamp(self.clock, event)
                 if self.watch is not None:
                     self.watch(event)
                 if self.tap is not None:
@@ -96,6 +100,14 @@ class Emitter:
                     self._pyee.emit(event.name, event)
         finally:
             self._delivering = False
+
+    def _stamp(self, clock: Callable[[], float], event: Event) -> None:
+        """Say when an event is delivered, before anybody has it; a clock that raises is not asked again."""
+        try:
+            object.__setattr__(event, "wall_time", clock())
+        except Exception as error:
+            self.clock = None
+            self._failed("the clock", event, error)
 
     def _call_tap(self, tap: Callable[[Event], None], event: Event) -> None:
         try:

@@ -47,7 +47,7 @@ class FastPaths:
         session: the leaf.
         queue: the utterances.
         playhead: where reading stands.
-        observers: while there are any, both paths are closed.
+        observers: while one of them sees everything, both paths are closed.
         drain: while anybody waits there, the path of reads is closed.
     """
 
@@ -93,7 +93,7 @@ class FastPaths:
 
     def repeats(self, utterance: Utterance, leaf: str) -> bool:
         """Whether a push is the same edge again that the last one was, one that stays: it takes no step then."""
-        if utterance is not self._pushed or leaf != self._pushed_in or leaf not in FLOWS or self._observers.all:
+        if utterance is not self._pushed or leaf != self._pushed_in or leaf not in FLOWS or self._observers.everything:
             return False
         self.push = utterance if not self.taps_input and self._takes_plain(utterance) else None
         return True
@@ -114,7 +114,7 @@ class FastPaths:
         # Each read counts for the input timeout of a turn without a place, and for whoever waits for silence.
         waits = self._drain.waiting or (turn is not None and not turn._placed)
         self.read = self.reads = None
-        if leaf not in WAITS and not self._observers.all and not self._queue.writers and not waits:
+        if leaf not in WAITS and not self._observers.everything and not self._queue.writers and not waits:
             sounds = leaf in SOUNDS
             self.read = self._playhead.source(sounds=sounds, paused=leaf in PAUSED)
             if sounds and self.read is not None:
@@ -141,7 +141,7 @@ class FastPaths:
             utterance = self._pushed = None
         if utterance is None or leaf != self._pushed_in or leaf not in FLOWS:
             return
-        if not self._observers.all and not self.taps_input and self._takes_plain(utterance):
+        if not self._observers.everything and not self.taps_input and self._takes_plain(utterance):
             self.push = utterance
 
     def _takes_plain(self, utterance: Utterance) -> bool:

@@ -182,7 +182,7 @@ class Input:
             self.admit(utterance)
         return self._push_block(utterance, block, bounded)
 
-    @observed("push")
+    @observed("push", frequent=True)
     def _push_block(self, utterance: Utterance, block: Block, bounded: bool) -> int:
         if not self.may_push(utterance):
             return self.refuse_block(utterance, block)

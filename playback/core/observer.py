@@ -1,7 +1,7 @@
 """Observers: whoever watches a playout from outside, such as a trace or the demo's picture of the chart.
 
 Several may watch one playout. Nothing is spent on them while there is none: a call looks at an empty tuple, and the
-fast paths stay open. While there is one, the fast paths are closed, so that every push and every read is seen.
+fast paths stay open. While there is one that wants to see every push and every read, the fast paths are closed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Observers:
         flush: delivers them, where a call is over that would not do so itself.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_clock", "_emit", "all", "flush", "inside")
+    __slots__ = ("__weakref__", "_changed", "_clock", "_emit", "all", "everything", "flush", "inside")
 
     def __init__(
         self,
@@ -76,6 +76,8 @@ class Observers:
     ) -> None:
         self.all: tuple[Observer, ...] = ()
         """Who watches."""
+        self.everything: tuple[Observer, ...] = ()
+        """Those that want to see each push and each read, so that none may take a fast path."""
         self.inside = False
         """Whether a call is under way that has emitted nothing yet: what is called now, the playout calls itself."""
         self._clock: Final = clock
@@ -83,13 +85,20 @@ class Observers:
         self._emit: Final = emit
         self.flush: Final = flush
 
-    def add(self, observer: Observer) -> Callable[[], None]:
+    def add(self, observer: Observer, *, everything: bool = True) -> Callable[[], None]:
         """Let an observer watch from now on.
+
+        Args:
+            observer: who.
+            everything: whether it sees each push and each read; otherwise it need not, and they cost no more than
+                without it.
 
         Returns:
             What ends it; calling it again does nothing. It does not keep the playout, which may long be gone.
         """
         self.all += (observer,)
+        if everything:
+            self.everything += (observer,)
         self._changed()
         observers = ref(self)
 
@@ -97,6 +106,7 @@ class Observers:
             playing = observers()
             if playing is not None:
                 playing.all = tuple(other for other in playing.all if other is not observer)
+                playing.everything = tuple(other for other in playing.everything if other is not observer)
                 playing._changed()
 
         return remove
@@ -152,7 +162,7 @@ O = TypeVar("O", bound=Observed)  # noqa: E741 - beside P and R
 
 
 def observed(
-    name: str, *, flushes: bool = True
+    name: str, *, flushes: bool = True, frequent: bool = False
 ) -> Callable[[Callable[Concatenate[O, P], R]], Callable[Concatenate[O, P], R]]:
     """Report a method's calls to the observers, but not those that the playout itself makes within another call.
 
@@ -160,6 +170,7 @@ def observed(
         name: how the call is named in a trace.
         flushes: whether the call may end with a flush, so that what an observer raised is an event even if nothing
             else came of it. A read may not: its audio goes ahead of its events.
+        frequent: whether only those observers are notified that want to see everything.
     """
 
     def decorate(method: Callable[Concatenate[O, P], R]) -> Callable[Concatenate[O, P], R]:
@@ -168,7 +179,7 @@ def observed(
         @wraps(method)
         def call(self: O, /, *args: P.args, **kwargs: P.kwargs) -> R:
             observers = self.observers
-            if not observers.all or observers.inside:
+            if not (observers.everything if frequent else observers.all) or observers.inside:
                 return method(self, *args, **kwargs)
             bound = parameters.bind(self, *args, **kwargs)
             bound.apply_defaults()

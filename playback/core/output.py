@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from playback.chart import CLOSED, PAUSED, PLAYBACK, RUNS_DRY, SOUNDS, WAITS
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
-from playback.events import ErrorRaised, Stalled
+from playback.events import ErrorRaised, FarEndReported, Stalled
 from playback.report import InputTimeout
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -93,7 +93,7 @@ class Output:
         self._transitions.read_size = samples
         return True
 
-    @observed("read", flushes=False)
+    @observed("read", flushes=False, frequent=True)
     def _read_frame(self, out: memoryview) -> None:
         """Fill a frame with a look at everything, and run to completion."""
         transitions, playhead = self._transitions, self._playhead
@@ -205,3 +205,10 @@ class Output:
         transitions.stats.stalled_seconds += seconds
         transitions.emitter.emit(Stalled(self._playhead.position, seconds))
         transitions.emitter.flush()
+
+    @observed("far_end")
+    def far_end(self, loss: float, jitter_seconds: float, round_trip_seconds: float | None) -> None:
+        """Report what the far end has reported."""
+        emitter = self._transitions.emitter
+        emitter.emit(FarEndReported(self._playhead.position, loss, jitter_seconds, round_trip_seconds))
+        emitter.flush()

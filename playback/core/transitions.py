@@ -13,12 +13,11 @@ step.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Final
 
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
-from playback.chart import INTERNAL_OF, MACHINE, PLAYBACK, STATE_OF
+from playback.chart import INTERNAL_OF, MACHINE, PLAYBACK, STATE_OF, WAITS
 from playback.core.drain import Drain
 from playback.core.emitter import Emitter
 from playback.core.fast_paths import FastPaths
@@ -27,13 +26,23 @@ from playback.core.limits import Limits, Stats
 from playback.core.observer import Observers
 from playback.core.playhead import Playhead
 from playback.core.queue import PlayoutQueue
-from playback.events import EVENTS, ErrorRaised, Event, InputEnded, StateChanged, TurnFinished, UtteranceFinished
+from playback.events import (
+    EVENTS,
+    ErrorRaised,
+    Event,
+    InputEnded,
+    StateChanged,
+    TurnFinished,
+    UnderrunEnded,
+    UtteranceFinished,
+    names_of_fields,
+)
 from playback.report import Outcome, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
 
 _EVENTS: Final[dict[str, type[Event]]] = {str(name): event for name, event in EVENTS.items()}
-_FIELDS: Final = {name: [field.name for field in fields(event)][1:] for name, event in _EVENTS.items()}
+_FIELDS: Final = {name: names_of_fields(event) for name, event in _EVENTS.items()}
 _OUTPUTS: Final = dict(PLAYBACK.outputs)
 """Of a plain dict a look-up costs half as much."""
 
@@ -74,6 +83,7 @@ class Transitions:
         self.short: tuple[Utterance | None, int] | None = None
         """The head in which the last read found less than it asked for (None where an open turn had none), and the
         position where that was; None if it found enough, or if a head has become ready since."""
+        self._underrun: tuple[Utterance, int] | None = None  # whose audio has run out, and where
 
     @property
     def is_unused(self) -> bool:
@@ -255,12 +265,19 @@ class Transitions:
     def emit_change(self, before: str) -> None:
         """End a step: emit that the leaf has changed since this one, if it has, and compute the fast paths."""
         leaf = self.session.leaf
+        if self._underrun is not None and (leaf not in WAITS or self.queue.head is not self._underrun[0]):
+            self._end_underrun(*self._underrun)
         if leaf != before:
             change = StateChanged(self.playhead.position, STATE_OF[before], STATE_OF[leaf], before, leaf)
             self.emitter.emit(change)
         self.fast.refresh()
         if self.drain.waiting:
             self.drain.step_over()
+
+    def _end_underrun(self, utterance: Utterance, start: int) -> None:
+        """The head plays on, or something else is why it is silent: a pause, or its end."""
+        self._underrun, position = None, self.playhead.position
+        self.emitter.emit(UnderrunEnded(position, utterance, self.format.seconds(position - start)))
 
     def run_internal_events(self) -> None:
         """Fire each internal event that has become true, until none is left."""
@@ -272,6 +289,8 @@ class Transitions:
                     assert self.short is not None
                     head, position = self.short
                     self.stats.underruns += 1
+                    if head is not None:
+                        self._underrun = head, position
                     self.fire(event, position, utterance=head)
                 case "gap":
                     assert self.short is not None

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, ClassVar, Final, Literal, TypeVar, get_args
 
 from playback.demo.settings import DemoSettings
-from playback.events import Event
+from playback.events import Event, names_of_fields
 from playback.report import TurnReport, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -275,7 +275,7 @@ def line(kind: str, values: Mapping[str, Any]) -> str:
 
 def event_line(event: Event) -> str:
     """An event of the controller."""
-    values = {field.name: plain(getattr(event, field.name)) for field in fields(event)}
+    values = {name: plain(getattr(event, name)) for name in ("position", *names_of_fields(type(event)))}
     return line("event", {"name": event.name, **values})
 
 

@@ -84,6 +84,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         self._g711: Any = None
         self._model: Any = None
         self._items: Final[dict[_Key, _Item]] = {}
+        self._transcripts: Final[dict[str, str]] = {}  # of items that have no audio yet
         self._responses: Final[set[str]] = set()
         self._stale: Final[set[str]] = set()
         self._asked: _Key | None = None
@@ -111,7 +112,7 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
             self._model = None
             for item in list(self._items.values()):
                 item.utterance.end()
-            for kept in (self._items, self._responses, self._stale):
+            for kept in (self._items, self._transcripts, self._responses, self._stale):
                 kept.clear()
             self.controller.remove_listener("utterance_finished", self._finished)
             self.controller.remove_listener("interrupted", self._interrupted)
@@ -183,6 +184,8 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
                 self._responses.add(event.response_id)
             case "audio" if event.data:
                 await self._push(event)
+            case "transcript_delta":
+                self._add_text(event.item_id, event.delta)
             case "audio_done":
                 if (item := self._items.get((event.item_id, event.content_index))) is not None:
                     item.utterance.end()
@@ -198,7 +201,8 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         item = self._items.get(key)
         was_over = False
         if item is None:
-            utterance = self.controller.utterance(id=f"{event.item_id}:{event.content_index}", format=self._source)
+            name, text = f"{event.item_id}:{event.content_index}", self._transcripts.pop(event.item_id, None)
+            utterance = self.controller.utterance(id=name, text=text, format=self._source)
             was_over = utterance.report is not None  # a closed controller finishes it before it is known here
             item = self._items[key] = _Item(key, event.response_id, utterance)
             if event.response_id in self._stale:
@@ -212,8 +216,17 @@ class RealtimePlayback(RealtimePlaybackTracker, RealtimeModelListener):
         if was_over and self._model is not None:
             await self._truncate(key, 0)
 
+    def _add_text(self, item_id: str, text: str) -> None:
+        """The model has written on what it says; that may be ahead of the audio."""
+        item = next((item for key, item in reversed(self._items.items()) if key[0] == item_id), None)
+        if item is None:
+            self._transcripts[item_id] = self._transcripts.get(item_id, "") + text
+        elif item.utterance.report is None:
+            item.utterance.append_text(text)
+
     def _end_response(self, response_id: str | None) -> None:
         """No more audio comes of a response, or of any."""
+        self._transcripts.clear()
         over = [item for item in self._items.values() if response_id in (None, item.response_id)]
         for item in over:
             item.utterance.end()

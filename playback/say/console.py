@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from playback.events import AudioRefused, Event, MarkReached, StateChanged, TurnFinished, UtteranceFinished
+from playback.events import (
+    AudioRefused,
+    Event,
+    MarkReached,
+    StateChanged,
+    TurnFinished,
+    UtteranceFinished,
+    names_of_fields,
+)
 from playback.report import UtteranceReport
 from playback.say.call import Session
 from playback.say.recording import Recording
@@ -99,7 +106,7 @@ def _detail(event: Event, recording: Recording) -> str:
             return f"{event.utterance.id} {event.report.outcome}{f': {error}' if error is not None else ''}"
         case TurnFinished():
             return f"{event.turn.id} {event.report.outcome}"
-    values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name != "position")
+    values = ((name, getattr(event, name)) for name in names_of_fields(type(event)))
     return ", ".join(_value(name, value, recording) for name, value in values if value is not None)
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, Final
 
-from playback.events import EVENTS
+from playback.events import EVENTS, names_of_fields
 
 LONGEST_SECONDS: Final = 24 * 60 * 60
 """How much may be read in a trace that is replayed."""
@@ -27,6 +26,8 @@ _MOST_HISTORY: Final = 600 * 48_000
 _MOST_NUMBER: Final = 1 << 53
 """JSON's numbers are exact up to here in all programs (RFC 8259, section 6)."""
 _MOST_CHANNELS: Final = 64
+_LAST_SECOND: Final = 253_402_300_800
+"""The end of the year 9999, the last one of :mod:`datetime`, in seconds since the epoch."""
 _DEEPEST: Final = 16
 """Lists and objects within each other."""
 
@@ -83,6 +84,11 @@ def _is_number(value: object) -> bool:
         case float() | {"repr": "inf" | "-inf" | "nan"}:
             return True
     return False
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a time in seconds since the epoch, of the years that a calendar has."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LAST_SECOND
 
 
 def is_shallow(value: object, deepest: int = _DEEPEST) -> bool:
@@ -151,6 +157,10 @@ KINDS: Final[dict[str, Kind]] = {
     "to_word_end": _FLAG,
     "gain_db": _NUMBER,
     "seconds": _NUMBER,
+    "loss": _NUMBER,
+    "jitter_seconds": _NUMBER,
+    "round_trip_seconds": _or_null(_NUMBER),
+    "wall_time": ("a time in seconds since the epoch, or null", lambda value: value is None or _is_time(value)),
     "source": _NAMED,
     "target": _NAMED,
     "edge": _NAMED,
@@ -205,7 +215,7 @@ def check_details(event: str, details: dict[str, Any]) -> None:
     Raises:
         ValueError: it has others, or one of them is endless.
     """
-    known = {field.name for field in fields(EVENTS[event])}  # type: ignore[index]
+    known = set(names_of_fields(EVENTS[event]))  # type: ignore[index]
     for name, value in details.items():
         if name not in known:
             raise ValueError(f"{event!r} has {shown(name, 200)}, expected only {', '.join(sorted(known))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from playback.audio.formats import AudioFormat
@@ -40,6 +40,7 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "read": ("samples",),
     "gain": ("gain_db",),
     "stalled": ("seconds",),
+    "far_end": ("loss", "jitter_seconds", "round_trip_seconds"),
 }
 """What may be called, each with its arguments. Times and lengths are samples; of incomplete samples, bytes."""
 
@@ -70,6 +71,8 @@ class TracedCall:
     """By name. An utterance is the trace's number for it: ids may be given twice."""
     times: int = 1
     """How often it was made in a row."""
+    wall_time: float | None = field(default=None, compare=False, kw_only=True)
+    """When the first of them was, in seconds since the epoch; None in a replay."""
 
     def __str__(self) -> str:
         return f"{self.position}: {self.name}({_shown(self.arguments)})" + f" × {self.times}" * (self.times > 1)
@@ -90,6 +93,8 @@ class TracedEdge:
     target: str
     outputs: tuple[str, ...] = ()
     """The events that it emitted."""
+    wall_time: float | None = field(default=None, compare=False, kw_only=True)
+    """When, in seconds since the epoch; None in a replay."""
 
     def __str__(self) -> str:
         emitted = f", emits {', '.join(self.outputs)}" if self.outputs else ""
@@ -105,6 +110,8 @@ class TracedEvent:
     """A name in :data:`playback.events.EVENTS`."""
     details: dict[str, Any]
     """Its other fields; an utterance is the trace's number for it."""
+    wall_time: float | None = field(default=None, compare=False, kw_only=True)
+    """When, in seconds since the epoch; None in a replay."""
 
     def __str__(self) -> str:
         return f"{self.position}: {self.name}({_shown(self.details)})"
@@ -155,7 +162,7 @@ def to_line(record: Record) -> str:
             line = {"edge": event, "position": position, "source": source, "target": target, "outputs": list(outputs)}
         case TracedEvent(position, name, details):
             line = {"event": name, "position": position, **details}
-    return json.dumps(line)
+    return json.dumps(line if record.wall_time is None else {**line, "wall_time": record.wall_time})
 
 
 def parse_line(text: str) -> Record:
@@ -164,7 +171,10 @@ def parse_line(text: str) -> Record:
     Raises:
         ValueError: it is something else.
     """
-    match _object(text):
+    line = _object(text)
+    wall_time = line.pop("wall_time", None)
+    check({"wall_time": wall_time}, "wall_time")
+    match line:
         case {"call": str(name), **line} if name in CALLS:
             times = line.pop("times", 1)
             if name != "read" and times != 1:
@@ -172,15 +182,18 @@ def parse_line(text: str) -> Record:
             check({**line, "times": times}, "position", "times", *CALLS[name])
             if name == "read" and not READ_SAMPLES[1](line["samples"]):
                 raise ValueError(f"'samples' is {line['samples']}, expected {READ_SAMPLES[0]} of a read")
-            return TracedCall(line["position"], name, {key: line[key] for key in CALLS[name]}, times)
+            return TracedCall(
+                line["position"], name, {key: line[key] for key in CALLS[name]}, times, wall_time=wall_time
+            )
         case {"edge": str(event), **line}:
             check({**line, "edge": event}, "edge", "position", "source", "target", "outputs")
-            return TracedEdge(line["position"], line["source"], event, line["target"], tuple(line["outputs"]))
+            ends = line["source"], event, line["target"]
+            return TracedEdge(line["position"], *ends, tuple(line["outputs"]), wall_time=wall_time)
         case {"event": str(name), **line} if name in EVENTS:
             check(line, "position")
             position = line.pop("position")
             check_details(name, line)
-            return TracedEvent(position, name, line)
+            return TracedEvent(position, name, line, wall_time=wall_time)
         case {"call": name}:
             raise ValueError(f"there is no call {shown(name, 200)}, expected one of {', '.join(CALLS)}")
         case {"edge": event}:

@@ -155,6 +155,10 @@ class _Replayer:
                     reader.set_gain(_number(arguments["gain_db"]))
             case "stalled":
                 reader.stalled(_number(arguments["seconds"]))
+            case "far_end":
+                trip = arguments["round_trip_seconds"]
+                numbers = _number(arguments["loss"]), _number(arguments["jitter_seconds"])
+                reader.far_end(*numbers, None if trip is None else _number(trip))
 
 
 def _silence(arguments: dict[str, Any]) -> Block:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from itertools import islice, zip_longest
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Final, Self, TextIO
 from weakref import WeakKeyDictionary
 
 from playback._json import jsonable
 from playback.audio.clip import Mark
 from playback.audio.formats import Block
 from playback.controller import PlaybackController
-from playback.events import EVENTS, ErrorRaised, Event
+from playback.events import EVENTS, ErrorRaised, Event, FarEndReported, Stalled, names_of_fields
 from playback.report import TurnReport, UtteranceReport, error_as_dict
 from playback.tracing.fields import LONGEST_LINE, printable
 from playback.tracing.records import (
@@ -35,6 +35,9 @@ from playback.tracing.records import (
 )
 from playback.turn import Turn
 from playback.utterance import Utterance
+
+_REPORTED: Final = (Stalled.name, FarEndReported.name)
+"""Events that say what a call has said; the call is in the trace."""
 
 
 class Trace:
@@ -70,10 +73,12 @@ class Trace:
             if not 1 <= limit <= sys.maxsize:
                 raise ValueError(f"limit is {limit!r}, expected 1 or more, or None to keep all")
         settings = Settings(controller.format, controller.input_format, controller.fades, controller.limits)
-        self._begin(settings, limit, fresh=controller.is_unused)
+        self._begin(settings, limit, fresh=controller.is_unused, clock=controller.clock)
         self._stops.append(controller.observe(self))
 
-    def _begin(self, settings: Settings, limit: int | None, *, fresh: bool) -> None:
+    def _begin(
+        self, settings: Settings, limit: int | None, *, fresh: bool, clock: Callable[[], float] | None = None
+    ) -> None:
         self.settings: Settings = settings
         """The controller's."""
         self.fresh = fresh
@@ -84,6 +89,7 @@ class Trace:
         self._numbers: WeakKeyDictionary[Utterance, int] = WeakKeyDictionary()
         self._turn_numbers: WeakKeyDictionary[Turn, int] = WeakKeyDictionary()
         self._named = self._turns_named = 0
+        self._clock = clock
         self._stops: list[Callable[[], None]] = []
 
     @classmethod
@@ -192,18 +198,21 @@ class Trace:
                     plain[key] = error_as_dict(value)
                 case _:
                     plain[key] = jsonable(value)
-        self._add_call(TracedCall(position, plain.pop("event", name), plain))
+        self._add_call(TracedCall(position, plain.pop("event", name), plain, wall_time=self._now()))
 
     def edge(self, position: int, source: str, event: str, target: str, outputs: tuple[str, ...]) -> None:
         """Write down an edge, but for a push that changes nothing and emits nothing: there are fifty a second."""
         if event != "push" or source != target or outputs:
-            self._add(TracedEdge(position, source, event, target, outputs))
+            self._add(TracedEdge(position, source, event, target, outputs, wall_time=self._now()))
 
     def event(self, event: Event) -> None:
-        """Write down an event that is about to be delivered."""
-        if event.name in EVENTS:
-            details = {field.name: self._plain(event, getattr(event, field.name)) for field in fields(event)[1:]}
-            self._add(TracedEvent(event.position, event.name, details))
+        """Write down an event that is about to be delivered, but for one that repeats what a reader has reported."""
+        if event.name in EVENTS and event.name not in _REPORTED:
+            details = {name: self._plain(event, getattr(event, name)) for name in names_of_fields(type(event))}
+            self._add(TracedEvent(event.position, event.name, details, wall_time=event.wall_time))
+
+    def _now(self) -> float | None:
+        return None if self._clock is None else self._clock()
 
     def _add_call(self, call: TracedCall) -> None:
         last = self._records[-1] if self._records else None
@@ -253,7 +262,7 @@ class Trace:
                 "in_turn": None if turn is None or turn.is_own else self._turn_number(turn),
                 "stale": stale,
             }
-            self._add(TracedCall(position, "utterance", arguments))
+            self._add(TracedCall(position, "utterance", arguments, wall_time=self._now()))
         return number
 
     # The file

@@ -231,6 +231,8 @@ class World:
         controller = self.controller
         state = (controller.leaf, controller.holds, controller.buffered, controller.position, round(controller.gain_db))
         events = [event.as_dict() for event in self.emitted[self._looked :]]
+        for event in events:
+            event.pop("wall_time", None)  # no policy decides it, and the model's events have none
         self._looked = len(self.emitted)
         return (self.policy.leaf, *state, events)
 

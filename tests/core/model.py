@@ -162,6 +162,7 @@ class Model:
         self.position = 0
         self.read_size = FIRST_READ
         self.without_input = 0
+        self.short: Line | None = None
         self.refusals = self.refused_samples = self.underruns = self.underrun_samples = 0
         self.emitted: list[Emitted] = []
         self.silenced_at: int | None = None
@@ -603,6 +604,7 @@ class Model:
             elif streaming:
                 self.waiting = True
                 self.underruns += 1
+                self.short = head
                 self._emit("underrun", head, position=None)
 
     def _count_turn(self, turn: Group, missing: int) -> bool:
@@ -664,6 +666,10 @@ class Model:
                 self._emit_mark(line, word, self.position)
 
     def _emit_change(self, before: str) -> None:
+        short = self.short
+        if short is not None and (self.leaf != "speaking.buffering" or self.head is not short):
+            self.short = None
+            self._emit("underrun_ended", short)
         if self.leaf != before:
             self._emit("state_changed", extra=(before.partition(".")[0], self.state, before, self.leaf))
 

@@ -1,4 +1,4 @@
-"""A tour of the chart: short sequences of actions that come by every cell, in many circumstances.
+"""Paths through the chart: short sequences of actions that come by every cell, in many circumstances.
 
 Each is a context that leads to a leaf, then a probe, then a sequel that brings to light what the probe has left behind.
 A sequence is written in words:
@@ -346,7 +346,7 @@ def itinerary(leaves: Iterable[str] = tuple(CONTEXTS)) -> list[Stop]:
 
 @functools.cache
 def asked() -> frozenset[tuple[str, str]]:
-    """The cells that a third of the tour asks; it leaves none out that the whole tour asks."""
+    """The cells that a third of the paths asks; it leaves none out that all paths asks."""
     cells: set[tuple[str, str]] = set()
 
     def watch(_: Chart, leaf: str, event: str) -> None:

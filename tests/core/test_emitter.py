@@ -373,6 +373,7 @@ def cause_everything(controller: PlaybackController) -> None:
     controller.lock()
     controller.unlock()
     controller.report_stall(1.0)
+    controller.report_far_end(0.1, 0.02)
     controller.on("paused", lambda _: 1 / 0)
     controller.pause()
     controller.close()

@@ -26,6 +26,7 @@ from playback.events import (
     Event,
     EventName,
     EventsLost,
+    FarEndReported,
     FirstAudioByte,
     InputEnded,
     InputLocked,
@@ -41,6 +42,7 @@ from playback.events import (
     TurnFinished,
     TurnStarted,
     Underrun,
+    UnderrunEnded,
     UtteranceFinished,
 )
 from playback.report import Outcome, UtteranceReport
@@ -103,8 +105,10 @@ ALL: list[tuple[Event, dict[str, Any]]] = [
     (InputLocked(1), {}),
     (InputUnlocked(1), {}),
     (Underrun(1, UTTERANCE), {"utterance": "greeting"}),
+    (UnderrunEnded(1, UTTERANCE, 0.5), {"utterance": "greeting", "seconds": 0.5}),
     (AudioRefused(1, None, 480, "locked"), {"utterance": None, "samples": 480, "reason": "locked"}),
     (Stalled(1, 0.25), {"seconds": 0.25}),
+    (FarEndReported(1, 0.1, 0.02, None), {"loss": 0.1, "jitter_seconds": 0.02, "round_trip_seconds": None}),
     (Closed(1), {}),
     (ErrorRaised(1, KeyError("x"), "read"), {"exception": {"type": "KeyError", "message": "'x'"}, "source": "read"}),
     (EventsLost(1, 3), {"count": 3}),
@@ -250,7 +254,7 @@ def test_no_copy_of_an_event_copies_a_controller(how: Callable[[Any], Any]) -> N
 @each_event
 def test_a_dict_of_its_fields_refers_to_the_same_utterance(event: Event, fields: dict[str, Any]) -> None:
     plain = asdict(event)
-    assert set(plain) == {"position", *fields}
+    assert set(plain) == {"position", "wall_time", *fields}
     if "utterance" in fields:
         assert plain["utterance"] is event.utterance  # type: ignore[attr-defined]
 

@@ -17,7 +17,7 @@ from playback.events import EVENTS, Event, FirstAudioByte, LastAudioByte, Uttera
 from statecharts import IMPOSSIBLE, Chart
 from statecharts.explore import Exploration, ExplorationError, explore
 from statecharts.machine import WATCHERS
-from tests.core import paths as tour
+from tests.core import paths
 
 RATE: Final = 8_000
 TAIL: Final = 2
@@ -340,7 +340,7 @@ def test_every_cell_is_asked(found: Found) -> None:
 
 def test_the_tour_asks_every_cell_that_is_asked(found: Found) -> None:
     _, setting, _ = found
-    assert set(setting.cells) <= tour.asked()
+    assert set(setting.cells) <= paths.asked()
 
 
 def test_reading_alone_comes_to_rest(found: Found) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from playback import AudioFormat, BufferFull, PlaybackController
+from playback.controller import NEW_CONTROLLERS
 from playback.events import Event
 from tests.signals import CUTS, FRAME, RATE
 
@@ -226,3 +227,54 @@ def test_nothing_is_called_for_observers_while_there_is_none(
     controller.close()
     assert not errors
     assert controller._emitter.watch is None
+
+
+# One that need not see everything
+
+
+def test_one_that_need_not_see_everything_leaves_the_fast_paths_open(controller: PlaybackController) -> None:
+    watcher = Watcher()
+    stop = controller.observe(watcher, everything=False)
+    speaking(controller)
+    assert fast_paths(controller) == (True, True)
+    controller.read(FRAME)
+    assert watcher.take() == ["utterance"]
+    controller.pause()
+    assert watcher.take() == ["pause"]
+    assert "paused" in watcher.seen[-2]
+    stop()
+    controller.resume()
+    assert watcher.take() == []
+
+
+def test_beside_one_that_sees_everything_the_fast_paths_are_closed_until_that_one_ends(
+    controller: PlaybackController,
+) -> None:
+    controller.observe(Watcher(), everything=False)
+    everything = Watcher()
+    stop = controller.observe(everything)
+    speaking(controller)
+    assert fast_paths(controller) == (False, False)
+    assert everything.take() == ["utterance", "push", "read", "push"]
+    stop()
+    controller.read(FRAME)
+    controller.push(FRAME_BYTES)
+    assert fast_paths(controller) == (True, True)
+
+
+# Who is notified of new controllers
+
+
+def test_each_controller_that_is_made_is_reported_until_that_is_ended() -> None:
+    made: list[PlaybackController] = []
+    stop = NEW_CONTROLLERS.add(made.append)
+    again = NEW_CONTROLLERS.add(made.append)
+    one = PlaybackController()
+    assert made == [one, one]
+    stop()
+    stop()
+    other = PlaybackController()
+    assert made == [one, one, other]
+    again()
+    PlaybackController()
+    assert len(made) == 3

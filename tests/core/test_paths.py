@@ -1,4 +1,4 @@
-"""A tour of the chart with the controller and the model side by side: it is what judges a chart that was changed."""
+"""Paths through the chart with the controller and the model side by side: they judge a chart that was changed."""
 
 from __future__ import annotations
 

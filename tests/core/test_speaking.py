@@ -187,7 +187,7 @@ class TestTheEnd:
         case.read(), case.read()
         assert case.emitted("underrun") == ["underrun"]
         utterance.end()
-        assert case.emitted() == ["last_audio_byte", "utterance_finished", "state_changed"]
+        assert case.emitted() == ["last_audio_byte", "utterance_finished", "underrun_ended", "state_changed"]
         assert case.controller.state == "idle"
 
     def test_a_second_time_is_nothing(self) -> None:

@@ -143,7 +143,7 @@ def test_the_page_of_events_has_them_all_with_their_fields() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|$", page, re.MULTILINE))
     assert rows.keys() == EVENTS.keys()
     for name, event in EVENTS.items():
-        fields = set(inspect.signature(event).parameters) - {"position"}
+        fields = set(inspect.signature(event).parameters) - {"position", "wall_time"}
         assert set(re.findall(r"`(\w+)`", rows[name])) == fields, name
 
 

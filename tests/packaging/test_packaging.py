@@ -135,8 +135,14 @@ def test_only_the_demo_imports_a_server() -> None:
 
 
 def test_the_core_imports_nothing_of_an_extra() -> None:
-    skipped = (*ADAPTERS, "playback.__main__", "playback.cli", "playback.say.console", "playback.say.plot")
+    programs = ("playback.__main__", "playback.cli", "playback.say.console", "playback.say.plot")
+    skipped = (*ADAPTERS, *programs, "playback.telemetry")
     assert run(IMPORTS.format(skipped=skipped, unwanted=SERVER | SPEECH)) == "\n"
+
+
+def test_only_telemetry_imports_opentelemetry() -> None:
+    modules = "playback, playback.bargein, playback.cli, playback.opus, playback.pump, playback.track, playback.tracing"
+    assert run(f"import sys, {modules}\nprint('opentelemetry' in sys.modules)") == "False\n"
 
 
 PLUGIN: Final = """

@@ -12,7 +12,7 @@ import pytest
 
 from mutants.__main__ import batches
 from mutants.findings import Findings
-from mutants.judge import HUNG, REFUSED, SURVIVED, TOUR, Survey, Verdict, Walked
+from mutants.judge import HUNG, PATHS, REFUSED, SURVIVED, Survey, Verdict, Walked
 from mutants.reasons import REASONS, Reason
 from mutants.source import BARGE_IN, ORDER, PLAYBACK, Mutant, Source, Subject
 from mutants.workers import KILLED, answers
@@ -50,7 +50,7 @@ def judged(*mutants: Mutant, subject: Subject = PLAYBACK, leaf: str) -> dict[Mut
     Args:
         mutants: what is changed.
         subject: in which chart.
-        leaf: which part of the tour judges them.
+        leaf: which part of the paths judges them.
     """
     command = [sys.executable, "-c", JUDGED]
     root = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def judged(*mutants: Mutant, subject: Subject = PLAYBACK, leaf: str) -> dict[Mut
 def test_what_is_bad_is_caught_and_what_is_as_good_survives() -> None:
     verdicts = judged(BAD, ENDLESS, AS_GOOD, AS_GOOD_AN_ORDER, leaf="speaking.streaming")
     what, where = verdicts[BAD]
-    assert what == TOUR
+    assert what == PATHS
     assert "pause" in where
     assert verdicts[ENDLESS] == KILLED
     assert verdicts[AS_GOOD][0] == verdicts[AS_GOOD_AN_ORDER][0] == SURVIVED
@@ -79,7 +79,7 @@ def test_a_policy_that_is_bad_is_caught_by_what_it_does_and_by_what_it_emits() -
     verdicts = judged(target, missing, silent, endless, passing, subject=BARGE_IN, leaf="agent.settled")
     assert verdicts.pop(None)[0] == SURVIVED  # the chart as it is
     found = {mutant: what for mutant, (what, _) in verdicts.items()}
-    assert found == {target: TOUR, missing: TOUR, silent: TOUR, endless: HUNG, passing: SURVIVED}
+    assert found == {target: PATHS, missing: PATHS, silent: PATHS, endless: HUNG, passing: SURVIVED}
 
 
 def test_one_process_judges_the_mutants_of_one_cell_or_one_mutant() -> None:
@@ -179,13 +179,13 @@ def findings(*verdicts: tuple[Mutant, Verdict], reasons: tuple[Reason, ...] = ()
 
 def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
     reason = Reason(("speaking.*",), "end", "=", (".",), "Nobody asks.")
-    survives, caught = (AS_GOOD, (SURVIVED, "")), (BAD, (TOUR, "pause"))
+    survives, caught = (AS_GOOD, (SURVIVED, "")), (BAD, (PATHS, "pause"))
     assert findings(caught).problems() == []
     assert findings(survives).problems() == [f"no reason why it survived: {AS_GOOD}"]
     explained = findings(survives, caught, reasons=(reason,))
     assert explained.problems() == []
     assert explained.explained() == [(reason, [AS_GOOD])]
-    noticed = findings((AS_GOOD, (TOUR, "a.")), reasons=(reason,)).problems()
+    noticed = findings((AS_GOOD, (PATHS, "a.")), reasons=(reason,)).problems()
     assert noticed == [f"it was expected to survive: {AS_GOOD}; noticed by a."]
     stale = findings(caught, reasons=(reason,), whole=True).problems()
     assert stale == [f"no survivor needs this reason: {reason}"]
@@ -193,9 +193,9 @@ def test_survivors_need_a_reason_and_reasons_a_survivor() -> None:
 
 def test_enough_have_to_be_caught() -> None:
     reason = Reason(("speaking.*",), "end", "=", (".",), "Nobody asks.")
-    verdicts = [(BAD, (TOUR, "pause")), (ENDLESS, (HUNG, "")), (BEYOND, (REFUSED, "")), (AS_GOOD, (SURVIVED, ""))]
+    verdicts = [(BAD, (PATHS, "pause")), (ENDLESS, (HUNG, "")), (BEYOND, (REFUSED, "")), (AS_GOOD, (SURVIVED, ""))]
     found = findings(*verdicts, reasons=(reason,), whole=True)
-    assert found.counts == {REFUSED: 1, TOUR: 1, "tests": 0, HUNG: 1, SURVIVED: 1}
+    assert found.counts == {REFUSED: 1, PATHS: 1, "tests": 0, HUNG: 1, SURVIVED: 1}
     assert found.problems() == ["only 75.0 % were caught, expected 95 % or more"]
 
 

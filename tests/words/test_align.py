@@ -445,9 +445,10 @@ def test_what_is_no_text_and_no_audio_is_refused() -> None:
 
 
 @portable
-def test_it_says_what_to_install() -> None:
+@pytest.mark.parametrize("module", ["pocketsphinx", "num2words"])
+def test_it_says_what_to_install(module: str) -> None:
     with (
-        patch.dict(sys.modules, {"pocketsphinx": None}),
+        patch.dict(sys.modules, {module: None}),
         pytest.raises(ModuleNotFoundError, match=r"voice-playback\[align\]"),
     ):
         PocketsphinxAligner()

@@ -288,3 +288,55 @@ async def test_a_lost_connection_leaves_nobody_waiting() -> None:
         now.play(200)
         assert now.controller.state == State.IDLE
         utterance.cancel()
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["text first", "audio first"])
+async def test_what_was_heard_is_estimated_from_the_transcript(ahead: bool) -> None:
+    async with call() as now:
+        reports: list[Any] = []
+        now.controller.on("utterance_finished", lambda event: reports.append(event.report))
+        await now.server.session()
+        await now.server.begin("response")
+
+        async def write() -> None:
+            for delta in ("Table ", "seven ", "seats ", "eight."):
+                await now.server.send(
+                    "response.output_audio_transcript.delta",
+                    response_id="response",
+                    item_id="item",
+                    output_index=0,
+                    content_index=0,
+                    delta=delta,
+                )
+
+        if ahead:
+            await write()
+        await now.server.delta("response", "item", speech(2_000))
+        if not ahead:
+            await write()
+        await now.server.done("response", "item")
+        await now.settled()
+        now.controller.read(round(1.1 * now.controller.format.sample_rate))
+        now.controller.interrupt()
+        [report] = reports
+        assert (report.text, report.heard, report.heard_from) == ("Table seven seats eight.", "Table seven", "estimate")
+
+
+async def test_a_transcript_without_audio_belongs_to_no_other_item() -> None:
+    async with call() as now:
+        await now.server.session()
+        await now.server.begin("one")
+        await now.server.send(
+            "response.output_audio_transcript.delta",
+            response_id="one",
+            item_id="silent",
+            output_index=0,
+            content_index=0,
+            delta="Nobody says this.",
+        )
+        await now.server.end("one")
+        await now.server.say("two", "spoken")
+        await now.settled()
+        assert now.controller.head is not None
+        assert now.controller.head.text is None
+        assert not now.playback._transcripts
