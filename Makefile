@@ -90,7 +90,7 @@ charts: $(READY)  ## renew every picture, table and file that is made from a cha
 	cp docs/charts/playback-detail.svg playback/demo/page/chart-detail.svg
 	cp docs/charts/barge_in-detail.svg playback/demo/page/barge-in.svg
 
-mutants: $(READY)  ## see that the tests notice every wrong cell of the chart
+mutants: $(READY)  ## see that the tests notice every wrong cell of both charts
 	$(BIN)/python -m mutants
 
 pythons: $(READY)  ## the portable tests on each other Python that is found, and with the lowest versions that are allowed

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mutants.judge import HUNG, PATHS, REFUSED, SURVIVED, TESTS, Verdict
-from mutants.reasons import REASONS, Reason
-from mutants.source import Mutant
+from mutants.reasons import REASONS, Passing, Reason
+from mutants.source import PLAYBACK, Mutant
 
 ENOUGH_PERCENT: Final = 95.0
 """How many of the mutants have to be caught."""
@@ -32,7 +32,11 @@ class Findings:
     """
 
     def __init__(
-        self, verdicts: Iterable[tuple[Mutant, Verdict]], reasons: Sequence[Reason] = REASONS, *, whole: bool = True
+        self,
+        verdicts: Iterable[tuple[Mutant, Verdict]],
+        reasons: Sequence[Reason | Passing] = REASONS[PLAYBACK],
+        *,
+        whole: bool = True,
     ) -> None:
         self.verdicts: Final = sorted(verdicts)
         self._reasons: Final = reasons
@@ -55,7 +59,7 @@ class Findings:
         """What nobody noticed."""
         return [mutant for mutant, (what, _) in self.verdicts if what == SURVIVED]
 
-    def explained(self) -> list[tuple[Reason, list[Mutant]]]:
+    def explained(self) -> list[tuple[Reason | Passing, list[Mutant]]]:
         """Each reason that is needed, with its survivors."""
         groups = [(reason, [mutant for mutant in self.survivors if reason.fits(mutant)]) for reason in self._reasons]
         return [(reason, mutants) for reason, mutants in groups if mutants]

@@ -4,33 +4,74 @@ from __future__ import annotations
 
 import importlib
 import signal
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from mutants.source import MODULE, ORDER, Cell, Mutant, Source
+from mutants.source import BARGE_IN, ORDER, PLAYBACK, Cell, Mutant, Source, Subject
 from statecharts import ChartError
 
-QUICK_TESTS: Final = (
-    "tests/core/test_pausing.py",
-    "tests/core/test_interrupting.py",
-    "tests/core/test_speaking.py",
-    "tests/core/test_marks.py",
-    "tests/core/test_reading.py",
-    "tests/core/test_writing.py",
-    "tests/core/test_emitter.py",
-)
-"""Who judges what the paths did not notice."""
 
-DEEP_TESTS: Final = ("tests/sinks/test_sinks.py", "tests/core/test_properties.py", "tests/core/test_explore.py")
-"""Who judges what nobody has expected to survive: a minute's work."""
+class Jury(NamedTuple):
+    """Who judges the mutants of one chart."""
+
+    paths: str
+    """The module with the paths."""
+    quick: tuple[str, ...]
+    """Who judges what the paths did not notice."""
+    deep: tuple[str, ...]
+    """Who judges what nobody has expected to survive: a minute's work."""
+    reloaded: tuple[str, ...] = ()
+    """The modules that know the chart, if these are imported anew for each mutant, so that one process can judge many;
+    all others know the chart as it is, as the model needs."""
+    step: int = 1
+    """See :meth:`Survey.route`."""
+    spared: int = 1
+    """What is expected to survive is judged by every so many of the stops, unless asked for all of them."""
+
+
+JURIES: Final = {
+    PLAYBACK: Jury(
+        "tests.core.paths",
+        (
+            "tests/core/test_pausing.py",
+            "tests/core/test_interrupting.py",
+            "tests/core/test_speaking.py",
+            "tests/core/test_marks.py",
+            "tests/core/test_reading.py",
+            "tests/core/test_writing.py",
+            "tests/core/test_emitter.py",
+        ),
+        ("tests/sinks/test_sinks.py", "tests/core/test_properties.py", "tests/core/test_explore.py"),
+    ),
+    BARGE_IN: Jury(
+        "tests.bargein.paths",
+        (),
+        ("tests/bargein/test_no_words.py", "tests/bargein/test_gaps.py", "tests/bargein/test_yielding.py"),
+        (
+            "playback.bargein",
+            "playback.bargein.agent",
+            "playback.bargein.chart",
+            "playback.bargein.moments",
+            "playback.bargein.policy",
+            "playback.bargein.transcripts",
+        ),
+        step=12,
+        spared=20,
+    ),
+}
 
 ORDER_STEP: Final = 3
 """An order of the internal events is judged by every so many of the stops: any may go another way, so all take long."""
 
 STOP_SECONDS: Final = 1.0
 """How much work one of the paths may be before it goes on for ever; most are two milliseconds."""
+
+STOP_EVENTS: Final = 1_000
+"""How often one may ask the chart."""
 
 Lookups = dict[str, list[str]]
 """What the chart's module looks up in place of edges: its sets of leaves."""
@@ -58,6 +99,7 @@ class Survey(NamedTuple):
 
     paths: Sequence[Walked]
     lookups: Lookups
+    emits: Mapping[Cell, tuple[str, ...]] = {}
 
     @classmethod
     def gather(cls, surveys: Iterable[Any]) -> Survey:
@@ -65,20 +107,26 @@ class Survey(NamedTuple):
         surveys = list(surveys)
         paths = [
             Walked(sequence, settings, frozenset((leaf, event) for leaf, event in asked))
-            for stops, _ in surveys
+            for stops, _, _ in surveys
             for sequence, settings, asked in stops
         ]
-        return cls(paths, surveys[0][1])
+        _, lookups, emits = surveys[0]
+        return cls(paths, lookups, {(leaf, event): tuple(names) for leaf, event, names in emits})
 
     @property
     def cells(self) -> list[Cell]:
         """Every cell that is asked."""
         return sorted(frozenset().union(*(walked.asked for walked in self.paths)))
 
-    def route(self, mutant: Mutant | None, lookups: Lookups) -> list[Walked]:
+    def route(self, mutant: Mutant | None, lookups: Lookups, step: int = 1) -> list[Walked]:
         """The stops where a mutant may go another way, the likeliest first.
 
         Until it asks the cell, or looks up something else, it goes the same way as ever.
+
+        Args:
+            mutant: what is changed; None for nothing.
+            lookups: what it looks up.
+            step: how many of the less likely stops are left out for each that is not, and one.
         """
         if mutant is None:
             return list(self.paths)
@@ -87,37 +135,42 @@ class Survey(NamedTuple):
         likely = [walked for walked in self.paths if mutant.cell in walked.asked]
         if lookups == self.lookups:
             return likely
-        return likely + [walked for walked in self.paths if mutant.cell not in walked.asked]
+        return likely + [walked for walked in self.paths if mutant.cell not in walked.asked][::step]
 
 
-def survey(leaf: str) -> Any:
+def survey(subject: Subject, leaf: str) -> Any:
     """Walk a part of the paths with the chart as it is, and note what it asks.
 
     Args:
+        subject: which chart.
         leaf: which part: the stops that come by this leaf.
 
     Returns:
-        Each stop with the cells that it asked, and the lookups.
+        Each stop with the cells that it asked, the lookups, and what the edges emit.
     """
     from statecharts import Chart
     from statecharts.machine import WATCHERS
-    from tests.core.paths import itinerary, walk
 
+    paths = importlib.import_module(JURIES[subject].paths)
     asked: set[Cell] = set()
 
-    def watch(_: Chart, leaf: str, event: str) -> None:
-        asked.add((leaf, event))
+    def watch(chart: Chart, leaf: str, event: str) -> None:
+        if chart.name == subject.name:
+            asked.add((leaf, event))
 
     WATCHERS.add(watch)
     walked = []
-    for stop in itinerary([leaf]):
+    for stop in paths.itinerary([leaf]):
         asked.clear()
-        walk(stop)
+        paths.walk(stop)
         walked.append((*stop, sorted(asked)))
-    return walked, _lookups()
+    chart = getattr(importlib.import_module(subject.module), subject.variable)
+    return walked, _lookups(subject), [(*cell, names) for cell, names in chart.outputs.items()]
 
 
-def judge(source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequence[str]) -> Verdict:
+def judge(
+    source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequence[str], *, spare: bool = False
+) -> Verdict:
     """Find out who notices a mutant; None is the chart as it is, which nobody should find fault with.
 
     Args:
@@ -125,21 +178,30 @@ def judge(source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequen
         surveyed: what is known of it.
         mutant: what is changed.
         tests: the test files for what the paths do not notice.
+        spare: whether only some of the stops judge it; see :attr:`Jury.spared`.
     """
+    jury = JURIES[source.subject]
+    for module in jury.reloaded:
+        sys.modules.pop(module, None)
     source.install(mutant)
     try:
-        importlib.import_module(MODULE)
+        importlib.import_module(source.subject.module)
     except ChartError as error:
         return REFUSED, str(error)
-    from tests.core.paths import Stop, walk
-
-    for walked in surveyed.route(mutant, _lookups()):
+    paths = importlib.import_module(jury.paths)
+    # In a process that judges others, too, what goes on for ever must not end the process.
+    patience = _Patience(source.subject.name) if jury.reloaded else nullcontext()
+    for walked in surveyed.route(mutant, _lookups(source.subject), jury.step)[:: jury.spared if spare else 1]:
         signal.setitimer(signal.ITIMER_PROF, STOP_SECONDS)  # the signal ends the process
         try:
-            walk(Stop(walked.sequence, walked.settings))
+            with patience:
+                paths.walk(paths.Stop(walked.sequence, walked.settings))
         except Exception:
             return PATHS, f"{walked.sequence} ({walked.settings})"
-    signal.setitimer(signal.ITIMER_PROF, 0)
+        except Endless:
+            return HUNG, f"{walked.sequence} ({walked.settings})"
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
     failed = _Failed()
     # Asserts in what was imported above are plain; only the test files themselves are rewritten.
     options = [
@@ -163,6 +225,36 @@ def judge(source: Source, surveyed: Survey, mutant: Mutant | None, tests: Sequen
             raise RuntimeError(f"pytest came to no verdict: {code!r}")
 
 
+class Endless(BaseException):
+    """A path that goes on for ever."""
+
+
+class _Patience:
+    """Ends what has asked a chart too often; whoever catches that and asks again is ended again."""
+
+    def __init__(self, chart: str) -> None:
+        self._chart: Final = chart
+        self._asked = 0
+
+    def __enter__(self) -> None:
+        from statecharts.machine import WATCHERS
+
+        self._asked = 0
+        WATCHERS.add(self._watch)
+
+    def __exit__(self, *_: object) -> None:
+        from statecharts.machine import WATCHERS
+
+        WATCHERS.remove(self._watch)
+        if self._asked > STOP_EVENTS:
+            raise Endless
+
+    def _watch(self, chart: Any, _leaf: str, _event: str) -> None:
+        self._asked += chart.name == self._chart
+        if self._asked > STOP_EVENTS:
+            raise Endless
+
+
 class _Failed:
     """Remembers which tests failed, and which files could not be collected."""
 
@@ -178,6 +270,6 @@ class _Failed:
             self.names.append(report.nodeid)
 
 
-def _lookups() -> Lookups:
-    chart = importlib.import_module(MODULE)
+def _lookups(subject: Subject) -> Lookups:
+    chart = importlib.import_module(subject.module)
     return {name: sorted(value) for name, value in vars(chart).items() if isinstance(value, frozenset)}

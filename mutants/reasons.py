@@ -10,10 +10,12 @@ did notice.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
-from mutants.source import ORDER, Mutant, Source
+from mutants.source import BARGE_IN, ORDER, PLAYBACK, Mutant, Source, Subject
 
 
 class Reason(NamedTuple):
@@ -36,6 +38,42 @@ class Reason(NamedTuple):
         )
 
 
+class Passing(NamedTuple):
+    """A cell of BARGE_IN that leads elsewhere first: what is true there leads on to the right leaf in the same step.
+
+    Where that ends, and that nothing more and nothing less is emitted on the way, is computed from the mutated chart.
+    """
+
+    leaves: tuple[str, ...]
+    """Patterns of the shell; one has to fit."""
+    events: tuple[str, ...]
+    """Patterns of the cell's event."""
+    becomes: tuple[str, ...]
+    """Patterns, as well."""
+    ways: tuple[tuple[str, ...], ...]
+    """What may be true after it: each sequence of internal events has to lead to the right leaf."""
+    why: str
+
+    def fits(self, mutant: Mutant) -> bool:
+        """Whether it is about this mutant."""
+        return (
+            any(fnmatchcase(mutant.event, event) for event in self.events)
+            and any(fnmatchcase(mutant.leaf, leaf) for leaf in self.leaves)
+            and any(fnmatchcase(mutant.becomes, becomes) for becomes in self.becomes)
+            and all(_leads_on(mutant, way) for way in self.ways)
+        )
+
+
+@functools.cache
+def _leads_on(mutant: Mutant, way: tuple[str, ...]) -> bool:
+    return _source().leads_on(mutant, way)
+
+
+@functools.cache
+def _source() -> Source:
+    return Source(BARGE_IN)
+
+
 _NOBODY_ASKS: Final = (
     "It leads nowhere by itself and emits nothing, and nobody asks the chart whether it was taken. What follows from it"
 )
@@ -50,7 +88,7 @@ _NOTHING_IS_LEFT: Final = (
 _TO_IDLE: Final = ("speaking.buffering", "speaking.streaming", "speaking.draining")
 _TO_DRAINING: Final = ("speaking.buffering", "speaking.streaming")
 
-REASONS: Final = (
+_PLAYBACK: Final = (
     Reason(
         ("*",),
         "end",
@@ -113,3 +151,119 @@ REASONS: Final = (
         " read, and in its leaves a read ends no head.",
     ),
 )
+
+_GUARDED: Final = ("guard_elapsed", "agent_stopped")
+
+_BARGE_IN: Final = (
+    Passing(
+        ("agent.*",),
+        ("agent_stopped",),
+        ("agent.*",),
+        (("agent_stopped",), _GUARDED),
+        "The agent is still silent there, so `agent_stopped` is fired again, after `guard_elapsed` if that is due.",
+    ),
+    Passing(
+        ("both.*", "lowered.*"),
+        ("agent_stopped",),
+        ("agent.*", "both.*", "lowered.listening"),
+        (("agent_stopped",), _GUARDED),
+        "The same, where nothing was paused and nothing else of the clock is due.",
+    ),
+    Passing(
+        ("held.*", "waiting.*"),
+        ("agent_stopped",),
+        ("*",),
+        (("agent_stopped",),),
+        "The agent is still silent there. What is paused goes on or stays, and `agent_stopped` is fired again, before"
+        " the clock is asked.",
+    ),
+    Passing(
+        ("quiet",),
+        ("quiet_ended",),
+        ("agent.*",),
+        (("agent_stopped",), _GUARDED),
+        "What may not be interrupted counts as silence, so `agent_stopped` is true.",
+    ),
+    Passing(
+        ("both.*", "held.*", "lowered.*", "waiting.*"),
+        ("words", "min_speech_elapsed", "max_backchannel_elapsed"),
+        ("*",),
+        (("agent_stopped",),),
+        "The interrupt has silenced the agent, so `agent_stopped` is fired, before anything is paused or the clock is"
+        " asked.",
+    ),
+    Passing(
+        ("agent.*",),
+        ("gap_began",),
+        ("agent.*",),
+        (("gap_began",), ("guard_elapsed", "gap_began")),
+        "The agent still waits for audio there, so `gap_began` is fired again.",
+    ),
+    Passing(
+        ("idle", "quiet"),
+        ("agent_ready",),
+        ("*",),
+        (("agent_ready",),),
+        "The agent is still ready there, so `agent_ready` is fired again, at the same time.",
+    ),
+    Passing(
+        ("idle",),
+        ("agent_started",),
+        ("*",),
+        (("agent_started",),),
+        "The agent still sounds there, so `agent_started` is fired again.",
+    ),
+    Passing(
+        ("agent.*",),
+        ("agent_started",),
+        ("agent.*",),
+        (("agent_started",),),
+        "The agent still sounds there, so `agent_started` is fired again.",
+    ),
+    Passing(
+        ("agent.settled",),
+        ("*",),
+        ("*.early",),
+        (("guard_elapsed",),),
+        "The guard is over, so `guard_elapsed` is due at once.",
+    ),
+    Passing(
+        ("lowered.silent",),
+        ("backchannel", "no_words", "silence_timeout"),
+        ("agent.early",),
+        (("guard_elapsed",),),
+        "Only an agent whose guard is over is lowered, so `guard_elapsed` is due at once.",
+    ),
+    Passing(
+        ("held.silent",),
+        ("backchannel", "no_words", "silence_timeout", "hold_released"),
+        ("agent.*",),
+        (("agent_started", "guard_elapsed"),),
+        "Only an agent that sounds and whose guard is over is held, so `agent_started` is true where the leaf takes it,"
+        " and `guard_elapsed` is due.",
+    ),
+    Passing(
+        ("held.silent",),
+        ("silence_timeout",),
+        ("waiting.silent",),
+        (("silence_timeout", "agent_started", "guard_elapsed"),),
+        "The silence has lasted for as long as that leaf waits for, too, so `silence_timeout` is due at once.",
+    ),
+    Passing(
+        ("held.silent", "waiting.speaking"),
+        ("hold_released",),
+        ("held.*", "waiting.*"),
+        (("hold_released", "agent_started", "guard_elapsed"),),
+        "The hold is still over there, so `hold_released` is fired again.",
+    ),
+    Passing(
+        ("waiting.silent",),
+        ("backchannel", "no_words", "silence_timeout", "hold_released"),
+        ("agent.*",),
+        (("agent_ready",),),
+        "The agent goes on with audio of which nothing was read, so `agent_ready` is true.",
+    ),
+)
+
+REASONS: Final[Mapping[Subject, tuple[Reason | Passing, ...]]] = {PLAYBACK: _PLAYBACK, BARGE_IN: _BARGE_IN}
+"""For each chart, why some of its mutants survive."""

@@ -5,6 +5,7 @@ A sequence is written in words; a tick is a tenth of a second:
 
     ==================== ==================================================================
     ``t3``               three ticks pass: so much is read, and the clock goes on
+    ``r1``               so much is read at once
     ``a9``               the agent says nine ticks of speech
     ``A9``               the same and half a tick more, which may not be interrupted
     ``g2`` ``end``       open an utterance or go on with it, by two ticks of speech · end it
@@ -26,6 +27,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import sys
 from collections.abc import Iterable
 from math import inf
 from typing import Any, Final, NamedTuple
@@ -33,7 +35,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from playback import AudioFormat, Fades, PlaybackController, Turn, Utterance
-from playback.bargein import EVENTS, BargeIn
+from playback.bargein import EVENTS
 from statecharts import Chart
 from statecharts.machine import WATCHERS
 from tests.bargein.clock import Clock
@@ -47,12 +49,20 @@ CONTEXTS: Final = {
     "quiet": ("t7", "a1 t9"),
     "user": ("s", "s t3", "a9 t3 s t5", "a9 t1 s t1 close", "s A1 a9 t1"),
     "agent.ready": ("a9", "s t1 a9 t1 e hm"),
-    "agent.early": ("a9 t1", "g9 t1", "turn a9 t1", "s t1 a20 t1 e hm t1"),
+    "agent.early": ("a9 t1", "g9 t1", "turn a9 t1", "s t1 a20 t1 e hm t1", "g1 t1 r1 g9", "A a9 t1"),
     "agent.settled": ("a20 t3", "a20 t3 s t1 e hm t1", "g20 t3"),
     "agent.gap": ("g2 t3", "turn a2 t3"),
     "both.early": ("a20 t1 s", "g9 t1 s", "g1 t1 s"),
     "both.released": ("s t1 a20 t1 release", "a20 t3 s t3 release"),
-    "lowered.speaking": ("a20 t3 s", "g9 t3 s t1", "a20 t1 s t1"),
+    "lowered.speaking": (
+        "a20 t3 s",
+        "g9 t3 s t1",
+        "a20 t1 s t1",
+        # It was reported late: it began before the agent went on, but after the agent's first audio had arrived.
+        "g2 t3 g9 t1 s3",
+        "a20 t3 s t2 e hm t1 s3",
+        "a20 t3 s t2 e uh t1 s3",
+    ),
     "lowered.listening": ("a20 t3 s mm", "a20 t3 s t3 mm", "g9 t3 s t1 mm"),
     "lowered.silent": ("a20 t3 s t1 e", "g5 t3 s mm e"),
     "held.speaking": ("a20 t3 s t2", "a20 t3 s few", "a20 t1 s2", "g4 t3 s t2"),
@@ -173,6 +183,8 @@ class World:
                 for _ in range(number):
                     self.controller.read(round(TICK * RATE))
                     self.clock.advance_to(round(self.clock.now + TICK, 6))
+            case "r":
+                self.controller.read(round(number * TICK * RATE))
             case "a" | "A":
                 half = 0.5 if name == "A" else 0.0  # it ends within a read, in which the next one begins
                 self._push(self._utterance(interruptible=not half), number + half).end()
@@ -219,6 +231,8 @@ class World:
         controller = self.controller
         state = (controller.leaf, controller.holds, controller.buffered, controller.position, round(controller.gain_db))
         events = [event.as_dict() for event in self.emitted[self._looked :]]
+        for event in events:
+            event.pop("wall_time", None)  # no policy decides it, and the model's events have none
         self._looked = len(self.emitted)
         return (self.policy.leaf, *state, events)
 
@@ -233,17 +247,19 @@ def itinerary(leaves: Iterable[str] = tuple(CONTEXTS)) -> list[Stop]:
     return stops
 
 
-def walk(stop: Stop, policy: Any = BargeIn) -> World:
+def walk(stop: Stop, policy: Any = None) -> World:
     """Take one sequence of actions, and compare the policy with its model after each.
 
     Args:
         stop: the sequence.
-        policy: what is compared.
+        policy: what is compared; by default :class:`playback.bargein.BargeIn` as it is imported by then, which a judge
+            of mutants may have done anew.
 
     Raises:
         AssertionError: they differ; this and any other exception has a note that says where.
     """
     times = SETTINGS[stop.settings]
+    policy = policy or sys.modules["playback.bargein"].BargeIn
     world, model = World(policy, times), World(ModelPolicy, times)
     for number, word in enumerate(stop.sequence.split(), start=1):
         try:

@@ -10,24 +10,28 @@ from typing import Any
 
 import pytest
 
+from mutants.__main__ import batches
 from mutants.findings import Findings
 from mutants.judge import HUNG, PATHS, REFUSED, SURVIVED, Survey, Verdict, Walked
 from mutants.reasons import REASONS, Reason
-from mutants.source import ORDER, Mutant, Source
+from mutants.source import BARGE_IN, ORDER, PLAYBACK, Mutant, Source, Subject
 from mutants.workers import KILLED, answers
-from playback.chart import INTERNAL, PLAYBACK
+from playback.chart import INTERNAL
+from playback.chart import PLAYBACK as CHART
 
 JUDGED = """
 import json
 from mutants.__main__ import prepare, survey_all
-from mutants.judge import judge
+from mutants.judge import JURIES, judge
 from mutants.source import Mutant, Source
 from mutants.workers import answers
 
-prepare()
-source = Source()
-surveyed = survey_all(["speaking.streaming"], workers=2)
-tasks = [None, *(Mutant(*fields) for fields in json.loads(input()))]
+name, leaf, mutants = json.loads(input())
+subject = next(subject for subject in JURIES if subject.name == name)
+prepare(subject)
+source = Source(subject)
+surveyed = survey_all(subject, [leaf], workers=2)
+tasks = [None, *(Mutant(*fields) for fields in mutants)]
 judged = answers(tasks, lambda mutant: judge(source, surveyed, mutant, ()), workers=2, limit_seconds=60)
 print(json.dumps([(task, answer) for task, answer in judged]))
 """
@@ -40,17 +44,24 @@ AS_GOOD_AN_ORDER = Mutant(ORDER, "order", ORDERED, "input_ended completed cut_sh
 BEYOND = Mutant("closed", "close", ".", "idle")
 
 
-def judged(*mutants: Mutant) -> dict[Mutant | None, Any]:
-    """What becomes of mutants in processes that have not imported the chart, as this one has."""
+def judged(*mutants: Mutant, subject: Subject = PLAYBACK, leaf: str) -> dict[Mutant | None, Any]:
+    """What becomes of mutants in processes that have not imported the chart, as this one has.
+
+    Args:
+        mutants: what is changed.
+        subject: in which chart.
+        leaf: which part of the paths judges them.
+    """
     command = [sys.executable, "-c", JUDGED]
     root = Path(__file__).parents[2]
-    ran = subprocess.run(command, input=json.dumps(mutants), capture_output=True, text=True, check=False, cwd=root)
+    given = json.dumps([subject.name, leaf, mutants])
+    ran = subprocess.run(command, input=given, capture_output=True, text=True, check=False, cwd=root)
     assert not ran.returncode, ran.stderr
     return {task and Mutant(*task): answer for task, answer in json.loads(ran.stdout)}
 
 
 def test_what_is_bad_is_caught_and_what_is_as_good_survives() -> None:
-    verdicts = judged(BAD, ENDLESS, AS_GOOD, AS_GOOD_AN_ORDER)
+    verdicts = judged(BAD, ENDLESS, AS_GOOD, AS_GOOD_AN_ORDER, leaf="speaking.streaming")
     what, where = verdicts[BAD]
     assert what == PATHS
     assert "pause" in where
@@ -59,10 +70,76 @@ def test_what_is_bad_is_caught_and_what_is_as_good_survives() -> None:
     assert verdicts[None][0] == SURVIVED  # the chart as it is
 
 
+def test_a_policy_that_is_bad_is_caught_by_what_it_does_and_by_what_it_emits() -> None:
+    passing = Mutant("agent.settled", "gap_began", "agent.gap", "agent.ready")
+    endless = Mutant("agent.settled", "gap_began", "agent.gap", "agent.early")
+    target = Mutant("agent.settled", "words", "idle", "quiet")
+    missing = Mutant("agent.settled", "speech_started", "lowered.speaking", ".")
+    silent = Mutant("agent.settled", "words", "emits:barge_in", "emits:")
+    verdicts = judged(target, missing, silent, endless, passing, subject=BARGE_IN, leaf="agent.settled")
+    assert verdicts.pop(None)[0] == SURVIVED  # the chart as it is
+    found = {mutant: what for mutant, (what, _) in verdicts.items()}
+    assert found == {target: PATHS, missing: PATHS, silent: PATHS, endless: HUNG, passing: SURVIVED}
+
+
+def test_one_process_judges_the_mutants_of_one_cell_or_one_mutant() -> None:
+    pause, words = (Mutant("idle", event, ".", "user") for event in ("pause", "words"))
+    other = pause._replace(becomes="stopped")
+    assert batches([None, pause, other, words], in_one=True) == [(None,), (pause, other), (words,)]
+    assert batches([pause, other], in_one=False) == [(pause,), (other,)]
+
+
+@pytest.mark.parametrize(
+    ("mutant", "events", "leads_on"),
+    [
+        (Mutant("held.speaking", "words", "user", "waiting.speaking"), "agent_stopped", True),
+        (Mutant("held.speaking", "words", "user", "="), "agent_stopped", True),
+        (Mutant("agent.settled", "few_words", ".", "agent.early"), "guard_elapsed", True),
+        (Mutant("held.silent", "silence_timeout", "agent.settled", "agent.gap"), "agent_started guard_elapsed", True),
+        # It ends in another leaf, comes back to its own cell, emits more or less, or leads nowhere.
+        (Mutant("held.speaking", "words", "user", "waiting.speaking"), "", False),
+        (Mutant("held.speaking", "words", "user", "agent.early"), "agent_stopped", False),
+        (Mutant("held.speaking", "words", "user", "."), "agent_stopped", False),
+        (Mutant("agent.settled", "agent_stopped", "idle", "agent.early"), "guard_elapsed agent_stopped", False),
+        (Mutant("held.speaking", "agent_stopped", "user", "both.early"), "guard_elapsed agent_stopped", False),
+        (Mutant("lowered.silent", "silence_timeout", "agent.settled", "both.early"), "agent_stopped", False),
+        (Mutant("held.speaking", "words", "emits:barge_in", "emits:"), "agent_stopped", False),
+    ],
+    ids=str,
+)
+def test_whether_a_wrong_leaf_leads_on_to_the_right_one_is_computed(
+    mutant: Mutant, events: str, leads_on: bool
+) -> None:
+    assert Source(BARGE_IN).leads_on(mutant, events.split()) is leads_on
+
+
+def test_where_nobody_is_answered_a_cell_leads_elsewhere_or_is_missing() -> None:
+    source = Source(BARGE_IN)
+    leaves = set(source.chart.leaves)
+    for cell, others in (
+        (("idle", "words"), leaves - {"idle"}),
+        (("idle", "quiet_elapsed"), leaves - {"idle", "quiet"} | {"."}),
+        (("idle", "speech_started"), leaves - {"idle", "user"} | {".", "="}),
+    ):
+        assert {mutant.becomes for mutant in source.mutants_of(cell)} == others
+
+
+def test_what_an_edge_emits_may_be_nothing_or_any_one_event() -> None:
+    source = Source(BARGE_IN)
+    emits = {("agent.settled", "words"): ("barge_in",), ("idle", "quiet_elapsed"): ("silence",)}
+    others = list(source.emitters(("agent.settled", "words"), emits))
+    assert [mutant.becomes for mutant in others] == ["emits:", "emits:silence"]
+    assert list(source.emitters(("idle", "words"), emits)) == []
+    names: dict[str, Any] = {"__name__": "changed"}
+    exec(source.code(others[1]), names)
+    assert names["BARGE_IN"].outputs["agent.settled", "words"] == ("silence",)
+    assert names["BARGE_IN"].cells == source.chart.cells
+
+
 def test_mutants_are_everything_else_that_a_cell_can_say() -> None:
     source = Source()
     mutants = list(source.mutants_of(("idle", "pause")))
-    others = {*PLAYBACK.leaves, "=", ".", "R", "x"} - {"idle", "paused.empty"}
+    others = {*CHART.leaves, "=", ".", "R", "x"} - {"idle", "paused.empty"}
     assert {mutant.becomes for mutant in mutants} == others
     assert {(*mutant.cell, mutant.was) for mutant in mutants} == {("idle", "pause", "paused.empty")}
     assert len({mutant.becomes for mutant in source.orders()} - {ORDERED}) == 28
@@ -71,10 +148,10 @@ def test_mutants_are_everything_else_that_a_cell_can_say() -> None:
 @pytest.mark.parametrize("mutant", [None, BAD, AS_GOOD_AN_ORDER])
 def test_only_what_is_changed_is_different(mutant: Mutant | None) -> None:
     source = Source()
-    assert source.chart.cells == PLAYBACK.cells
+    assert source.chart.cells == CHART.cells
     names: dict[str, Any] = {"__name__": "changed"}
     exec(source.code(mutant), names)
-    cells = {leaf: dict(row) for leaf, row in PLAYBACK.cells.items()}
+    cells = {leaf: dict(row) for leaf, row in CHART.cells.items()}
     if mutant == BAD:
         cells[BAD.leaf][BAD.event] = BAD.becomes
     assert names["PLAYBACK"].cells == cells
@@ -122,11 +199,12 @@ def test_enough_have_to_be_caught() -> None:
     assert found.problems() == ["only 75.0 % were caught, expected 95 % or more"]
 
 
-def test_no_reason_is_about_the_chart_as_it_is_or_about_nothing() -> None:
-    source = Source()
-    cells = [(leaf, event) for leaf in PLAYBACK.leaves for event in PLAYBACK.events]
+@pytest.mark.parametrize("subject", REASONS, ids=lambda subject: subject.name)
+def test_no_reason_is_about_the_chart_as_it_is_or_about_nothing(subject: Subject) -> None:
+    source = Source(subject)
+    cells = [(leaf, event) for leaf in source.chart.leaves for event in source.chart.events]
     mutants = [mutant for cell in cells for mutant in source.mutants_of(cell)] + list(source.orders())
-    for reason in REASONS:
+    for reason in REASONS[subject]:
         assert any(map(reason.fits, mutants)), reason
 
 
