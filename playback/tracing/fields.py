@@ -103,6 +103,14 @@ def is_shallow(value: object, deepest: int = _DEEPEST) -> bool:
     return True
 
 
+def _is_report(value: object) -> bool:
+    """Whether it can be an utterance's report, or a turn's with those of its utterances."""
+    if not isinstance(value, dict):
+        return False
+    utterances = value.get("utterances", [])
+    return isinstance(utterances, list) and all(isinstance(each, dict) for each in utterances)
+
+
 Kind = tuple[str, Callable[[Any], bool]]
 
 
@@ -221,3 +229,5 @@ def check_details(event: str, details: dict[str, Any]) -> None:
             raise ValueError(f"{event!r} has {shown(name, 200)}, expected only {', '.join(sorted(known))}")
         if not is_shallow(value):
             raise ValueError(f"{name!r} is {shown(value, 200)}, expected less")
+        if name == "report" and not _is_report(value):
+            raise ValueError(f"{name!r} is {shown(value, 200)}, expected the report of an utterance or of a turn")

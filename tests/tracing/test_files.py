@@ -178,6 +178,8 @@ def test_no_name_in_a_header_is_printed_as_it_is(lines: list[str], changed: dict
         {"edge": "push", "position": 0, "source": "idle", "target": "idle", "outputs": [EVIL]},
         {"event": "paused", "position": 0, EVIL: 1},
         {"event": EVIL, "position": 0},
+        {"event": "utterance_finished", "position": 0, "utterance": 1, "report": 0.5},
+        {"event": "turn_finished", "position": 0, "turn": 1, "report": {"utterances": [EVIL]}},
         {"call": EVIL, "position": 0},
         {"call": "gain", "position": 0, "gain_db": {"repr": EVIL}},
         {"call": "read", "position": 0, "samples": 10**12},
