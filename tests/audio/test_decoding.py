@@ -249,7 +249,7 @@ def test_text_is_quoted(text: str) -> None:
 
 def test_plain_samples_need_a_format() -> None:
     with pytest.raises(
-        FormatError, match=r"begins with b.*, which is no container .* plain samples need an AudioFormat"
+        FormatError, match=r"begins with b.*, expected an audio container.* plain samples need an AudioFormat"
     ):
         list(decode(sound(RATE).tobytes()))
 

@@ -357,8 +357,8 @@ def test_a_conversation_with_short_words(playwright: Playwright, address: str, t
     need_program("flite", "Debian package flite")
     hum, stop = by_flite("mm hm", "pau m hh m pau"), by_flite("Stop.")
     sentence = by_flite("No, wait, I would like another table next to the window, for nine people.")
-    sounds = ((1.5, hum), (3.3, hum), (5.1, hum), (13.0, stop), (18.0, sentence))
-    file = microphone(tmp_path / "microphone.wav", *sounds, seconds=30)
+    sounds = ((1.5, hum), (3.3, hum), (5.1, hum), (17.0, stop), (22.0, sentence))
+    file = microphone(tmp_path / "microphone.wav", *sounds, seconds=34)
     with browsing(playwright, file) as browser, visiting(browser, address) as visit:
 
         def speeches() -> int:
@@ -372,7 +372,7 @@ def test_a_conversation_with_short_words(playwright: Playwright, address: str, t
             return [name for name in names if name in ("barge_in_suspected", "false_interruption", "barge_in")]
 
         visit.rest(0.5)
-        visit.say(SENTENCE)
+        visit.say(f"{SENTENCE} {SENTENCE}")  # 13 s: it goes on well after the last hum, and ends well before "Stop."
         visit.await_leaf(*SPEAKING)
         visit.press("Microphone")
         visit.await_leaf("idle")

@@ -161,7 +161,7 @@ def test_a_path_may_be_a_string(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["call.xyz", "call", "call.png"])
 def test_a_suffix_that_is_no_container_of_audio_is_reported_and_makes_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=rf"'{name}'.*suffix"):
+    with pytest.raises(ValueError, match=rf"suffix of '{name}'"):
         RecorderSink(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -306,7 +306,7 @@ async def test_mistakes_leave_the_connection_as_it_was() -> None:
         play(wrong, controller)
     with pytest.raises(ValueError, match="connect_seconds is -1"):
         play(peer_connection, controller, connect_seconds=-1)
-    with pytest.raises(ValueError, match="lost_seconds is 0, expected more, or None"):
+    with pytest.raises(ValueError, match="lost_seconds is 0, expected more than 0, or None"):
         play(peer_connection, controller, lost_seconds=0)
     with pytest.raises(TypeError, match="expected ControllerTrack"):
         close_with(peer_connection, MediaRelay().subscribe(PlaybackTrack(controller)))  # type: ignore[arg-type]
