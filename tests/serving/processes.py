@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -55,20 +56,37 @@ def _await_answer(address: str, server: subprocess.Popen[str]) -> None:
             time.sleep(0.05)
 
 
+def _await_stun(address: str, port: int, server: subprocess.Popen[bytes]) -> None:
+    request = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + os.urandom(12)  # a binding request (RFC 8489, section 5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((address, port))
+        client.settimeout(0.1)
+        for _ in range(round(PATIENCE_SECONDS / 0.1)):
+            assert server.poll() is None, "the TURN server has ended"
+            try:
+                client.send(request)
+                client.recv(1_500)
+                return
+            except TimeoutError:
+                continue
+            except ConnectionRefusedError:  # nobody listens yet
+                time.sleep(0.1)
+    raise AssertionError("the TURN server does not answer")
+
+
 @contextmanager
 def relaying(folder: Path) -> Iterator[str]:
-    """coturn, a TURN server, with :data:`SECRET`; gives its URL. What it relays comes from an address of this machine."""
+    """coturn, a TURN server with :data:`SECRET`; gives its URL."""
     need_program("turnserver", "Debian package coturn")
     address = next(iter(get_host_addresses(use_ipv4=True, use_ipv6=False)), "127.0.0.1")
     port = free_port()
-    log = folder / "turn.log"
     options = {
         "listening-ip": address,
         "relay-ip": address,
         "listening-port": port,
         "static-auth-secret": SECRET,
         "realm": "playback",
-        "log-file": log,
+        "log-file": folder / "turn.log",
         "pidfile": folder / "turn.pid",
         "userdb": folder / "turn.db",
     }
@@ -76,11 +94,7 @@ def relaying(folder: Path) -> Iterator[str]:
     command = ["turnserver", *flags, *(f"--{name}={value}" for name, value in options.items())]
     turn = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while "listener opened" not in (log.read_text() if log.exists() else ""):
-            assert turn.poll() is None, "the TURN server has ended"
-            assert time.monotonic() < deadline, "the TURN server does not listen"
-            time.sleep(0.05)
+        _await_stun(address, port, turn)
         yield f"turn:{address}:{port}"
     finally:
         turn.terminate()
