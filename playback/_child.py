@@ -52,7 +52,8 @@ def start(
         [sys.executable, "-I", "-c", _PROGRAM, *head, *arguments, *paths],
         env={**environment, "OPENBLAS_NUM_THREADS": "1"},  # threads would take memory, and cores that calls need
         bufsize=0,
-        process_group=0,  # Ctrl+C is not for it. In a session of its own, Linux would not compare how nice it is (autogroup)
+        # Ctrl+C is not for it. In a session of its own, Linux would not compare how nice it is with others (autogroup).
+        process_group=0,
         **options,
     )
 
