@@ -34,7 +34,10 @@ FORMAT = AudioFormat(16_000)
 TEXT = "Hello there, how are you?"
 NOISE = np.random.default_rng(0).normal(0, 3_000, 16_000).astype(np.int16).tobytes()
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it stops processes, and looks into /proc")
+pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.skipif(sys.platform != "linux", reason="it stops processes, and looks into /proc"),
+]
 
 
 @pytest.fixture(autouse=True)
