@@ -16,7 +16,7 @@ from typing import Final, Literal
 from playback.serving.call import EndReason
 from playback.serving.sdp import Candidate
 
-POLL_SECONDS: Final = 4.0
+POLL_SECONDS: Final = 3.0
 """How long a question waits for its answer before it has to be asked again."""
 
 LOST_SECONDS: Final = 30.0

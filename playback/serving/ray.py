@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from ray import serve
@@ -27,13 +31,15 @@ from playback.serving.aiortc_engine import AiortcEngine
 from playback.serving.app import create_app
 from playback.serving.call import CallRequest, EndReason
 from playback.serving.calls import MOST_CALLS, Calls
-from playback.serving.directory import Command, Directory
+from playback.serving.directory import POLL_SECONDS, Command, Directory
 from playback.serving.engine import Engine
+from playback.serving.listening import LOOPBACK, address_of, names_of, terminating
 from playback.serving.live_call import LiveAttachment
 from playback.serving.loading import load_agent
+from playback.serving.requests import check_new_token
 from playback.serving.sdp import Candidate, check_offer
 from playback.serving.service import FullError, NoSuchCallError, Started, SupersededError
-from playback.serving.settings import from_environment
+from playback.serving.settings import TOKEN_VARIABLE, from_environment
 
 LOGGER: Final = logging.getLogger("playback")
 
@@ -44,6 +50,10 @@ ENGINES: Final[Mapping[str, Callable[[list[str]], Engine]]] = {
 
 RETRY_SECONDS: Final = 1.0
 """When a directory that did not answer is asked again."""
+
+DIRECTORY_SECONDS: Final = 5.0
+"""How long the directory may take to answer: a deployment that is gone, such as in an application that is being deleted
+and waits for its last call, lets those who ask wait for ever."""
 
 MANY: Final = 100_000
 """How many requests a deployment may have that does not count calls."""
@@ -178,6 +188,45 @@ def app(args: Mapping[str, Any]) -> Any:
     ).bind(host)
 
 
+def run(args: Mapping[str, Any], host: str, port: int, token: str | None = None) -> int:
+    """Run the application until Ctrl+C or SIGTERM; without a cluster, in one on this machine.
+
+    Args:
+        args: as for :func:`app`.
+        host: where the proxy of Ray Serve listens.
+        port: on which port.
+        token: what a caller has to know, by default ``$PLAYBACK_SERVE_TOKEN``; made up and printed where others than
+            this machine can reach the server.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        ValueError: as for :func:`app`.
+    """
+    token = token or os.environ.get(TOKEN_VARIABLE) or None
+    if token is None and host not in LOOPBACK:
+        token = secrets.token_urlsafe(16)
+    if token is not None:
+        check_new_token(token)
+    hosts = ",".join(names_of(host)) if host in LOOPBACK else ""
+    application = app({"hosts": hosts, **args})
+    if token is not None:
+        os.environ[TOKEN_VARIABLE] = token  # Ray's processes get it from here
+    here = str(Path.cwd())
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    with suppress(KeyboardInterrupt), terminating():
+        try:
+            serve.start(http_options={"host": host, "port": port})
+            serve.run(application, name="playback", route_prefix="/")
+            sys.stdout.write(f"the agent is at {address_of(host, port, token)} (Ctrl+C ends it)\n")
+            sys.stdout.flush()
+            threading.Event().wait()
+        finally:
+            serve.shutdown()
+    return 0
+
+
 class Host:
     """A process with calls.
 
@@ -198,6 +247,7 @@ class Host:
         self._directory: Final = directory
         self._name: Final = secrets.token_hex(8)
         self._sockets: Final[dict[str, tuple[int, LiveAttachment]]] = {}
+        self._reports: Final[set[asyncio.Task[None]]] = set()
         self._asking: asyncio.Task[None] | None = None
 
     async def call(self, offer: str, request: CallRequest) -> AsyncIterator[tuple[str, Any]]:
@@ -217,7 +267,8 @@ class Host:
             return
         over = asyncio.ensure_future(self._calls.wait_over(started.key))
         try:
-            await self._directory.register.remote(self._name, started.key)
+            with suppress(Exception):  # without it, the call can't be taken up again, but goes on
+                await _answered(self._directory.register.remote(self._name, started.key))
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.get_running_loop().create_task(self._ask())
             yield "answer", started
@@ -228,17 +279,16 @@ class Host:
             raise
         finally:
             self._sockets.pop(started.key, None)
-        with suppress(Exception):  # who has begun the call is notified all the same
-            await self._directory.over.remote(started.key, reason)
+        _report_over(self._directory, started.key, reason, self._reports)
         yield "over", reason
 
     async def _ask(self) -> None:
         """Ask what is to be done, as long as there are calls."""
         while keys := self._calls.keys():
             try:
-                commands = await self._directory.collect.remote(self._name, keys)
+                commands = await _answered(self._directory.collect.remote(self._name, keys))
             except Exception as error:  # it is being started anew, or the application is being deleted
-                LOGGER.info("the directory of calls does not answer", exc_info=error)
+                LOGGER.info("the directory of calls does not answer: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for command in commands:
@@ -274,6 +324,7 @@ class RayCalls:
         self._directory: Final = directory
         self._full_seconds: Final = options.full_seconds
         self._watching: Final[dict[str, asyncio.Task[EndReason]]] = {}
+        self._reports: Final[set[asyncio.Task[None]]] = set()
 
     def status(self) -> dict[str, int]:
         """How many calls this process has begun that are not over."""
@@ -302,12 +353,14 @@ class RayCalls:
 
     async def add_candidate(self, key: str, candidate: Candidate) -> None:
         """Take a candidate; one that is of no section is ignored."""
-        if not await self._directory.command.remote(key, "candidate", candidate):
-            raise NoSuchCallError("there is no such call, or it is over")
+        await self._command(key, "candidate", candidate)
 
     async def attach(self, key: str) -> RayAttachment:
         """Give a call a socket."""
-        generation = await self._directory.attach.remote(key)
+        try:
+            generation = await _answered(self._directory.attach.remote(key))
+        except TimeoutError:
+            generation = None
         if generation is None:
             raise NoSuchCallError("there is no such call, or it is over")
         return RayAttachment(self._directory, key, generation, self._watching.get(key))
@@ -315,13 +368,20 @@ class RayCalls:
     async def end(self, key: str) -> None:
         """End a call, and wait until it is over."""
         watching = self._watching.get(key)
-        if not await self._directory.command.remote(key, "end"):
-            raise NoSuchCallError("there is no such call, or it is over")
+        await self._command(key, "end")
         if watching is not None:
             await asyncio.shield(watching)
             return
-        while (await self._directory.follow.remote(key, MANY))[0] == "wait":
+        while (await _answered(self._directory.follow.remote(key, MANY)))[0] == "wait":
             pass
+
+    async def _command(self, key: str, kind: str, candidate: Candidate | None = None) -> None:
+        try:
+            known = await _answered(self._directory.command.remote(key, kind, candidate))
+        except TimeoutError:
+            known = False
+        if not known:
+            raise NoSuchCallError("there is no such call, or it is over")
 
     async def _watch(self, key: str, stream: Any) -> EndReason:
         """Wait until a call is over that was begun here."""
@@ -336,8 +396,7 @@ class RayCalls:
             LOGGER.warning("a call is lost with its process: %s", type(error).__name__)
         finally:
             self._watching.pop(key, None)
-        with suppress(Exception):  # the application may be being deleted
-            await self._directory.over.remote(key, reason)
+        _report_over(self._directory, key, reason, self._reports)
         return reason
 
 
@@ -369,12 +428,12 @@ class RayAttachment:
     async def detach(self) -> None:
         """The socket is gone."""
         with suppress(Exception):  # the application may be being deleted: then calls end by themselves
-            await self._directory.detach.remote(self._key, self._generation)
+            await _answered(self._directory.detach.remote(self._key, self._generation))
 
     async def _follow(self) -> EndReason:
         while True:
             try:
-                what, reason = await self._directory.follow.remote(self._key, self._generation)
+                what, reason = await _answered(self._directory.follow.remote(self._key, self._generation))
             except Exception:  # it is being started anew, or the application is being deleted
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -383,3 +442,25 @@ class RayAttachment:
             if what == "over":
                 over: EndReason = reason
                 return over
+
+
+async def _answered(response: Any) -> Any:
+    """What the directory answers.
+
+    Raises:
+        TimeoutError: nothing.
+    """
+    async with asyncio.timeout(POLL_SECONDS + DIRECTORY_SECONDS):
+        return await response
+
+
+def _report_over(directory: Any, key: str, reason: EndReason, reports: set[asyncio.Task[None]]) -> None:
+    """Report to the directory that a call is over; nobody waits for it."""
+
+    async def report() -> None:
+        with suppress(Exception):  # the host and who has begun the call both report it
+            await _answered(directory.over.remote(key, reason))
+
+    task = asyncio.get_running_loop().create_task(report())
+    reports.add(task)
+    task.add_done_callback(reports.discard)

@@ -27,7 +27,9 @@ def port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
     os.environ["PYTHONPATH"] = str(ROOT)
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="warning", log_to_driver=False)
+    ray.init(
+        num_cpus=4, include_dashboard=False, logging_level="warning", log_to_driver=bool(os.environ.get("RAY_LOGS"))
+    )
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     yield port
     serve.shutdown()

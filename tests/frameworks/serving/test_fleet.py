@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 from ray import serve
 
 from playback.serving.ray import Options, app
 from tests.frameworks.serving.conftest import Fleet, deleted
-from tests.serving.callers import HttpCaller, SocketCaller
+from tests.needs import need_program
+from tests.serving.callers import SDP, HttpCaller, SocketCaller
 
 SEQUENCE = int(os.environ.get("SERVING_CALLS", "20"))
 """How many calls there are in sequence."""
 PLACES = 10
+HEARS = """async () => {
+  const stats = [...(await call.peer.getStats()).values()];
+  return (stats.find(({ type }) => type === "inbound-rtp")?.totalAudioEnergy ?? 0) > 0;
+}"""
 TWO = {"max_calls": PLACES, "min_processes": 2, "max_processes": 2}
 
 
@@ -51,10 +59,10 @@ class Fellow(SocketCaller):
         await self.close()
 
 
-async def until(condition: Any, what: object = None, seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nothing notifies
             await asyncio.sleep(0.1)
 
 
@@ -85,18 +93,18 @@ async def test_twenty_calls_at_once_fill_two_processes_and_another_one_is_turned
 async def test_calls_in_sequence_leave_nothing_behind(address: str) -> None:
     pids: set[int] = set()
     before: dict[int, int] = {}
+    processes: set[int] = set()
     for number in range(SEQUENCE):
         caller = Fellow()
         await caller.begin(address)
         await caller.hang_up()
         pids.add(caller.pid)
         if number == 4:
-            processes = set(psutil.Process().children(recursive=True)), {p.pid for p in psutil.process_iter()}
+            processes = {process.pid for process in psutil.process_iter()}
             before = descriptors(pids)
     after = descriptors(set(before))
     assert all(after[pid] <= before[pid] + 4 for pid in before), (before, after)
-    grown = {p.pid for p in psutil.process_iter()} - processes[1]
-    assert not [pid for pid in grown if psutil.pid_exists(pid) and "ray::" in psutil.Process(pid).name()]
+    assert not [each for each in psutil.process_iter() if each.pid not in processes and "ray::" in each.name()]
     async with httpx.AsyncClient(base_url=address) as client:
         assert (await client.get("/health")).json()["calls"] == 0
 
@@ -131,10 +139,35 @@ async def test_candidates_and_delete_reach_the_call_over_http(address: str) -> N
         assert (await client.delete(caller.location)).status_code == 200
         await caller.gone()
         assert (await client.delete(caller.location)).status_code == 404
-        assert (
-            await client.post("/whep", content="v=0", headers={"content-type": "application/sdp"})
-        ).status_code == 400
+        assert (await client.post("/whep", content="v=0", headers=SDP)).status_code == 400
     await caller.close()
+
+
+def test_a_browser_calls_through_the_fleet(address: str) -> None:
+    """The page, its WebSocket and its candidates through Ray's proxy; the socket is cut in mid-call."""
+    need_program("chromium", "Debian package chromium")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        page = browser.new_context(permissions=["microphone"]).new_page()
+        page.goto(address)
+        page.click("#call")
+        expect(page.locator("#state")).to_have_text("connected", timeout=20_000)
+        page.evaluate("window.cut = call.socket; cut.close()")
+        expect_true(page, "call.socket !== cut && call.ready")
+        expect_true(page, HEARS)
+        page.click("#hang-up")
+        expect(page.locator("#state")).to_have_text("over: bye", timeout=20_000)
+        browser.close()
+
+
+def expect_true(page: Page, script: str) -> None:
+    """Wait until an expression is true in the page."""
+    for _ in range(200):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(script)
 
 
 async def test_a_process_that_is_killed_takes_only_its_own_calls_along(address: str) -> None:
