@@ -197,13 +197,13 @@ class PlaybackController:
     @property
     def playing(self) -> Utterance | None:
         """The utterance that sounds, or will in the next read; also while it is paused or in an underrun."""
-        head = self._transitions.queue.head
-        return head if head is not None and (head.played or self.leaf in SOUNDS) else None
+        front = self._transitions.queue.front
+        return front if front is not None and (front.played or self.leaf in SOUNDS) else None
 
     @property
     def head(self) -> Utterance | None:
         """The utterance at the head of the queue: the one that plays, or the next one that will."""
-        return self._transitions.queue.head
+        return self._transitions.queue.front
 
     @property
     def fades(self) -> Fades:

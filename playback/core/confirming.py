@@ -38,6 +38,13 @@ from playback.events import ErrorRaised
 from playback.utterance import Utterance
 
 
+class NoReaderConfirms(RuntimeError):  # noqa: N818 - as BufferFull
+    """A confirmation came, and no reader is attached that confirms."""
+
+    def __init__(self) -> None:
+        super().__init__("no reader confirms, expected one that is attached with confirms=True")
+
+
 class ConfirmingReader(Protocol):
     """A reader that plays later what it reads, as :meth:`PlaybackController.attach` takes it with ``confirms=True``."""
 
@@ -97,14 +104,14 @@ class Confirming:
         ledger = self._transitions.playhead.ledger
         samples = operator.index(samples)
         if ledger is None:
-            raise RuntimeError("no reader confirms, expected one that is attached with confirms=True")
+            raise NoReaderConfirms
         if self._asking:
             raise RuntimeError("confirm() was called within recall(), expected the number as the result of that")
         _check(samples, ledger, "samples is")
         if samples > ledger.heard:
             self._confirm(samples)
 
-    @observed("confirm", flushes=False)
+    @observed("confirm")
     def _confirm(self, samples: int) -> None:
         transitions = self._transitions
         before = transitions.session.leaf
@@ -151,7 +158,7 @@ class Confirming:
         """Count what was heard until the reader gave back the rest, and go back to there."""
         transitions, ledger = self._transitions, self._transitions.playhead.ledger
         if ledger is None:
-            raise RuntimeError("no reader confirms, expected one that is attached with confirms=True")
+            raise NoReaderConfirms
         _check(samples, ledger, "samples is")
         before = transitions.session.leaf
         self._hear(samples)

@@ -63,16 +63,15 @@ class Ledger:
 
     def add(self, utterance: Utterance | None, at: int = 0) -> None:
         """Write down what the samples are that are read next, from a sample of an utterance on."""
-        position = self._clock.position
-        if self._spans:
-            start, whose, begin = self._spans[-1]
-            if whose is utterance and (utterance is None or begin + position - start == at):
-                return
-        self._spans.append(Span(position, utterance, at))
+        if not self.follows(utterance, at):
+            self._spans.append(Span(self._clock.position, utterance, at))
 
-    def follows(self, utterance: Utterance | None) -> bool:
-        """Whether what is read next is this utterance's without having to be written down."""
-        return (self._spans[-1].utterance if self._spans else None) is utterance
+    def follows(self, utterance: Utterance | None, at: int = 0) -> bool:
+        """Whether this is what the samples are that are read next, without having to be written down."""
+        if not self._spans:
+            return utterance is None
+        start, whose, begin = self._spans[-1]
+        return whose is utterance and (utterance is None or begin + self._clock.position - start == at)
 
     def holds(self, utterance: Utterance) -> bool:
         """Whether samples of an utterance were read and not heard."""
