@@ -23,8 +23,8 @@ Who is asked, and when:
 ``detach``                   never: what the reader has confirmed before is what was heard; the rest is taken back
 ============================ =======================================================================================
 
-Nobody is asked where no speech was read that is not confirmed. So a pause between two answers lets background go on, and
-what fades out after an interrupt is not cut by another one.
+Nobody is asked where no speech was read that is not confirmed. So a pause between two answers lets background go on,
+and what fades out after an interrupt is not cut by another one.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ SETTINGS: Final[Mapping[str, dict[str, Any]]] = {
     "underruns": {"slots": 1, "pushes": 3, "underrun_samples": 2},
     # The first two samples are a word, and as long a fade-out follows it.
     "words": {"slots": 1, "pushes": 4, "pause_samples": 1, "word": 2},
-    # What was read is heard when it is confirmed: of two utterances, one may be read while the other one is to be heard.
+    # What was read is heard when it is confirmed: one utterance may be read while another one is still to be heard.
     "confirming": {"slots": 1, "pushes": 2, "lead": 2},
     "two confirmed": {"lead": 1},
 }
