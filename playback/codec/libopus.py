@@ -72,8 +72,13 @@ class LibOpus:
             ValueError: it is one.
         """
         if result < 0:
-            raise ValueError(f"libopus: {what}: {self.error(result).decode()}")
+            raise ValueError(f"libopus: {what}: {self.why(result)}")
         return result
+
+    def why(self, result: int) -> str:
+        """What libopus says of one of its errors."""
+        text: bytes = self.error(result)
+        return text.decode()
 
 
 @cache
