@@ -25,8 +25,11 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from benchmarks.micro.measure import cpu_ns
+from playback import AudioFormat, PlaybackController
 from playback.codec.encoder import Encoder, PyAVEncoder, open_encoder
 from playback.codec.settings import OpusSettings
+from playback.opus import OpusPlaybackTrack
+from playback.prepared import PreparedUtterance
 from playback.rtp import OpusReceiver
 
 RATE: Final = 48_000
@@ -49,7 +52,7 @@ def measure_packets(speech: bytes, baseline: Act, rounds: int) -> list[dict[str,
         baseline: encodes a second with aiortc's encoder.
         rounds: how often.
     """
-    acts = dict(chain(_encoding(speech), _receiving(speech)))
+    acts = dict(chain(_encoding(speech), _calling(speech), _receiving(speech)))
     times: defaultdict[str, list[float]] = defaultdict(list)
     ratios: defaultdict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
@@ -79,6 +82,32 @@ def _encoding(speech: bytes) -> Iterator[tuple[str, Act]]:
             for way, encoder in (("directly", open_encoder(rate, settings)), ("by PyAV", PyAVEncoder(rate, settings))):
                 frames = cycle(frames_of(speech, rate))
                 yield f"encode {way}, {rate // 1_000} kHz, complexity {complexity}", _second(encoder, frames)
+
+
+def _calling(speech: bytes) -> Iterator[tuple[str, Act]]:
+    """Whole calls of an OpusPlaybackTrack, without a network: what is read, sent as packets."""
+    frames = frames_of(speech, RATE)
+    audio = frames[: len(frames) // SECOND * SECOND].reshape(-1)
+    greeting = PreparedUtterance(audio, format=AudioFormat(RATE))
+    for complexity in (0, 5):
+        yield f"a call, complexity {complexity}", _call(lambda controller: controller.push(audio), complexity)
+    greeting.encode()
+    yield "a call, prepared audio", _call(lambda controller: controller.speak(greeting), 5)
+    yield "a call, silent", _call(lambda _: None, 5)
+
+
+def _call(speak: Callable[[PlaybackController], object], complexity: int) -> Act:
+    controller = PlaybackController(AudioFormat(RATE), high_water_seconds=600)
+    track = OpusPlaybackTrack(controller, complexity=complexity)
+    numbers = count()
+
+    def act() -> None:
+        if controller.buffered < SECOND * RATE // 50:
+            speak(controller)
+        for number in islice(numbers, SECOND):
+            track.packets(960 * number)
+
+    return act
 
 
 def _receiving(speech: bytes) -> Iterator[tuple[str, Act]]:
