@@ -130,7 +130,9 @@ class JitterBuffer:
             self._begin(packet)
             number = self._next
         self._jump = None
-        if number in self._waiting or number in self._gone:
+        if number == self._next and not self._waiting:  # as mostly
+            self._append(pieces, number, packet, samples)
+        elif number in self._waiting or number in self._gone:
             self._stats.duplicated += 1
         elif number < self._next:
             self._stats.late += 1
@@ -169,7 +171,11 @@ class JitterBuffer:
     def _release_first(self, pieces: list[Piece]) -> None:
         first = min(self._waiting)
         packet, samples, _ = self._waiting.pop(first)
-        lost = first - self._next
+        self._append(pieces, first, packet, samples)
+
+    def _append(self, pieces: list[Piece], number: int, packet: RtpPacket, samples: int) -> None:
+        """Let a packet go out, and before it the hole that is between it and the last one."""
+        lost = number - self._next
         self._stats.lost += lost
         hole = 0 if self._end is None else _signed(packet.timestamp - self._end, 32)
         if 0 < hole <= MOST_FILLED_SECONDS * CLOCK_RATE:
@@ -178,8 +184,8 @@ class JitterBuffer:
         elif hole > 0:
             self._stats.skipped_seconds += hole / CLOCK_RATE
         pieces.append(Piece(packet.payload, samples))
-        self._next, self._end = first + 1, packet.timestamp + samples
-        self._gone[first] = None
+        self._next, self._end = number + 1, packet.timestamp + samples
+        self._gone[number] = None
         if len(self._gone) > MOST_BEHIND:
             del self._gone[next(iter(self._gone))]
 

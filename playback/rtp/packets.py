@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final, NamedTuple
 
 _HEADER: Final = 12
+_FIELDS: Final = Struct(">BBHII").unpack_from
 
 
 class RtpError(ValueError):
@@ -43,10 +45,5 @@ def parse(data: bytes | bytearray | memoryview) -> RtpPacket:
         end -= padding
     if start > end:
         raise RtpError(f"an RTP packet of {len(data)} bytes is shorter than its header and padding")
-    return RtpPacket(
-        data[1] & 0x7F,
-        int.from_bytes(data[2:4], "big"),
-        int.from_bytes(data[4:8], "big"),
-        int.from_bytes(data[8:12], "big"),
-        data[start:end],
-    )
+    _, kind, sequence, timestamp, ssrc = _FIELDS(data)
+    return RtpPacket(kind & 0x7F, sequence, timestamp, ssrc, data[start:end])

@@ -26,8 +26,10 @@ from playback.codec.settings import Application, OpusSettings
 from playback.opus import OpusPlaybackTrack
 from playback.opus_reader import OpusReader
 from playback.prepared import CHAPTER, PreparedUtterance
+from playback.tracing import Trace
 from playback.words import Word
 from tests.signals import Heard
+from tests.tracing.test_trace import replayed
 
 pytestmark = pytest.mark.portable
 
@@ -189,6 +191,15 @@ def test_a_call_hears_what_it_would_hear_of_any_utterance_and_reports_it() -> No
     assert call.controller.stats == other.controller.stats
     difference = call.sound - other.sound
     assert np.sqrt(np.mean(difference**2)) < 0.1 * np.sqrt(np.mean(other.sound**2))
+
+
+def test_a_trace_of_it_plays_again(tmp_path: Path) -> None:
+    controller = PlaybackController(AudioFormat(RATE))
+    trace = Trace(controller)
+    controller.speak(prepared(0.5, text="Good morning.", words=[Word("Good", 0.1, 0.3)]))
+    for _ in range(40):
+        controller.read(FRAME)
+    assert replayed(trace, tmp_path / "trace.jsonl").counts == trace.counts
 
 
 def test_an_interrupt_says_what_was_heard() -> None:
