@@ -5,41 +5,23 @@ from __future__ import annotations
 import logging
 from collections import deque
 from fractions import Fraction
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 from weakref import ReferenceType, ref
 
 import av
-import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
-from playback.codec.encoder import open_encoder
 from playback.codec.settings import CLOCK_RATE, Application, OpusSettings
 from playback.codec.settings import PACKET_SAMPLES as PACKET_SAMPLES
 from playback.codec.settings import SAMPLE_RATES as SAMPLE_RATES
 from playback.controller import PlaybackController
 from playback.controller_track import ControllerTrack
-from playback.pacing import PTIME_SECONDS
+from playback.opus_reader import IDLE_SECONDS as IDLE_SECONDS
+from playback.opus_reader import Idle, OpusReader
 
 LOGGER: Final = logging.getLogger("playback")
 
-Idle = Literal["nothing", "silence"]
-"""What is sent while there is nothing to hear."""
-
-IDLE_SECONDS: Final = 0.2
-"""How long it is silent before nothing is sent. A jitter buffer that has had that much silence is none the worse for a
-gap, and what the encoder looks ahead (6.5 ms at most) has long been sent."""
-
-_LEAD: Final = bytes([30 << 3, 0xFF, 0xFE])
-"""10 ms of silence, whatever was before: CELT, full band, mono (RFC 6716, table 2), of which nothing but the flag for
-silence is coded (section 4.3).
-
-A jitter buffer fades in what comes first after a gap, unless that is silent (libwebrtc, neteq/merge.cc). 10 ms is what
-Chromium takes out at a time; more would only delay all that follows.
-"""
-_LEAD_SAMPLES: Final = 480
-
-_IDLE_FRAMES: Final = round(IDLE_SECONDS / PTIME_SECONDS)
 _TIME_BASE: Final = Fraction(1, CLOCK_RATE)
 _OPUS: Final = "audio/opus"
 _ADVICE: Final = (
@@ -103,21 +85,13 @@ class OpusPlaybackTrack(ControllerTrack):
         idle: Idle = "nothing",
         close_controller: bool = True,
     ) -> None:
-        output = controller.format
-        if output.channels != 1 or output.sample_rate not in SAMPLE_RATES:
-            rates = ", ".join(map(str, SAMPLE_RATES))
-            raise ValueError(f"the controller's format is {output}, expected 1 channel at one of {rates} Hz")
         if idle not in get_args(Idle):
             raise ValueError(f"idle is {idle!r}, expected one of {', '.join(map(repr, get_args(Idle)))}")
         settings = OpusSettings(bitrate, complexity, application, expected_loss)
-        self._encoder: Final = open_encoder(output.sample_rate, settings)
+        self._reader: Final = OpusReader(controller, settings, idle=idle)
         super().__init__(controller, close_controller=close_controller)
 
-        # The samples, four at a time: whether there is anything but zeros is seen in a fraction of the time.
-        self._audio: Final = self._encoder.samples.view(np.int64)
         self._ready: Final[deque[av.Packet[av.AudioStream]]] = deque()
-        self._silent = 0
-        self._most_silent: Final[float] = _IDLE_FRAMES if idle == "nothing" else np.inf
         self._peer_connection: ReferenceType[RTCPeerConnection] | None = None
         self._codec_checked = False
 
@@ -147,13 +121,7 @@ class OpusPlaybackTrack(ControllerTrack):
             One packet; none within silence; two at the end of silence: a jitter buffer fades in the first packet after
             a gap, so the first one is 10 ms of silence.
         """
-        idle = self._silent > self._most_silent
-        self._controller.read_into(self._audio)
-        self._silent = 0 if self._audio.any() else self._silent + 1
-        if self._silent > self._most_silent:
-            return []
-        packet = _stamped(self._encoder.encode(self._encoder.samples), pts)
-        return [_stamped(_LEAD, pts - _LEAD_SAMPLES), packet] if idle else [packet]
+        return [_stamped(data, pts + offset) for offset, data in self._reader.read()]
 
     def _use(self, peer_connection: RTCPeerConnection) -> None:
         """Look up in this connection what is negotiated; it is not kept alive for that."""

@@ -24,6 +24,10 @@ MOST_BYTES: Final = 1276
 """The longest packet of one frame (RFC 6716, section 3.4: [R2] and the byte before)."""
 
 
+LOOKAHEAD_SECONDS: Final = 0.0065
+"""How much later a decoder plays what was encoded: libopus, for ``voip`` and ``audio``; ``lowdelay`` is 4 ms faster."""
+
+
 class Encoder(Protocol):
     """Encodes audio that follows on, 20 ms at a time. One thread may use it at a time."""
 
@@ -121,6 +125,10 @@ class OpusEncoder:
             return self.encode(samples)
         finally:
             self._set(libopus.SET_PREDICTION_DISABLED, 0)
+
+    def reset(self) -> None:
+        """Forget all that was encoded."""
+        self._library.check(self._library.encoder_ctl(self._state, libopus.RESET_STATE), "a reset")
 
     def state(self) -> bytes:
         """All that it remembers of what it has encoded, and what it is set to."""

@@ -36,6 +36,7 @@ SET_INBAND_FEC: Final = 4012
 SET_PACKET_LOSS_PERC: Final = 4014
 SET_VBR_CONSTRAINT: Final = 4020
 GET_LOOKAHEAD: Final = 4027
+RESET_STATE: Final = 4028
 SET_PREDICTION_DISABLED: Final = 4042
 
 
@@ -72,8 +73,13 @@ class LibOpus:
             ValueError: it is one.
         """
         if result < 0:
-            raise ValueError(f"libopus: {what}: {self.error(result).decode()}")
+            raise ValueError(f"libopus: {what}: {self.why(result)}")
         return result
+
+    def why(self, result: int) -> str:
+        """What libopus says of one of its errors."""
+        text: bytes = self.error(result)
+        return text.decode()
 
 
 @cache
