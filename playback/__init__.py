@@ -4,6 +4,7 @@ from playback.audio.formats import AudioFormat, FormatError
 from playback.audio.ramps import Fades
 from playback.chart import PLAYBACK, State
 from playback.controller import PlaybackController
+from playback.core.confirming import ConfirmingReader
 from playback.core.limits import BufferFull, Stats
 from playback.events import (
     AudioRefused,
@@ -43,6 +44,7 @@ __all__ = [
     "BufferFull",
     "ChartError",
     "Closed",
+    "ConfirmingReader",
     "ErrorRaised",
     "Event",
     "EventsLost",

@@ -16,6 +16,7 @@ from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.containers import next_beginning
 from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES
+from playback.core.confirming import Confirming
 from playback.core.limits import BufferFull
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
@@ -40,9 +41,11 @@ class Input:
     Args:
         transitions: the playout's chart, queue and playhead.
         turns: what turns ask of it.
+        confirming: its reader, if that confirms.
     """
 
     __slots__ = (
+        "_confirming",
         "_fast",
         "_full",
         "_queue",
@@ -56,7 +59,7 @@ class Input:
         "tap",
     )
 
-    def __init__(self, transitions: Transitions, turns: Turns) -> None:
+    def __init__(self, transitions: Transitions, turns: Turns, confirming: Confirming) -> None:
         self.observers: Final[Observers] = transitions.observers
         """Who watches."""
         self.format: Final[AudioFormat] = transitions.format
@@ -69,6 +72,7 @@ class Input:
         """What sees each block that is accepted."""
         self._transitions: Final = transitions
         self._turns: Final = turns
+        self._confirming: Final = confirming
         self._queue: Final = transitions.queue
         self._fast: Final = transitions.fast
         self._width: Final = transitions.format.frame_bytes
@@ -382,14 +386,17 @@ class Input:
     def cancel(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.cancel`."""
         self.admit(utterance)
+        if self._confirming.holds(utterance):
+            self._confirming.take_back()
         return self._cancel(utterance)
 
     @observed("cancel")
     def _cancel(self, utterance: Utterance) -> bool:
-        if utterance.report is not None:
-            return False
         transitions = self._transitions
         before = transitions.session.leaf
+        if utterance.report is not None:
+            transitions.complete(before)  # the reader may just have said that it was heard, and given back others
+            return False
         if utterance is self._queue.head:
             transitions.playhead.interrupt(paused=before in PAUSED)
         transitions.finish(utterance, Outcome.INTERRUPTED)
