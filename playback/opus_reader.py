@@ -92,10 +92,14 @@ class OpusReader:
         if head is None or self._packets is None:
             self._controller.read_into(self._audio)
         else:
-            number, within = divmod(head.played, self._frame)
+            head_played = head.played
+            number, within = divmod(head_played, self._frame)
             clear = not number and not self._held_back.any()  # of the frame before
             self._controller.read_into(self._audio)
-            packet = self._passed(self._packets, -1 if within else number, clear)
+            if not within and head.played > head_played:  # it was not held back
+                packet = self._passed(self._packets, number, clear)
+            else:
+                self._matched = -1
         if packet is None:
             self._silent = 0 if self._audio.any() else self._silent + 1
             if self._silent > self._most_silent:
@@ -114,11 +118,11 @@ class OpusReader:
 
         Args:
             packets: those of the head.
-            number: which of them its samples would be; -1 if it does not stand at the beginning of one.
+            number: which of them its samples would be.
             clear: whether what a decoder has not played yet of the frame before is silence.
         """
         matched, self._matched = self._matched, -1
-        frame = packets.frame(number) if number >= 0 else None
+        frame = packets.frame(number)
         if frame is None or frame != self._samples.tobytes():
             return None
         self._matched = number

@@ -347,6 +347,19 @@ def test_one_that_begins_within_a_frame_is_encoded() -> None:
     assert utterance.report.outcome is Outcome.COMPLETED
 
 
+def test_while_it_is_held_back_nothing_of_it_is_sent() -> None:
+    controller = PlaybackController(AudioFormat(RATE))
+    reader = OpusReader(controller)
+    late = PreparedUtterance(np.concatenate([np.zeros(2 * FRAME, np.int16), spoken(0.5)]), format=AudioFormat(RATE))
+    controller.pause()
+    controller.speak(late)
+    assert [len(reader.read()) for _ in range(13)] == [1] * 10 + [0] * 3
+    controller.resume()
+    packets = late.packets(RATE, OpusSettings())
+    assert packets is not None
+    assert [data for _, data in reader.read()][-1] == packets.packet(0)
+
+
 def test_after_a_pause_it_is_passed_again_from_a_chapter_on() -> None:
     call = Call()
     call.controller.speak(prepared())
