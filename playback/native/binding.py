@@ -1,7 +1,7 @@
 """The package that does the work: libdatachannel, whose threads do ICE, DTLS, SRTP and the sockets.
 
-It has wheels for Python 3.12 and later. Everything else in here imports it from this module, which says what is missing.
-Its types are not used: a checker that runs on Python 3.11 has none.
+It has wheels for Python 3.12 and later. Everything else in here imports it from this module, which says what is
+missing. Its types are not used: a checker that runs on Python 3.11 has none.
 """
 
 from __future__ import annotations

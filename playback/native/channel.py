@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pyee.base import EventEmitter
 
 from playback.native.mailbox import Mailbox
+from playback.native.native_objects import bury
 
 ChannelState = Literal["connecting", "open", "closed"]
 
@@ -14,7 +15,8 @@ ChannelState = Literal["connecting", "open", "closed"]
 class NativeChannel(EventEmitter):
     """A data channel, with the names of aiortc's ``RTCDataChannel`` (and so of W3C), for code that takes either.
 
-    Events: ``open``, ``message`` (a string or bytes), ``bufferedamountlow``, ``close``. All are emitted in the loop.
+    Events: ``open``, ``message`` (a string or bytes), ``bufferedamountlow`` (nothing waits any more; seen within
+    200 ms), ``close``. All are emitted in the loop.
 
     Args:
         channel: of the native connection.
@@ -23,13 +25,18 @@ class NativeChannel(EventEmitter):
 
     def __init__(self, channel: Any, mailbox: Mailbox) -> None:
         super().__init__()
-        self._channel: Final = channel
+        self._channel: Any = channel
+        self._mailbox: Final = mailbox
         self._label: Final = str(channel.label())
         self._state: ChannelState = "open" if channel.is_open() else "connecting"
-        channel.on_open(mailbox.poster(self._opened))
-        channel.on_closed(mailbox.poster(self.end))
-        channel.on_message(mailbox.poster(self._took))
-        channel.on_buffered_amount_low(mailbox.poster(self._drained))
+        self._waiting = False
+        """Whether something was waiting to be sent at the last look."""
+
+    def wire(self) -> None:
+        """Have it emit events, where no callback of it can run meanwhile; see :mod:`playback.native.native_objects`."""
+        self._channel.on_closed(self._mailbox.poster(self.end))
+        self._channel.on_open(self._mailbox.poster(self._opened))
+        self._channel.on_message(self._mailbox.poster(self._took))
 
     @property
     def label(self) -> str:
@@ -46,7 +53,7 @@ class NativeChannel(EventEmitter):
     @property
     def bufferedAmount(self) -> int:  # noqa: N802 - W3C's name
         """How many bytes wait to be sent."""
-        return int(self._channel.buffered_amount())
+        return 0 if self._channel is None else int(self._channel.buffered_amount())
 
     def send(self, data: str | bytes) -> None:
         """Send a message.
@@ -64,14 +71,23 @@ class NativeChannel(EventEmitter):
 
     def close(self) -> None:
         """Close it; ``close`` is emitted when that is done."""
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
+
+    def look(self) -> None:
+        """See whether all that waited is on its way."""
+        waited, self._waiting = self._waiting, self.bufferedAmount > 0
+        if waited and not self._waiting:
+            self.emit("bufferedamountlow")
 
     def end(self) -> None:
-        """It is closed; nothing more is called for it."""
+        """It is closed, with its peer or by itself; nothing more is emitted."""
         if self._state != "closed":
             self._state = "closed"
-            self._channel.reset_callbacks()
+            bury(self._channel)
+            self._channel = None
             self.emit("close")
+            self.remove_all_listeners()
 
     def _opened(self) -> None:
         if self._state == "connecting":
@@ -80,6 +96,3 @@ class NativeChannel(EventEmitter):
 
     def _took(self, message: str | bytes) -> None:
         self.emit("message", message)
-
-    def _drained(self) -> None:
-        self.emit("bufferedamountlow")

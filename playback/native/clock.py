@@ -9,8 +9,8 @@ from typing import Final
 from playback.pacing import PTIME_SECONDS, Pacer
 
 SLOTS: Final = 10
-"""Into how many parts the 20 ms are divided. Each wake-up of the loop costs as much as a call or two that are silent, and
-the calls of a part are served one after the other: 40 calls of 400, in 2 ms."""
+"""Into how many parts the 20 ms are divided. Each wake-up of the loop costs as much as a call or two that are silent,
+and the calls of a part are served one after the other: 40 calls of 400, in 2 ms."""
 
 Tick = Callable[[int, float, float], object]
 """Called with the number of the tick, by how many seconds it is late, and by how many it is too late to catch up (0

@@ -41,9 +41,10 @@ class LostPeer:
             self._sends_audio = bool(audio) or (self._sends_audio and self._unheard is None)
             self._heard_at = now
             self.release()
-        elif self._sends_audio and self._unheard is None and now - self._heard_at >= self._lost_seconds:
-            if self._controller.pause(by=HOLD):
-                self._unheard = now - self._heard_at
+            return
+        silent = now - self._heard_at
+        if self._sends_audio and self._unheard is None and silent >= self._lost_seconds:
+            self._unheard = silent if self._controller.pause(by=HOLD) else None
 
     def release(self) -> None:
         """End the pause, if there is one, and go back to where the other side was lost."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from aiortc import RTCIceServer
+from aiortc import RTCCertificate, RTCIceServer
+from cryptography.hazmat.primitives import serialization
 
 from playback._checks import check_whole
 from playback.native.binding import rtc
@@ -50,7 +52,24 @@ def configuration(
             if not Path(file).is_file():
                 raise FileNotFoundError(f"there is no file {file}, expected a certificate and its key, PEM")
         found.certificate_pem_file, found.key_pem_file = map(str, certificate)
+    else:
+        found.certificate_pem_file, found.key_pem_file = own_certificate()
     return found
+
+
+@cache
+def own_certificate() -> tuple[str, str]:
+    """A certificate of this process and its key, PEM, made when it is first asked for.
+
+    One that libdatachannel makes comes from its worker threads, and the function that describes a connection waits for
+    it without releasing the GIL: when each of these threads is in a callback, and so waits for the GIL, that is for
+    ever. What is passed as text is there at once.
+    """
+    made = RTCCertificate.generateCertificate()
+    key = made._key.private_bytes(  # noqa: SLF001 - there is no public way to it
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return made._cert.public_bytes(serialization.Encoding.PEM).decode(), key.decode()  # noqa: SLF001
 
 
 def _urls(server: RTCIceServer) -> list[str]:

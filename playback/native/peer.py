@@ -13,7 +13,6 @@ import asyncio
 import atexit
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 from weakref import WeakSet
@@ -40,10 +39,11 @@ from playback.native.description import (
 )
 from playback.native.lost import LostPeer
 from playback.native.mailbox import Mailbox
+from playback.native.native_objects import LINGER_SECONDS, bury, sweep
 from playback.native.network import configuration
 from playback.native.rtp import RtpStream, is_rtcp, receptions
 from playback.native.sender import NativeSender
-from playback.opus import Idle
+from playback.opus_reader import Idle, OpusReader
 
 PeerState = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
 
@@ -53,6 +53,7 @@ LOOK_TICKS: Final = 10
 LATE: Final = "its connection, which did not come up in time"
 
 _live: Final[WeakSet[NativePeer]] = WeakSet()
+"""The peers whose connections are open."""
 
 
 class NativePeer(EventEmitter):
@@ -65,8 +66,8 @@ class NativePeer(EventEmitter):
 
     Or make an offer: ``offer = await peer.offer()``, then ``peer.accept(answer)``.
 
-    When the connection ends, for whatever reason, the controller is closed, so that tasks that wait for an utterance get
-    its report. While the other side is lost, the controller is paused; when it is back, it resumes where it was lost.
+    When the connection ends, for whatever reason, the controller is closed, so that tasks that wait for an utterance
+    get its report. While the other side is lost, the controller is paused; when it is back, it resumes where it was lost.
     The controller's states, events and positions are the same as with a track of aiortc.
 
     Events, all of them in the loop: ``state_changed`` (:attr:`state`), ``candidate`` (a line of SDP and its section's
@@ -123,7 +124,7 @@ class NativePeer(EventEmitter):
         if lost_seconds == 0:
             raise ValueError("lost_seconds is 0, expected more than 0, or None")
         settings = OpusSettings(bitrate, complexity, application, expected_loss)
-        sender = NativeSender(controller, settings, idle)
+        sender = NativeSender(OpusReader(controller, settings, idle=idle))
         found = configuration(udp_port, bind_address, ice_servers, certificate, relay_only=relay_only)
         loop = asyncio.get_running_loop()
         super().__init__()
@@ -146,7 +147,7 @@ class NativePeer(EventEmitter):
         self._connection.on_state_change(self._mailbox.poster(self._changed))
         self._connection.on_local_candidate(self._mailbox.poster(self._found))
         self._connection.on_gathering_state_change(self._mailbox.poster(self._gathering_changed))
-        self._connection.on_data_channel(self._mailbox.poster(self._channel_came))
+        self._connection.on_data_channel(self._brought)
         _live.add(self)
         self._due = None if connect_seconds is None else loop.call_later(connect_seconds, self._end, LATE)
         # All tasks are cancelled when a loop ends; by then, this one may not have begun.
@@ -207,11 +208,16 @@ class NativePeer(EventEmitter):
             The offer's SDP.
 
         Raises:
+            ValueError: it can't be made, such as where the port is taken; the peer is closed.
             RuntimeError: as for :meth:`answer`.
         """
         self._check_new()
-        self._add_audio(offered_audio(self._ssrc), OFFERED)
-        self._connection.set_local_description(rtc.Description.Type.Offer)
+        try:
+            self._add_audio(offered_audio(self._ssrc), OFFERED)
+            self._connection.set_local_description(rtc.Description.Type.Offer)
+        except (ValueError, RuntimeError) as error:
+            self._end("its offer, which could not be made")
+            raise ValueError(f"the offer can't be made: {error}") from error
         return await self._described(trickle=trickle)
 
     def accept(self, answer: str) -> None:
@@ -252,13 +258,16 @@ class NativePeer(EventEmitter):
             raise ValueError(f"the candidate is {candidate[:200]!r}, expected a line of SDP: {error}") from error
 
     def create_channel(self, label: str) -> NativeChannel:
-        """Open a data channel.
+        """Make a data channel, before :meth:`offer` or :meth:`answer`; it opens with the connection.
 
         Raises:
-            RuntimeError: the peer is closed.
+            RuntimeError: the peer has a description already, or is closed.
         """
-        self._check_open()
-        return self._keep(self._connection.create_data_channel(label))
+        self._check_new()
+        channel = NativeChannel(self._connection.create_data_channel(label), self._mailbox)
+        channel.wire()
+        self._keep(channel)
+        return channel
 
     # What comes
 
@@ -287,11 +296,11 @@ class NativePeer(EventEmitter):
     def _end(self, why: str) -> None:
         if self._state == "closed":
             return
-        connection, track, self._connection, self._track = self._connection, self._track, None, None
         self._mailbox.close()
         self._clock.remove(self._tick)
-        _live.discard(self)
-        release(connection, track)
+        self._release()
+        if not self._loop.is_closed():
+            self._loop.call_later(2 * LINGER_SECONDS, sweep)
         self._listeners = ()
         self._gathered.cancel()
         self._life.cancel()
@@ -300,7 +309,7 @@ class NativePeer(EventEmitter):
         others = self._controller.reader not in (None, self)
         try:
             self._set_state("closed")
-            for channel in self._channels:
+            for channel in [*self._channels]:
                 channel.end()
         finally:  # a listener of these may raise
             if self._lost is not None:
@@ -309,6 +318,14 @@ class NativePeer(EventEmitter):
             if self._close_controller and not others:
                 self._controller.close(by=why)
             self.remove_all_listeners()
+
+    def _release(self) -> None:
+        """Close the native connection."""
+        connection, track, self._connection, self._track = self._connection, self._track, None, None
+        _live.discard(self)
+        if connection is not None:
+            connection.close()
+            bury((connection, track))
 
     # The native connection's events
 
@@ -351,20 +368,25 @@ class NativePeer(EventEmitter):
             self._gathered.set_result(None)
             self.emit("candidate", None, "")
 
-    def _channel_came(self, native: Any) -> None:
-        self.emit("channel", self._keep(native))
-
-    def _keep(self, native: Any) -> NativeChannel:
+    def _brought(self, native: Any) -> None:
+        """A channel of the other side; called by a native thread."""
         channel = NativeChannel(native, self._mailbox)
+        self._mailbox.post(self._channel_came, channel)
+        channel.wire()  # from here on, its events follow that one
+
+    def _channel_came(self, channel: NativeChannel) -> None:
+        self._keep(channel)
+        self.emit("channel", channel)
+
+    def _keep(self, channel: NativeChannel) -> None:
         self._channels.append(channel)
         channel.once("close", lambda: self._channels.remove(channel))
-        return channel
 
     # Each 20 ms
 
     def _tick(self, number: int, late: float, skipped: float) -> None:
         controller, track, stream = self._controller, self._track, self._stream
-        if track is None or stream is None:
+        if track is None or stream is None or not track.is_open():  # it opens a moment after the connection
             return
         if self._begin is None:
             self._begin = number
@@ -376,7 +398,7 @@ class NativePeer(EventEmitter):
             for packet in self._sender.packets(stream, number - self._begin):
                 track.send(packet)
         except Exception as error:
-            if self._track is None or track.is_closed():  # the loop will be notified of its end, if it was not yet
+            if self._track is None or not track.is_open():  # the loop will be notified of its end, if it was not yet
                 return
             controller.report_error(error, "NativePeer")
             self._end("its connection, which could not send")
@@ -399,6 +421,8 @@ class NativePeer(EventEmitter):
                     listener(packet)
                 except Exception as error:
                     self._controller.report_error(error, "NativePeer.listen")
+        for channel in self._channels:
+            channel.look()
         if self._lost is not None and self._track is not None:
             self._lost.look(self._loop.time(), audio, reports)
 
@@ -443,18 +467,8 @@ async def _for_ever() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def release(connection: Any, track: Any) -> None:
-    """Close a native connection; its threads call nothing from here on."""
-    connection.reset_callbacks()
-    if track is not None:
-        track.reset_callbacks()
-    with suppress(RuntimeError):
-        connection.close()
-
-
 @atexit.register
 def _close_all() -> None:
     """Close what is still open: libdatachannel aborts a process that ends with an open connection."""
     for peer in [*_live]:
-        if peer._connection is not None:
-            release(peer._connection, peer._track)
+        peer._release()  # noqa: SLF001 - of this module
