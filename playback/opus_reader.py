@@ -29,13 +29,6 @@ Chromium takes out at a time; more would only delay all that follows.
 LEAD_SAMPLES: Final = 480
 """By how much its timestamp is less than that of the packet after it."""
 
-SILENCE: Final = bytes([31 << 3, 0xFF, 0xFE])
-"""20 ms of the same, for all calls."""
-
-TAIL_FRAMES: Final = 2
-"""How much of a silence is encoded: what the encoder looks ahead (6.5 ms at most) still holds sound. From there on, it
-and every decoder remember nothing but silence, and :data:`SILENCE` is as good as what would be encoded."""
-
 _IDLE_FRAMES: Final = round(IDLE_SECONDS / PTIME_SECONDS)
 
 
@@ -111,7 +104,7 @@ class OpusReader:
             self._silent = 0 if self._audio.any() else self._silent + 1
             if self._silent > self._most_silent:
                 return []
-            packet = SILENCE if self._silent > TAIL_FRAMES and self._sent is None else self._encoded()
+            packet = self._encoded()
         return [(-LEAD_SAMPLES, LEAD), (0, packet)] if idle else [(0, packet)]
 
     def _change(self, opus: OpusSource | None) -> None:
