@@ -24,7 +24,7 @@ from playback.codec import encoder as codec
 from playback.codec.encoder import OpusEncoder, PyAVEncoder, open_encoder
 from playback.codec.settings import Application, OpusSettings
 from playback.opus import OpusPlaybackTrack
-from playback.opus_reader import OpusReader
+from playback.opus_reader import SILENCE, OpusReader
 from playback.prepared import CHAPTER, PreparedUtterance
 from playback.tracing import Trace
 from playback.words import Word
@@ -319,6 +319,26 @@ def test_the_track_sends_them_with_their_timestamps() -> None:
     packets = greeting.packets(RATE, OpusSettings())
     assert packets is not None
     assert (lead.pts, first.pts, bytes(first)) == (960 * 13 - 480, 960 * 13, packets.packet(0))
+
+
+@pytest.mark.parametrize("application", ["voip", "audio", "lowdelay"])
+def test_calls_that_share_their_silence_sound_the_same(application: Application) -> None:
+    call, other = Call(application=application), Call(application=application)
+    call.reader = OpusReader(
+        call.controller, OpusSettings(application=application), idle="silence", shares_silence=True
+    )
+    for each in (call, other):
+        for _ in range(2):
+            utterance = each.controller.utterance()
+            utterance.push(np.concatenate([spoken(0.4), np.zeros(30 * FRAME, np.int16)]))
+            utterance.end()
+        each.read(110)
+    assert call.packets[23:49] == [SILENCE] * 26
+    assert call.packets[:22] == other.packets[:22]
+    window = slice(8 * 49, 8 * 56)
+    assert roughness(call.sound)[window].max() < 1.25 * roughness(other.sound)[window].max() + 1
+    difference = np.sqrt(np.mean((call.sound - other.sound) ** 2) / np.mean(other.sound**2))
+    assert difference < 0.25
 
 
 # Where it begins
