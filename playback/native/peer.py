@@ -67,8 +67,8 @@ class NativePeer(EventEmitter):
     Or make an offer: ``offer = await peer.offer()``, then ``peer.accept(answer)``.
 
     When the connection ends, for whatever reason, the controller is closed, so that tasks that wait for an utterance
-    get its report. While the other side is lost, the controller is paused; when it is back, it resumes where it was lost.
-    The controller's states, events and positions are the same as with a track of aiortc.
+    get its report. While the other side is lost, the controller is paused; when it is back, it resumes where it was
+    lost. The controller's states, events and positions are the same as with a track of aiortc.
 
     Events, all of them in the loop: ``state_changed`` (:attr:`state`), ``candidate`` (a line of SDP and its section's
     name; the line is None when there are no more), ``channel`` (a :class:`NativeChannel` that the other side has made).
@@ -124,7 +124,7 @@ class NativePeer(EventEmitter):
         if lost_seconds == 0:
             raise ValueError("lost_seconds is 0, expected more than 0, or None")
         settings = OpusSettings(bitrate, complexity, application, expected_loss)
-        sender = NativeSender(OpusReader(controller, settings, idle=idle))
+        sender = NativeSender(OpusReader(controller, settings, idle=idle, shares_silence=True))
         found = configuration(udp_port, bind_address, ice_servers, certificate, relay_only=relay_only)
         loop = asyncio.get_running_loop()
         super().__init__()
