@@ -126,7 +126,7 @@ class Runner:
 
 def costs(run: Runner) -> Report:
     """CPU time for each 20 ms of a call, as a multiple of the baseline's: 20 agents that speak, 20 that are silent."""
-    subjects = (
+    subjects: tuple[tuple[str, str, str], ...] = (
         ("frames", "frames", "speech"),
         ("frames at 24 kHz", "frames 24 kHz", "speech"),
         ("Opus", "opus", "speech"),

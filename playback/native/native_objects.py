@@ -5,8 +5,8 @@ in Python, the other way round, in every function that does not release the GIL.
 libdatachannel-py 2026.1, a callback that slept while each function was called showed which these are:
 
 - setting a callback, or resetting all of them, and the end of the Python object (its destructor). So callbacks are set
-  where none can run: before there is a description, or in the callback that brings the object. They are never reset, and
-  an object is kept until no callback of it can run any more (:func:`bury`).
+  where none can run: before there is a description, or in the callback that brings the object. They are never reset,
+  and an object is kept until no callback of it can run any more (:func:`bury`).
 - ``close`` of connections and channels, ``send``, ``receive``, descriptions, states and counts are safe.
 - describing a connection waits for a certificate from the same threads, unless there is one: see
   :func:`playback.native.network.own_certificate`.

@@ -31,7 +31,9 @@ class Sent:
 
     def __init__(self, rate: int = RATE, idle: Any = "nothing", sequence: int = 65_000, **settings: Any) -> None:
         self.controller = PlaybackController(AudioFormat(rate))
-        self.sender = NativeSender(OpusReader(self.controller, OpusSettings(**settings), idle=idle, shares_silence=True))
+        self.sender = NativeSender(
+            OpusReader(self.controller, OpusSettings(**settings), idle=idle, shares_silence=True)
+        )
         self.stream = RtpStream(1, 111, sequence=sequence, timestamp=0xFFFF0000)
         self.number = 0
         self.packets: list[RtpPacket] = []
