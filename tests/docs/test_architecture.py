@@ -1,4 +1,4 @@
-"""The page about the architecture names what is there: each module that it lists, and what a table says is in it."""
+"""The pages about how it is built name what is there: modules, what a table says is in them, and internal events."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from playback.chart import INTERNAL
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "architecture.md").read_text()
@@ -50,3 +52,14 @@ def test_a_row_leads_to_what_is_there(row: str) -> None:
             assert all(re.search(rf"\b{part}\b", text) for part in one.split(".")), (name, one)
     for test in re.findall(r"`(tests/[\w/]+/)`", row):
         assert (ROOT / test).is_dir(), test
+
+
+def test_each_package_has_a_folder_of_tests() -> None:
+    packages = {path.parent.name for path in (ROOT / "playback").glob("*/__init__.py")}
+    assert {name for name in packages if not list((ROOT / "tests" / name).glob("test_*.py"))} == set()
+
+
+def test_each_internal_event_has_its_line_in_the_order_of_evaluation() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|.*\|.*\S.*\|$", (ROOT / "docs" / "chart.md").read_text(), re.MULTILINE)
+    assert [name for _, name in rows] == list(INTERNAL)
+    assert [int(number) for number, _ in rows] == list(range(1, len(INTERNAL) + 1))
