@@ -476,7 +476,7 @@ class TestMistakes:
         with pytest.raises(RuntimeError, match="attached with confirms=True"):
             controller.confirm(0)
         with pytest.raises(TypeError, match=r"has no recall\(\)"):
-            controller.attach(object(), confirms=True)  # type: ignore[arg-type]
+            controller.attach(object(), confirms=True)  # type: ignore[call-overload]
         assert controller.reader is None
 
     def test_who_attaches_again_means_the_same(self) -> None:
