@@ -13,7 +13,7 @@ from playback import AudioFormat, Fades, Outcome, PlaybackController, Utterance,
 from playback.events import ErrorRaised, Interrupted, MarkReached, Resumed
 from playback.tracing import Trace
 from playback.tracing.replay import replay
-from tests.signals import FRAME, RATE, Heard, ramp
+from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 SILENCE = [0] * FRAME
 
@@ -21,7 +21,7 @@ SILENCE = [0] * FRAME
 class Line(Heard):
     """A carrier's line: what is read waits in its buffer, and sounds later."""
 
-    def __init__(self, fades: Fades = Fades(0, 0, 0, 0), **options: Any) -> None:
+    def __init__(self, fades: Fades = CUTS, **options: Any) -> None:
         super().__init__(PlaybackController(AudioFormat(RATE), fades=fades, **options))
         self.buffer: list[int] = []
         self.heard: list[int] = []
