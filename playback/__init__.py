@@ -4,6 +4,7 @@ from playback.audio.formats import AudioFormat, FormatError
 from playback.audio.ramps import Fades
 from playback.chart import PLAYBACK, State
 from playback.controller import PlaybackController
+from playback.core.confirming import ConfirmingReader
 from playback.core.limits import BufferFull, Stats
 from playback.events import (
     AudioRefused,
@@ -29,6 +30,8 @@ from playback.events import (
     UnderrunEnded,
     UtteranceFinished,
 )
+from playback.passing import OpusPacket
+from playback.prepared import PreparedUtterance
 from playback.report import InputTimeout, Outcome, TurnReport, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -41,6 +44,7 @@ __all__ = [
     "BufferFull",
     "ChartError",
     "Closed",
+    "ConfirmingReader",
     "ErrorRaised",
     "Event",
     "EventsLost",
@@ -54,9 +58,11 @@ __all__ = [
     "Interrupted",
     "LastAudioByte",
     "MarkReached",
+    "OpusPacket",
     "Outcome",
     "Paused",
     "PlaybackController",
+    "PreparedUtterance",
     "Resumed",
     "Silenced",
     "Stalled",

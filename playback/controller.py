@@ -11,7 +11,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,18 @@ from playback.audio.ramps import Fades
 from playback.background.mixer import Background
 from playback.call_log import LOGGER, CallLog
 from playback.chart import REFUSES, SOUNDS, STATE_OF, State
+from playback.core.confirming import ConfirmingReader
 from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
 from playback.core.late_words import LATE_WORDS_SECONDS
-from playback.core.limits import Limits, Stats
+from playback.core.limits import BufferFull, Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
 from playback.core.thread_checks import CheckedPlayout, is_debugging
 from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
+from playback.prepared import PreparedUtterance
 from playback.sinks.sinks import Sinks
 from playback.sources import abandon, check_source_format
 from playback.speaking import Feed
@@ -196,13 +198,13 @@ class PlaybackController:
     @property
     def playing(self) -> Utterance | None:
         """The utterance that sounds, or will in the next read; also while it is paused or in an underrun."""
-        head = self._transitions.queue.head
-        return head if head is not None and (head.played or self.leaf in SOUNDS) else None
+        front = self._transitions.queue.front
+        return front if front is not None and (front.played or self.leaf in SOUNDS) else None
 
     @property
     def head(self) -> Utterance | None:
         """The utterance at the head of the queue: the one that plays, or the next one that will."""
-        return self._transitions.queue.head
+        return self._transitions.queue.front
 
     @property
     def fades(self) -> Fades:
@@ -322,7 +324,8 @@ class PlaybackController:
         Args:
             source: an asynchronous iterator or iterable, an awaitable of a source, an iterator or iterable (which runs
                 on a thread), a path or a binary file object (decoded on a thread), or audio. Its pieces are bytes,
-                arrays, ``av.AudioFrame`` and :class:`playback.words.Word`, which marks a word.
+                arrays, ``av.AudioFrame``, :class:`playback.passing.OpusPacket` and :class:`playback.words.Word`, which
+                marks a word. A :class:`playback.prepared.PreparedUtterance` is played without a task.
             text: the text of the speech.
             id: as for :meth:`utterance`.
             format: the format of bytes. By default a media stream is recognized by its first bytes, and other bytes are
@@ -343,6 +346,8 @@ class PlaybackController:
             RuntimeError: no event loop runs, or ``untrusted=True`` where the memory and time of a process can't be
                 limited, as on Windows.
         """
+        if isinstance(source, PreparedUtterance):
+            return self._speak_prepared(source, text=text, id=id, interruptible=interruptible, first=first, turn=turn)
         try:
             check_source_format(format)
             check_type("untrusted", untrusted, bool)
@@ -370,6 +375,19 @@ class PlaybackController:
             abandon(source)
             raise
         feed.start()
+        return utterance
+
+    def _speak_prepared(self, prepared: PreparedUtterance, *, text: str | None, **options: Any) -> Utterance:
+        """Play prepared audio: it is there as a whole, and needs no task."""
+        utterance = self._make(text=prepared.text if text is None else text, format=prepared.format, **options)
+        if not utterance.enqueue():
+            utterance.cancel()
+            return utterance
+        try:
+            utterance.push(prepared)
+            utterance.end()
+        except BufferFull as error:
+            utterance.fail(error)
         return utterance
 
     def turn(self, *, id: str | None = None, stop_on_failure: bool = False) -> Turn:
@@ -615,20 +633,71 @@ class PlaybackController:
         """The reader that has claimed this controller, or None."""
         return self._reader
 
-    def attach(self, reader: object) -> None:
+    @overload
+    def attach(self, reader: object) -> None: ...
+
+    @overload
+    def attach(self, reader: ConfirmingReader, *, confirms: Literal[True]) -> None: ...
+
+    @overload
+    def attach(self, reader: object, *, confirms: Literal[False]) -> None: ...
+
+    def attach(self, reader: Any, *, confirms: bool = False) -> None:
         """Claim the controller for one reader, as a track does when it runs.
 
+        What a reader reads counts as heard at once, unless it confirms. With ``confirms=True``, everything that says
+        what was heard follows :meth:`confirm`: marks, ``last_audio_byte``, ``utterance_finished``, ``turn_finished``,
+        :meth:`drain`, reports, :attr:`Utterance.played`, and the state, which is ``speaking`` until all is confirmed.
+        ``first_audio_byte``, ``turn_started``, underruns, gaps, the input timeout, ``silenced`` and the sinks follow
+        what is read.
+
+        Args:
+            reader: who reads.
+            confirms: whether it plays later what it reads, and confirms what was heard; it then has a method
+                :meth:`ConfirmingReader.recall`.
+
         Raises:
-            RuntimeError: another reader has claimed it: two readers would each get half of the audio.
+            RuntimeError: another reader has claimed it: two readers would each get half of the audio. Or the same one
+                has, and did not say the same of ``confirms``.
+            TypeError: a reader that confirms has no ``recall()``.
         """
         if self._reader is not None and self._reader is not reader:
             raise RuntimeError(f"{self._reader!r} reads this controller already, expected one reader: stop it first")
+        check_type("confirms", confirms, bool)
+        if confirms and not callable(getattr(reader, "recall", None)):
+            raise TypeError(f"{reader!r} has no recall(), expected it of a reader that confirms")
+        if self._reader is reader and confirms != self._playout.confirming.is_on:
+            raise RuntimeError(f"{reader!r} is attached with confirms={not confirms}, expected to detach it first")
+        if confirms and self._reader is None:
+            self._playout.confirming.attach(reader)
         self._reader = reader
 
     def detach(self, reader: object) -> None:
-        """Release the claim of a reader, so that another one can attach."""
+        """Release the claim of a reader, so that another one can attach.
+
+        Of one that confirms, the last confirmation is what was heard. The rest is in the buffer again, and the next
+        reader begins there; if the controller is closed instead, the rest is reported as discarded.
+        """
         if self._reader is reader:
             self._reader = None
+            self._playout.confirming.detach()
+
+    def confirm(self, samples: int) -> None:
+        """Confirm what the listener has heard, by a reader that has attached with ``confirms=True``.
+
+        Each sample that it has read since then counts, silence and background too, but not those that it gave back in
+        :meth:`ConfirmingReader.recall`: after that, its count goes on from the number which that returned. Positions
+        are exact to the sample; events that follow come within this call, at the :attr:`position` of the moment.
+
+        Args:
+            samples: how many in total, not since the last time; less than was confirmed before changes nothing.
+
+        Raises:
+            ValueError: a negative number, or more than was read: nothing is confirmed.
+            RuntimeError: no reader that confirms is attached, or it is called within ``recall()``.
+            TypeError: no whole number.
+        """
+        self._playout.confirm(samples)
 
     def report_stall(self, seconds: float) -> None:
         """Report that the reader was late by this time, in seconds, and skipped ahead; emitted as ``stalled``."""

@@ -80,6 +80,7 @@ class Turn:
         "_reports",
         "_silence",
         "_started_at",
+        "_unheard",
         "_utterances",
         "_waited",
         "id",
@@ -112,7 +113,8 @@ class Turn:
         self._owner: Final = owner
         self._maker: Final = maker
         self._generation: Final = generation
-        self._utterances: Final[deque[Utterance]] = deque()  # those that are enqueued and not finished
+        self._utterances: Final[deque[Utterance]] = deque()  # those that are enqueued and not read to their end
+        self._unheard = 0  # how many were read to their end, and are not finished
         self._order: Final[list[Utterance]] = []  # those that were enqueued, in the order in which they play
         self._reports: Final[dict[Utterance, UtteranceReport]] = {}  # of those that are finished
         self._placed = False  # whether it has its place in the queue, or had it
@@ -207,11 +209,11 @@ class Turn:
 
     # For the core
 
-    def _enqueue(self, utterance: Utterance) -> None:
-        """Put an utterance behind the others, or, if it is to be first, directly behind the head."""
-        if utterance.first and self._utterances:
-            self._order.insert(self._order.index(self._utterances[0]) + 1, utterance)
-            self._utterances.insert(1, utterance)
+    def _enqueue(self, utterance: Utterance, place: int | None) -> None:
+        """Put an utterance behind so many of those that are to be read; None is all of them."""
+        if place is not None:
+            self._order.insert(self._order.index(self._utterances[0]) + place, utterance)
+            self._utterances.insert(place, utterance)
         else:
             self._order.append(utterance)
             self._utterances.append(utterance)

@@ -3,7 +3,9 @@
 What was pushed lies in three places: samples that were played and are kept for a rewind, samples in the output format
 that come next, and raw blocks that are still to be converted. Nothing here copies, joins or walks through what is
 buffered, so no cost depends on how much that is. Only :meth:`append` adds, only :meth:`read` and :meth:`fill` move on,
-only :meth:`rewind` goes back, only :meth:`truncate` and :meth:`release` drop anything.
+only :meth:`rewind` and :meth:`take_back` go back, only :meth:`truncate` and :meth:`release` drop anything.
+
+What is read was heard, unless the reader confirms (:meth:`keep_unheard`): then it is kept until :meth:`hear`.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class SampleBuffer:
         "_format",
         "_gone",
         "_gone_bytes",
+        "_heard",
         "_history",
         "_history_bytes",
         "_layout",
@@ -95,7 +98,8 @@ class SampleBuffer:
         self._made = 0  # samples up to the end of `_chunks`
         self._gone: list[bytes | memoryview] = []  # what has left `_past`, and the envelope has not got yet
         self._gone_bytes = 0
-        self._farthest = 0  # where playback was when it was last rewound
+        self._farthest = 0  # where playback was when it last went back
+        self._heard: int | None = None  # how much was heard, where that is not what was read
         self._stop = _NEVER  # see `stop_before`
         self._end = _NEVER  # see `truncate`
         self._limit = 0  # a plain copy has to end before this byte of `_chunk`
@@ -114,9 +118,19 @@ class SampleBuffer:
         return self._base + self._offset // self._width
 
     @property
-    def played(self) -> int:
-        """Samples handed out, each counted once."""
+    def handed_out(self) -> int:
+        """Samples that were read, each counted once."""
         return max(self._farthest, self._base + self._offset // self._width)
+
+    @property
+    def played(self) -> int:
+        """Samples that were heard, each counted once; those that were read, unless the reader confirms."""
+        return self.handed_out if self._heard is None else self._heard
+
+    @property
+    def keeps_unheard(self) -> bool:
+        """Whether what was read counts as played only when it is confirmed."""
+        return self._heard is not None
 
     @property
     def unread(self) -> int:
@@ -300,7 +314,31 @@ class SampleBuffer:
             By how many samples it went back.
         """
         samples = min(samples, self._history, (self._offset + self._past_bytes) // self._width)
-        self._farthest = self.played
+        self._go_back(samples)
+        return samples
+
+    def keep_unheard(self) -> None:
+        """Have what is read from here on count as played only when it was heard, and keep it until then."""
+        if self._heard is None:
+            self._heard, self._history_bytes = self.played, _NEVER
+
+    def hear(self, sample: int) -> None:
+        """All up to a sample was heard, in the order of the last reading."""
+        assert self._heard is not None
+        self._heard = max(self._heard, sample)
+        self._forget((sample - self._base) * self._width + self._past_bytes - self._history * self._width)
+
+    def take_back(self, sample: int) -> None:
+        """Go back to a sample from which on nothing was heard."""
+        self._go_back(self.cursor - sample)
+
+    def hear_at_once(self) -> None:
+        """Have what is read from here on count as played; all that was read was heard or taken back."""
+        if self._heard is not None:
+            self._farthest, self._heard, self._history_bytes = self._heard, None, self._history * self._width
+
+    def _go_back(self, samples: int) -> None:
+        self._farthest = self.handed_out
         left = samples * self._width
         while left > self._offset:
             left -= self._offset
@@ -311,7 +349,6 @@ class SampleBuffer:
             self._offset = len(self._chunk)
         self._offset -= left
         self._plan()
-        return samples
 
     def truncate(self, end: int, beyond: int) -> tuple[bytes, tuple[deque[Any], ...]] | None:
         """Take no more audio, and drop all that comes after a sample.
@@ -336,7 +373,7 @@ class SampleBuffer:
             self._chunk, self._chunks = memoryview(self._chunk)[: self._offset], deque([word])
         else:
             self._chunk, self._chunks = word, deque()
-        self.discarded = self.accepted - max(end, self._farthest)
+        self.discarded = self.accepted - max(end, self.played)
         self._raw, self._raw_at, self._converter, self.error = deque(), 0, None, None
         self._made = self._end = end
         self._plan()
@@ -355,7 +392,7 @@ class SampleBuffer:
             self._past.append(self._chunk)
             self.envelope.keep_rest(self._past, self._chunks, self._raw, self._raw_at)
             held = ()
-        self._farthest = self.played
+        self._farthest = self.handed_out
         self._past, self._chunks, self._raw = deque(), deque(), deque()
         self._chunk, self._offset, self._base, self._converter = b"", 0, 0, None
         self._limit = self._past_bytes = self._made = self._raw_at = 0
@@ -371,17 +408,27 @@ class SampleBuffer:
         self._past.append(self._chunk)
         self._past_bytes += size
         while self._past and self._past_bytes - len(self._past[0]) >= self._history_bytes:
-            gone = self._past.popleft()
-            self._past_bytes -= len(gone)
-            if self.envelope is not None:
-                self._gone.append(gone)
-                self._gone_bytes += len(gone)
-                if self._gone_bytes >= _GONE_BYTES:
-                    self._look_at_gone()
+            self._forget_first()
         self._chunk = self._chunks.popleft()
         self._offset = 0
         self._plan()
         return True
+
+    def _forget(self, size: int) -> None:
+        """Let go of so many bytes of what was played, as far as these are whole chunks."""
+        while self._past and len(self._past[0]) <= size:
+            size -= len(self._past[0])
+            self._forget_first()
+
+    def _forget_first(self) -> None:
+        """Let go of the oldest chunk that was played."""
+        gone = self._past.popleft()
+        self._past_bytes -= len(gone)
+        if self.envelope is not None:
+            self._gone.append(gone)
+            self._gone_bytes += len(gone)
+            if self._gone_bytes >= _GONE_BYTES:
+                self._look_at_gone()
 
     def _look_at_gone(self) -> None:
         """Have the envelope look at what has left the history: many chunks at once, for each look costs its time."""

@@ -41,6 +41,7 @@ class Clip:
         "_reported",
         "_taken_back",
         "_takes_back",
+        "begun",
         "buffer",
         "cut_short",
         "had_arrived",
@@ -54,6 +55,8 @@ class Clip:
     def __init__(self, format: AudioFormat, history: int) -> None:
         self.buffer = SampleBuffer(format, history)
         """The samples."""
+        self.begun = False
+        """Whether its first sample was handed out."""
         self.cut_short = False
         """Whether something of it is missing: a lock ended it, or audio of it was refused. It can't complete then."""
         self.yields = False
@@ -67,7 +70,7 @@ class Clip:
         self.waited = 0
         """Samples of silence that were read while it was the head, open, and had too little to go on."""
         self.waited_at = 0
-        """How much was played when that was last counted. What is played since makes up for as much of the silence, and
+        """How much was handed out when that was last counted. What is since makes up for as much of the silence, and
         no more: a producer that sends next to nothing now and then is not waited for without end."""
 
         self._due = 0  # index of the first mark that was not reached yet
@@ -110,6 +113,18 @@ class Clip:
         to_come = (self.marks[index] for index in range(number, len(self.marks)))
         word, following = (next(filter(_is_word, marks), None) for marks in (begun, to_come))
         return word, following
+
+    def keep_unheard(self) -> None:
+        """Have what is read from here on count as played only when it is confirmed, and marks as reached only then."""
+        if not self.buffer.keeps_unheard:
+            self.buffer.keep_unheard()
+            self._stop_before_next()
+
+    def hear_at_once(self) -> None:
+        """Have it count as played when it is read, again."""
+        self.buffer.hear_at_once()
+        self.waited_at = min(self.waited_at, self.buffer.handed_out)
+        self._stop_before_next()
 
     def add_mark(self, mark: Mark) -> bool:
         """Put a mark in its place.
@@ -203,8 +218,8 @@ class Clip:
             completed: whether all was played to the end that its producer set: then all that are left are reached.
         """
         first = self._due
-        cursor = self.buffer.cursor
-        while self._due < len(self.marks) and (completed or 0 < cursor >= self.marks[self._due].at):
+        played = self.buffer.played
+        while self._due < len(self.marks) and (completed or 0 < played >= self.marks[self._due].at):
             self._due += 1
         if self._due > first:
             self._stop_before_next()
@@ -212,4 +227,6 @@ class Clip:
         return [mark for mark in reached if mark not in self._reported] if self._reported else reached
 
     def _stop_before_next(self) -> None:
-        self.buffer.stop_before(self.marks[self._due].at if self._due < len(self.marks) else None)
+        # A mark that is reached when it is confirmed is nothing that a read has to stop before.
+        comes = self._due < len(self.marks) and not self.buffer.keeps_unheard
+        self.buffer.stop_before(self.marks[self._due].at if comes else None)

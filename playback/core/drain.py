@@ -33,7 +33,8 @@ class Drain:
     def is_over(self, network: int) -> bool:
         """Whether nothing is in the queue, no tail sounds, and so many samples were read since the last of speech."""
         playhead = self._playhead
-        return not self._queue.turns and playhead.is_silent and playhead.position >= playhead.sounded_until + network
+        nothing_left = not self._queue.turns and not self._queue.unheard and playhead.is_silent
+        return nothing_left and playhead.position >= playhead.sounded_until + network
 
     async def next_step(self) -> None:
         """Wait for the end of the next step: a command, or a read."""

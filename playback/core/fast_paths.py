@@ -119,6 +119,11 @@ class FastPaths:
             self.read = self._playhead.source(sounds=sounds, paused=leaf in PAUSED)
             if sounds and self.read is not None:
                 self.reads = self._queue.head
+            ledger = self._playhead.ledger
+            if ledger is not None:
+                at = 0 if self.reads is None else self.reads._clip.buffer.cursor
+                if not ledger.follows(self.reads, at):
+                    self.read = self.reads = None  # what is read has to be written down
         if self._interruptions:
             self.read, self.reads = self._interruptions[0], None
 

@@ -16,11 +16,13 @@ from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat, Block, parse
 from playback.audio.media.containers import next_beginning
 from playback.chart import CLOSED, FLOWS, PAUSED, REFUSES
+from playback.core.confirming import Confirming
 from playback.core.limits import BufferFull
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.core.turns import Turns
 from playback.events import AudioRefused, ErrorRaised, Refusal
+from playback.prepared import PreparedUtterance
 from playback.report import Outcome, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -39,9 +41,11 @@ class Input:
     Args:
         transitions: the playout's chart, queue and playhead.
         turns: what turns ask of it.
+        confirming: its reader, if that confirms.
     """
 
     __slots__ = (
+        "_confirming",
         "_fast",
         "_full",
         "_queue",
@@ -55,7 +59,7 @@ class Input:
         "tap",
     )
 
-    def __init__(self, transitions: Transitions, turns: Turns) -> None:
+    def __init__(self, transitions: Transitions, turns: Turns, confirming: Confirming) -> None:
         self.observers: Final[Observers] = transitions.observers
         """Who watches."""
         self.format: Final[AudioFormat] = transitions.format
@@ -68,6 +72,7 @@ class Input:
         """What sees each block that is accepted."""
         self._transitions: Final = transitions
         self._turns: Final = turns
+        self._confirming: Final = confirming
         self._queue: Final = transitions.queue
         self._fast: Final = transitions.fast
         self._width: Final = transitions.format.frame_bytes
@@ -145,6 +150,8 @@ class Input:
                 buffer.append_plain(audio, samples)
                 queue.accepted = accepted
                 return samples
+        if isinstance(audio, PreparedUtterance):
+            return self._push_prepared(utterance, audio)
         if utterance._beginning is not None:
             self.check_beginning(utterance, audio)
         block = parse(audio, utterance.format, utterance._partial)
@@ -181,6 +188,19 @@ class Input:
         if not utterance._used:
             self.admit(utterance)
         return self._push_block(utterance, block, bounded)
+
+    def _push_prepared(self, utterance: Utterance, prepared: PreparedUtterance) -> int:
+        """Take prepared audio, and its words; its packets are the utterance's if they are its first audio."""
+        at = utterance.accepted
+        block = parse(prepared.audio, prepared.format)._replace(dropped=len(utterance._partial))
+        accepted = self.push_block(utterance, block)
+        if accepted:
+            utterance._beginning = None
+            utterance.opus = None if at else prepared
+            if utterance.text is None and prepared.text is not None:
+                utterance.append_text(prepared.text)
+            utterance.mark_words(prepared.words, self.format.seconds(at))
+        return accepted
 
     @observed("push", frequent=True)
     def _push_block(self, utterance: Utterance, block: Block, bounded: bool) -> int:
@@ -366,14 +386,17 @@ class Input:
     def cancel(self, utterance: Utterance) -> bool:
         """See :meth:`Utterance.cancel`."""
         self.admit(utterance)
+        if self._confirming.holds(utterance):
+            self._confirming.take_back()
         return self._cancel(utterance)
 
     @observed("cancel")
     def _cancel(self, utterance: Utterance) -> bool:
-        if utterance.report is not None:
-            return False
         transitions = self._transitions
         before = transitions.session.leaf
+        if utterance.report is not None:
+            transitions.complete(before)  # the reader may just have said that it was heard, and given back others
+            return False
         if utterance is self._queue.head:
             transitions.playhead.interrupt(paused=before in PAUSED)
         transitions.finish(utterance, Outcome.INTERRUPTED)

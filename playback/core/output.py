@@ -77,7 +77,7 @@ class Output:
     def _waits_between_utterances(self) -> bool:
         """Whether a turn has begun to sound, and its next utterance has not."""
         head, leaf = self._transitions.queue.head, self._transitions.session.leaf
-        return self._playhead.is_within_turn and (head is None or not head.played) and leaf not in PAUSED
+        return self._playhead.is_within_turn and (head is None or not head._clip.begun) and leaf not in PAUSED
 
     def _copy(self, out: memoryview) -> bool:
         """Fill a frame from where nothing else has to be looked at, if there is such a place."""
@@ -105,6 +105,8 @@ class Output:
         # Whatever went wrong, the transport gets a frame: an exception would end its track for good.
         except BaseException as error:
             out[:] = bytes(len(out))
+            if playhead.ledger is not None:
+                playhead.ledger.add(None)
             transitions.emitter.emit(ErrorRaised(start, error, "read"))
         playhead.position = start + samples
         transitions.emit_change(before)
@@ -153,10 +155,11 @@ class Output:
     def _count_head(self, head: Utterance, samples: int) -> None:
         """Count the silence of a head that is open, and end its input at the timeout."""
         transitions, clip = self._transitions, head._clip
-        if head.played:
+        if clip.begun:
             transitions.stats.underrun_samples += samples
-        clip.waited = max(0, clip.waited - (head.played - clip.waited_at)) + samples
-        clip.waited_at = head.played
+        handed_out = clip.buffer.handed_out
+        clip.waited = max(0, clip.waited - (handed_out - clip.waited_at)) + samples
+        clip.waited_at = handed_out
         limits = transitions.limits
         if limits.input_timeout is not None and clip.waited >= limits.input_timeout and not head.ended:
             seconds = transitions.format.seconds(clip.waited)
@@ -173,7 +176,7 @@ class Output:
             transitions.fail_turn(turn, error)
 
     async def drain(self, network: int) -> bool:
-        """Wait until everything was heard: handed out, and so many samples read since.
+        """Wait until everything was heard: handed out and confirmed, and so many samples read since.
 
         Returns:
             False if the playout is closed.

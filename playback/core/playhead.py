@@ -10,6 +10,9 @@ the samples that would have come next, fading out, which counts as nothing; the 
 too few of them are there, what is missing is the last sample, which decays. Where it goes on within the turn, it comes
 back along a ramp. A turn begins and ends as its audio does; one that an interrupt lets end with a word, as if the
 interrupt came there.
+
+A reader that confirms has a ledger: what is read is written down there, and marks are reached when it is heard. Where
+that reader gives back what it has not played, the sound has stopped already: no fade-out follows.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat
 from playback.audio.limiter import Limiter
 from playback.audio.ramps import GAIN_RAMP_SECONDS, SHORTEST_FADE_SECONDS, Fades, Ramp, Tail, factor, to_int16
+from playback.core.ledger import Ledger
 from playback.core.queue import PlayoutQueue
 from playback.events import Event, FirstAudioByte, MarkReached, Silenced, TurnStarted
 from playback.utterance import Utterance
@@ -79,6 +83,10 @@ class Playhead:
         """Whose speech the last frame began with."""
         self.yielding: Utterance | None = None
         """The head, if an interrupt lets it play on to the end of a word, and no further."""
+        self.ledger: Ledger | None = None
+        """What was read and not heard, if the reader confirms."""
+        self.was_speaking = False
+        """Whether speech sounded until what was read after it was taken back; until the next read."""
 
         self.fades: Final = fades
         self._queue: Final = queue
@@ -100,8 +108,8 @@ class Playhead:
 
     @property
     def is_silent(self) -> bool:
-        """Whether no tail sounds."""
-        return not len(self._tail)
+        """Whether no tail sounds, and all that has sounded was heard."""
+        return not len(self._tail) and (self.ledger is None or self.ledger.heard_until >= self.sounded_until)
 
     @property
     def has_moved_on(self) -> bool:
@@ -120,10 +128,11 @@ class Playhead:
         if self._limiter.is_active:
             return None
         if not sounds:
-            return SILENCE if not self.is_speaking and self._gain.level == self._gain.target else None
+            steady = not self.is_speaking and self._gain.level == self._gain.target
+            return SILENCE if steady and self.has_moved_on else None
         head = self._queue.head
         steady = self.is_speaking and self._presence.flat and self._gain.flat
-        return head._clip.buffer if steady and head is not None and head.played else None
+        return head._clip.buffer if steady and head is not None and head._clip.begun else None
 
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain, along a ramp."""
@@ -149,9 +158,12 @@ class Playhead:
             self._cut_for_pause()
         self._held = paused
         self.voice = self._cut_at = None
+        self.was_speaking = False
 
         sounded = self.is_speaking
         spoken = self._speak(out, samples) if sounds else 0
+        if self.ledger is not None and spoken < samples:
+            self.ledger.add(None)
         out[spoken * self._format.frame_bytes :] = bytes((samples - spoken) * self._format.frame_bytes)
         runs_out = (sounded or spoken > 0) and spoken < samples and not paused and self.is_within_turn
         self.is_speaking = 0 < spoken == samples
@@ -159,7 +171,7 @@ class Playhead:
         self.is_sounding = spoken > 0 or sounding > 0
         if self.is_sounding or sounded:
             self.sounded_until = start + max(spoken, sounding)
-        if self.fading and self.is_silent:
+        if self.fading and not len(self._tail):
             self.fading = False
             self._emit(Silenced(start + sounding))
         self.position = start + samples
@@ -217,9 +229,30 @@ class Playhead:
         if self.yielding is not None:
             self.yielding, self.fading = None, True
 
+    def take_back(self) -> None:
+        """Go back to what was not heard: the reader has thrown it away, so all sound has stopped where it was.
+
+        What goes on there comes back along the ramp of a resume.
+        """
+        assert self.ledger is not None
+        if self.ledger.heard_until == self.position:
+            return
+        if self.is_speaking:
+            self.sounded_until = self.position
+        self.was_speaking, self.is_speaking = self.ledger.heard_speech, False
+        self._queue.take_back()
+        for utterance, at in self.ledger.take_back().items():
+            utterance._clip.buffer.take_back(at)
+        self._tail.clear()
+        self._presence.move(0.0, 0)
+        self._presence.move(1.0, self._format.samples(self.fades.resume_seconds))
+        head = self._queue.head
+        if head is not None and head.is_yielding:
+            self.yielding, self.fading = head, False
+
     def pass_on(self, head: Utterance) -> None:
-        """The head leaves the queue: keep its last sample, from which the sound decays if nothing follows in time."""
-        if head.played:
+        """The next one is to be read: keep its last sample, from which the sound decays if nothing follows in time."""
+        if head._clip.begun:
             self._last = head._clip.buffer.last_sample
 
     def hush(self) -> None:
@@ -228,12 +261,20 @@ class Playhead:
         self.fading = False
         self.yielding = None
 
-    def emit_marks(self, utterance: Utterance) -> None:
-        """Emit the marks that were reached since this was last called, each at its own position."""
+    def emit_marks(self, utterance: Utterance, *, completed: bool = False) -> None:
+        """Emit the marks that were reached since this was last called.
+
+        Each is emitted at its own position; one that was confirmed, when it was.
+
+        Args:
+            utterance: whose marks.
+            completed: whether it was played to the end that its producer set, so that none are left.
+        """
         clip = utterance._clip
-        cursor = clip.buffer.cursor
-        for mark in clip.reached(completed=clip.buffer.over and not clip.cut_short):
-            self.emit_mark(utterance, mark, behind=max(0, cursor - mark.at))
+        played = clip.buffer.played
+        for mark in clip.reached(completed=completed):
+            behind = 0 if clip.buffer.keeps_unheard else max(0, played - mark.at)
+            self.emit_mark(utterance, mark, behind)
 
     def emit_mark(self, utterance: Utterance, mark: Mark, behind: int = 0) -> None:
         """Emit one mark that was reached so many samples ago."""
@@ -258,9 +299,12 @@ class Playhead:
                 break  # a remainder is held back until more comes or it ends
             taken = min(ready, wanted)
             if taken:
-                if not head.played:
+                if not head._clip.begun:
                     self._emit_first(head)
                 self._queue.turns[0]._end_gap()
+                if self.ledger is not None:
+                    self.ledger.add(head, buffer.cursor)
+                    head._clip.keep_unheard()
                 buffer.read(out[spoken * width : (spoken + taken) * width])
                 self.is_speaking = True
                 self.voice = self.voice or head
@@ -286,6 +330,7 @@ class Playhead:
         A turn begins at once, unless it follows so closely that a ramp of the one before is still under way.
         """
         turn = self._queue.turns[0]
+        head._clip.begun = True
         if turn._started_at is None:
             if not self.is_speaking:
                 self._presence.move(1.0, 0)
@@ -380,7 +425,7 @@ class Playhead:
         if shortest is None:
             shortest = min(samples, self._format.samples(SHORTEST_FADE_SECONDS))
         head = self._queue.head
-        if head is not None and head.played:
+        if head is not None and head._clip.begun:
             upcoming, last, ends = head._clip.buffer.peek(samples), head._clip.buffer.last_sample, head.ended
             if head is self.yielding:
                 missing = samples - len(upcoming) // self._format.frame_bytes

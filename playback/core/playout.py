@@ -11,6 +11,7 @@ from typing import Final
 from playback.audio.formats import AudioFormat
 from playback.audio.ramps import Fades
 from playback.chart import CLOSED, PAUSED, PLAYBACK, SOUNDS
+from playback.core.confirming import Confirming
 from playback.core.input import Input
 from playback.core.limits import Limits
 from playback.core.observer import Observers, observed
@@ -36,12 +37,13 @@ class Playout:
         fades: how long each change takes.
     """
 
-    __slots__ = ("_rewind", "holds", "input", "observers", "output", "transitions", "turns")
+    __slots__ = ("_rewind", "confirming", "holds", "input", "observers", "output", "transitions", "turns")
 
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         self.transitions: Final = Transitions(format, limits, fades)
-        self.turns: Final = Turns(self.transitions)
-        self.input = Input(self.transitions, self.turns)
+        self.confirming: Final = Confirming(self.transitions)
+        self.turns: Final = Turns(self.transitions, self.confirming)
+        self.input = Input(self.transitions, self.turns, self.confirming)
         self.output = Output(self.transitions)
         self.observers: Final[Observers] = self.transitions.observers
         """Who watches."""
@@ -68,9 +70,18 @@ class Playout:
         self.transitions.complete(before)
         return taken
 
-    @observed("pause")
+    def confirm(self, samples: int) -> None:
+        """Count what the listener of a reader that confirms has heard."""
+        self.confirming.confirm(samples)
+
     def pause(self, by: str) -> bool:
         """Hold the audio back for one owner: the first hold is the chart's pause, others add to it."""
+        if not self.holds:
+            self.confirming.take_back()
+        return self._pause(by)
+
+    @observed("pause")
+    def _pause(self, by: str) -> bool:
         before = self.leaf
         held = by not in self.holds if self.holds else self.transitions.fire("pause", by=by)
         if held:
@@ -95,16 +106,21 @@ class Playout:
         transitions.complete(before)
         return True
 
-    @observed("interrupt")
     def interrupt(self, *, by: str, lock: bool, force: bool, to_word_end: bool) -> bool:
         """Drop everything, but for a playing utterance that may not be interrupted, or what is left of its word.
 
         The owner's hold ends with what it held back. While others hold, what is pushed from now on stays back, too.
         """
+        front = self.transitions.queue.front
+        self.confirming.take_back(None if front is None or front.interruptible or force else front)
+        return self._interrupt(by=by, lock=lock, force=force, to_word_end=to_word_end)
+
+    @observed("interrupt")
+    def _interrupt(self, *, by: str, lock: bool, force: bool, to_word_end: bool) -> bool:
         before, transitions = self.leaf, self.transitions
         moved = False
         transitions.generation = object()
-        head = transitions.queue.head
+        head = transitions.queue.front
         if head is not None and not head.interruptible and not force:
             finished = transitions.finish_all(Outcome.INTERRUPTED, keep=head)
             transitions.fire("drop_waiting")
@@ -138,7 +154,9 @@ class Playout:
         """
         transitions, queue = self.transitions, self.transitions.queue
         playhead, end = transitions.playhead, head._clip.word_end
-        if end is None or self.leaf not in SOUNDS or not playhead.is_speaking or head.is_yielding:
+        if end is None or self.leaf not in SOUNDS or head.is_yielding:
+            return False
+        if not playhead.is_speaking and not playhead.was_speaking:
             return False
         if end - head._clip.buffer.cursor > transitions.format.samples(WORD_SECONDS):
             return False
@@ -158,9 +176,13 @@ class Playout:
         self.transitions.complete(before)
         return locked
 
-    @observed("close")
     def close(self) -> bool:
         """Finish everything, for good."""
+        self.confirming.take_back()
+        return self._close()
+
+    @observed("close")
+    def _close(self) -> bool:
         before, transitions = self.leaf, self.transitions
         if before == CLOSED:
             return False

@@ -1,5 +1,8 @@
 """PlayoutQueue: the turns and their utterances in the order in which they play, and how much they hold.
 
+What is read, and what is heard, is at the same place, unless the reader confirms. Then the head is the utterance that
+is to be read, and those before it that were read to their end wait to be heard; the front is the first of all.
+
 It is the only place that says who is before whom, who is still open, and what waits for room. It decides nothing: what
 follows from a head that is over is for the chart to say.
 """
@@ -29,10 +32,13 @@ class PlayoutQueue:
         limits: how much may be buffered.
     """
 
-    __slots__ = ("_gone", "_limits", "_open", "_released", "accepted", "open_turn", "turns", "writers")
+    __slots__ = ("_gone", "_limits", "_open", "_released", "accepted", "open_turn", "turns", "unheard", "writers")
 
     def __init__(self, limits: Limits) -> None:
         self.turns: Final[deque[Turn]] = deque()
+        """Those that are not read to their end."""
+        self.unheard: Final[deque[Utterance]] = deque()
+        """The utterances before the head: read to their end, and still to be heard."""
         self.accepted = 0
         """Samples of all utterances there ever were."""
         self.open_turn: Turn | None = None
@@ -50,15 +56,20 @@ class PlayoutQueue:
         return self.turns[0]._utterances[0] if self.turns and self.turns[0]._utterances else None
 
     @property
+    def front(self) -> Utterance | None:
+        """The utterance that the listener hears, or will hear next; the head, unless one before it is still to be."""
+        return self.unheard[0] if self.unheard else self.head
+
+    @property
     def utterances(self) -> Iterator[Utterance]:
         """All utterances, in the order in which they play."""
-        return chain.from_iterable(turn._utterances for turn in self.turns)
+        return chain(self.unheard, chain.from_iterable(turn._utterances for turn in self.turns))
 
     @property
     def buffered(self) -> int:
         """Samples that were accepted and are neither played nor discarded."""
-        head = self.head
-        return self.accepted - self._gone - (0 if head is None else head.played)
+        front = self.front
+        return self.accepted - self._gone - (0 if front is None else front.played)
 
     @property
     def any_open(self) -> bool:
@@ -74,15 +85,19 @@ class PlayoutQueue:
         """Put an utterance behind those of its turn, and a turn that is new here behind all others.
 
         One that is to be first goes directly behind the head: within a turn that has its place behind that turn's first
-        utterance, and as a new turn behind the first turn.
+        utterance, and as a new turn behind the first turn. Where what was read before is still to be heard, that is the
+        head: one that has not begun comes after it, and so does a turn that has not.
         """
         if not turn._placed:
             turn._placed = True
             if utterance.first and self.turns:
-                self.turns.insert(1, turn)
+                self.turns.insert(0 if self.unheard and self.turns[0]._started_at is None else 1, turn)
             else:
                 self.turns.append(turn)
-        turn._enqueue(utterance)
+        place = None
+        if utterance.first and turn._utterances:
+            place = 0 if turn._unheard and not turn._utterances[0]._clip.begun else 1
+        turn._enqueue(utterance, place)
         if not utterance.ended:
             self._open.add(utterance)
 
@@ -101,11 +116,37 @@ class PlayoutQueue:
         if utterance in turn._utterances:
             turn._utterances.remove(utterance)
             self._gone += utterance.accepted - utterance._clip.buffer.discarded
+        elif utterance in self.unheard:
+            self.unheard.remove(utterance)
+            turn._unheard -= 1
+            self._gone += utterance.accepted - utterance._clip.buffer.discarded
         self._open.discard(utterance)
         buffer = utterance._clip.buffer
         self._released.extend(held for held in buffer.release() if held)
         if buffer.envelope is not None and not buffer.envelope.is_complete:
             self._released.append(buffer.envelope)
+
+    def pass_on(self) -> None:
+        """The head was read to its end, and is still to be heard: the next one is the head."""
+        turn = self.turns[0]
+        self.unheard.append(turn._utterances.popleft())
+        turn._unheard += 1
+        if not turn.is_open and not turn._utterances:
+            self.turns.popleft()
+
+    def take_back(self) -> None:
+        """Those that were read to their end are to be read again, in part: the first of them is the head."""
+        while self.unheard:
+            utterance = self.unheard.pop()
+            turn: Turn = utterance._turn
+            turn._utterances.appendleft(utterance)
+            turn._unheard -= 1
+            if turn not in self.turns:
+                self.turns.appendleft(turn)
+
+    def of_turn(self, turn: Turn) -> list[Utterance]:
+        """The utterances of a turn that have a place."""
+        return [*(utterance for utterance in self.unheard if utterance._turn is turn), *turn._utterances]
 
     def truncate(self, head: Utterance, end: int, beyond: int) -> bytes | None:
         """Drop what comes after a sample of the head, which takes no more audio; see :meth:`SampleBuffer.truncate`.
@@ -122,7 +163,7 @@ class PlayoutQueue:
         return following
 
     def remove_turn(self, turn: Turn) -> None:
-        """Take out a turn that is over."""
+        """Take out a turn of which nothing is left to be read."""
         if turn in self.turns:
             self.turns.remove(turn)
 

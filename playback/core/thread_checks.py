@@ -18,6 +18,7 @@ from typing import Any, Final
 from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat, Block
 from playback.audio.ramps import Fades
+from playback.core.confirming import Confirming
 from playback.core.input import Input
 from playback.core.limits import Limits
 from playback.core.output import Output
@@ -79,8 +80,8 @@ class CheckedInput(Input):
 
     __slots__ = ("owner",)
 
-    def __init__(self, transitions: Transitions, turns: Turns) -> None:
-        super().__init__(transitions, turns)
+    def __init__(self, transitions: Transitions, turns: Turns, confirming: Confirming) -> None:
+        super().__init__(transitions, turns, confirming)
         self.owner: Final = Owner()
 
     def admit(self, utterance: Utterance) -> None:
@@ -136,7 +137,7 @@ class CheckedPlayout(Playout):
 
     def __init__(self, format: AudioFormat, limits: Limits, fades: Fades) -> None:
         super().__init__(format, limits, fades)
-        checked = CheckedInput(self.transitions, self.turns)
+        checked = CheckedInput(self.transitions, self.turns, self.confirming)
         self._owner: Final = checked.owner
         self.input = checked
         self.output = CheckedOutput(self.transitions, checked.owner)
@@ -145,6 +146,11 @@ class CheckedPlayout(Playout):
         """See :meth:`Playout.command`."""
         self._owner.check()
         return super().command(event)
+
+    def confirm(self, samples: int) -> None:
+        """See :meth:`Playout.confirm`."""
+        self._owner.check()
+        super().confirm(samples)
 
     def pause(self, by: str) -> bool:
         """See :meth:`Playout.pause`."""

@@ -88,7 +88,9 @@ class Transitions:
     @property
     def is_unused(self) -> bool:
         """Whether it stands as if it had just been made."""
-        used = self.playhead.position or self.queue.accepted or self.queue.turns or self.unqueued
+        used = (
+            self.playhead.position or self.queue.accepted or self.queue.turns or self.unqueued or self.playhead.ledger
+        )
         return not used and self.session.leaf == PLAYBACK.initial and self.emitter.is_idle
 
     # Utterances and turns
@@ -142,7 +144,7 @@ class Transitions:
         if self.queue.open_turn is not None and self.queue.open_turn not in turns:
             turns.append(self.queue.open_turn)
         for turn in turns:
-            if turn.is_open or keep not in turn._utterances:
+            if turn.is_open or keep is None or keep._turn is not turn:
                 turn._mark_outcome(outcome)
             self.end_turn(turn)
         for utterance in utterances:
@@ -156,11 +158,12 @@ class Transitions:
         self.queue.end_turn(turn)
 
     def finish_turn(self, turn: Turn) -> None:
-        """Finish a turn, if it takes no more utterances and has none left."""
+        """Finish a turn, if it takes no more utterances and has none left to be read or heard."""
         if turn.report is None and not turn.is_open and not turn._utterances:
             self.queue.remove_turn(turn)
-            report = turn._finish(self.format.sample_rate)
-            self.emitter.emit(TurnFinished(self.playhead.position, turn, report))
+            if not turn._unheard:
+                report = turn._finish(self.format.sample_rate)
+                self.emitter.emit(TurnFinished(self.playhead.position, turn, report))
 
     def fail_turn(self, turn: Turn, error: BaseException) -> None:
         """Let a turn take no more utterances, and its open utterances no more audio, because something broke."""
@@ -192,13 +195,18 @@ class Transitions:
         """An utterance has finished, and that was emitted: see what becomes of its turn."""
         turn: Turn = utterance._turn
         report = utterance.report
-        if turn.stop_on_failure and turn.report is None and report is not None and report.outcome is Outcome.FAILED:
+        if turn.report is None and report is not None and report.outcome is Outcome.FAILED:
+            self._stop_turn(turn, report.error)
+        self.finish_turn(turn)
+
+    def _stop_turn(self, turn: Turn, error: BaseException | None) -> None:
+        """One of its utterances has failed: if that ends it, those that are to be read behind it fail, too."""
+        if turn.stop_on_failure:
             self.end_turn(turn)
             for other in [*turn._utterances, *self.unqueued_of(turn)]:
                 if other.report is None:  # each that finishes here finishes those behind it
-                    other._error = other._error or report.error
+                    other._error = other._error or error
                     self.finish(other, Outcome.FAILED)
-        self.finish_turn(turn)
 
     def _input_broke(self, head: Utterance) -> None:
         """The rest of the head can't be played, as was found when it came to be converted: it fails."""
@@ -216,14 +224,29 @@ class Transitions:
     def _head_over(self) -> None:
         """All of the head was handed out, in the middle of a read or between two."""
         head = self.queue.turns[0]._utterances[0]
-        self.playhead.emit_marks(head)
-        if head._clip.cut_short:
-            failed = head._error is not None and not head._clip.truncated
-            outcome = Outcome.FAILED if failed else Outcome.INTERRUPTED
-            self.fire("cut_short", utterance=head, report=self._take_out(head, outcome))
+        if self.playhead.ledger is None:
+            self._front_over(head)
+            return
+        self.playhead.pass_on(head)
+        self.queue.pass_on()
+        if head._clip.cut_short and _outcome_if_cut(head) is Outcome.FAILED:
+            self._stop_turn(head._turn, head._error)  # now, for what follows must not be read
+            self.finish_turn(head._turn)
+
+    def finish_heard(self) -> None:
+        """Finish those that were read to their end, and of which nothing is left to be heard."""
+        ledger, unheard = self.playhead.ledger, self.queue.unheard
+        while unheard and (ledger is None or not ledger.holds(unheard[0])):
+            self._front_over(unheard[0])
+
+    def _front_over(self, front: Utterance) -> None:
+        """All of an utterance was heard."""
+        self.playhead.emit_marks(front, completed=not front._clip.cut_short)
+        if front._clip.cut_short:
+            self.fire("cut_short", utterance=front, report=self._take_out(front, _outcome_if_cut(front)))
         else:
-            self.fire("completed", utterance=head, report=self._take_out(head, Outcome.COMPLETED))
-        self._after(head)
+            self.fire("completed", utterance=front, report=self._take_out(front, Outcome.COMPLETED))
+        self._after(front)
 
     # The chart
 
@@ -284,7 +307,8 @@ class Transitions:
         while event := self._next_internal_event():
             match event:
                 case "completed" | "cut_short":
-                    self._head_over()
+                    assert self.queue.front is not None
+                    self._front_over(self.queue.front)
                 case "underrun":
                     assert self.short is not None
                     head, position = self.short
@@ -303,15 +327,21 @@ class Transitions:
 
     def _next_internal_event(self) -> str | None:
         """The first internal event that is true, of those that the leaf takes."""
-        head = self.queue.head
+        head = front = self.queue.head
+        over = head is not None and head._clip.buffer.over
+        if self.playhead.ledger is not None:
+            while (head := self.queue.head) is not None and head._clip.buffer.over:
+                self._head_over()
+            front = self.queue.front
+            over = bool(self.queue.unheard) and front is not None and not self.playhead.ledger.holds(front)
         for event in INTERNAL_OF[self.session.leaf]:
             match event:
                 case "input_ended":
                     true = not self.queue.any_open
                 case "completed":
-                    true = head is not None and head._clip.buffer.over and not head._clip.cut_short
+                    true = over and front is not None and not front._clip.cut_short
                 case "cut_short":
-                    true = head is not None and head._clip.buffer.over and head._clip.cut_short
+                    true = over and front is not None and front._clip.cut_short
                 case "ready":
                     true = head is not None and self._is_ready(head)
                 case "underrun":
@@ -319,7 +349,7 @@ class Transitions:
                 case "gap":
                     true = self.short is not None and self.short[0] is head is None
                 case "drained":
-                    true = not self.queue.turns and self.playhead.is_silent
+                    true = not self.queue.turns and not self.queue.unheard and self.playhead.is_silent
                 case _:  # faded
                     true = self.playhead.is_silent and self.playhead.has_moved_on
             if true:
@@ -334,7 +364,7 @@ class Transitions:
         if head.ended:
             return True
         buffer = head._clip.buffer
-        gapless = head.played > 0 and self.playhead.is_speaking
+        gapless = head._clip.begun and self.playhead.is_speaking
         prebuffered = gapless or buffer.unread >= self.limits.to_start(buffer.largest)
         if not prebuffered:
             return False
@@ -347,3 +377,9 @@ class Transitions:
         """Somebody begins or ceases to watch."""
         self.emitter.watch = self.observers.event if self.observers.all else None
         self.fast.refresh()
+
+
+def _outcome_if_cut(utterance: Utterance) -> Outcome:
+    """How an utterance has ended of which something is missing."""
+    failed = utterance._error is not None and not utterance._clip.truncated
+    return Outcome.FAILED if failed else Outcome.INTERRUPTED

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from playback.chart import CLOSED, PAUSED, REFUSES
+from playback.core.confirming import Confirming
 from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.report import Outcome, UtteranceReport
@@ -23,14 +24,16 @@ class Turns:
 
     Args:
         transitions: its chart, queue and playhead.
+        confirming: its reader, if that confirms.
     """
 
-    __slots__ = ("_transitions", "observers")
+    __slots__ = ("_confirming", "_transitions", "observers")
 
-    def __init__(self, transitions: Transitions) -> None:
+    def __init__(self, transitions: Transitions, confirming: Confirming) -> None:
         self.observers: Final[Observers] = transitions.observers
         """Who watches."""
         self._transitions: Final = transitions
+        self._confirming: Final = confirming
 
     def own(self, utterance: Utterance) -> Turn:
         """The turn of an utterance that was made outside of one."""
@@ -72,19 +75,25 @@ class Turns:
         transitions.complete(before)
         return True
 
-    @observed("cancel_turn")
     def cancel_turn(self, turn: Turn) -> bool:
         """See :meth:`Turn.cancel`."""
-        if turn.report is not None:
-            return False
+        if self._confirming.holds(*self._transitions.queue.of_turn(turn)):
+            self._confirming.take_back()
+        return self._cancel_turn(turn)
+
+    @observed("cancel_turn")
+    def _cancel_turn(self, turn: Turn) -> bool:
         transitions = self._transitions
         before = transitions.session.leaf
+        if turn.report is not None:
+            transitions.complete(before)  # the reader may just have said that it was heard, and given back others
+            return False
         if self._transitions.queue.head in turn._utterances:
             transitions.playhead.interrupt(paused=before in PAUSED)
         turn._mark_outcome(Outcome.INTERRUPTED)
         transitions.end_turn(turn)
         self._finish_unqueued(turn)
-        for utterance in [*turn._utterances]:
+        for utterance in transitions.queue.of_turn(turn):
             transitions.finish(utterance, Outcome.INTERRUPTED)
         transitions.finish_turn(turn)
         transitions.complete(before)

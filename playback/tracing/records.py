@@ -38,6 +38,10 @@ CALLS: Final[dict[str, tuple[str, ...]]] = {
     "unlock": (),
     "close": (),
     "read": ("samples",),
+    "attach": (),  # of a reader that confirms, as the three that follow
+    "confirm": ("samples",),
+    "recall": ("samples",),  # what it answered; the command that asked comes next
+    "detach": (),
     "gain": ("gain_db",),
     "stalled": ("seconds",),
     "far_end": ("loss", "jitter_seconds", "round_trip_seconds"),

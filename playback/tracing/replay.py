@@ -9,6 +9,7 @@ import numpy as np
 
 from playback.audio.clip import Mark
 from playback.audio.formats import AudioFormat, Block, FormatError, Layout
+from playback.core.confirming import NoReaderConfirms
 from playback.core.limits import BufferFull
 from playback.core.playout import Playout
 from playback.tracing.fields import LONGEST_SECONDS, MOST_READS, printable
@@ -52,7 +53,8 @@ def replay(trace: Trace) -> Trace:
             ) from None
         except (MemoryError, OverflowError):
             raise TraceError(f"call {number} ({call}): the buffer is full, expected less audio") from None
-        except (TypeError, ValueError) as error:  # FormatError, too: a file may hold whatever looks like a call
+        # FormatError, too: a file may hold whatever looks like a call.
+        except (TypeError, ValueError, NoReaderConfirms) as error:
             raise TraceError(printable(f"call {number} ({call}): {error}")) from None
     return replayer.trace
 
@@ -152,6 +154,14 @@ class _Replayer:
                 playout.close()
             case "read":
                 reader.read(memoryview(bytearray(arguments["samples"] * self.trace.settings.format.frame_bytes)))
+            case "attach":
+                playout.confirming.attach(None)
+            case "confirm":
+                playout.confirming.confirm(arguments["samples"])
+            case "recall":
+                playout.confirming.recalled(arguments["samples"])
+            case "detach":
+                playout.confirming.detach()
             case "gain":
                 with suppress(TypeError, ValueError):
                     reader.set_gain(_number(arguments["gain_db"]))

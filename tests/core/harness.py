@@ -27,6 +27,24 @@ class Producer:
     """The second byte of a sample of which the first was pushed."""
 
 
+class Transport:
+    """A reader that confirms: it counts as a carrier's socket would.
+
+    Args:
+        model: says how much of what was not confirmed was heard nevertheless.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model: Final = model
+        self.read = self.confirmed = self.recalls = 0
+
+    def recall(self) -> int:
+        """Drop what was not heard."""
+        self.recalls += 1
+        self.read = self.confirmed = min(self.read, self.confirmed + self.model.extra)
+        return self.read
+
+
 @dataclass(eq=False)
 class Part:
     """One handle, on both sides."""
@@ -60,6 +78,8 @@ class Pair:
             input_timeout_seconds=None if settings.input_timeout is None else settings.input_timeout / RATE,
             on_input_timeout="complete" if settings.completes else "fail",
         )
+        self.transport: Transport | None = None
+        self.recalls = 0
         self.parts: Final[list[Part]] = []
         self.turns: Final[list[tuple[Turn, Group]]] = []
         self.emitted: Final[list[Event]] = []
@@ -219,12 +239,39 @@ class Pair:
         expected = self.model.read(samples)
         frame = self.read_frame(samples)
         assert frame.shape == (samples, 1)
+        if self.transport is not None:
+            self.transport.read += samples
         heard = [
             None if known is None else sample for sample, known in zip(frame[:, 0].tolist(), expected, strict=True)
         ]
         assert heard == expected
         self.compare(start)
         return frame
+
+    def attach(self) -> None:
+        """Have a transport read that confirms, unless one does."""
+        if self.transport is None:
+            self.transport = Transport(self.model)
+            self.controller.attach(self.transport, confirms=True)
+            self.model.attach()
+            self.compare()
+
+    def detach(self) -> None:
+        """Have the transport go."""
+        if self.transport is not None:
+            self.recalls += self.transport.recalls
+            self.controller.detach(self.transport)
+            self.transport = None
+            self.model.detach()
+            self.compare()
+
+    def confirm(self, samples: int) -> None:
+        """Have the transport confirm so many more samples, or all that it has."""
+        if self.transport is not None:
+            self.transport.confirmed = min(self.transport.read, self.transport.confirmed + samples)
+            self.model.confirm(self.transport.confirmed)
+            self.controller.confirm(self.transport.confirmed)
+            self.compare()
 
     def read_frame(self, samples: int) -> NDArray[np.int16]:
         """Read from the controller alone."""
@@ -261,6 +308,9 @@ class Pair:
                 assert who not in self._last
                 self._last.add(str(who))
         self._compare_controller()
+        if self.transport is not None:
+            assert self.recalls + self.transport.recalls == self.model.recalls
+            assert self.transport.read == self.model.heard + len(self.model.unheard)
         for part in self.parts:
             _compare_utterance(part.utterance, part.line)
 

@@ -2,6 +2,8 @@
 
 Written from the design and not from the code, with nothing that makes it fast. Of faded audio it knows only where it
 may sound: there a sample may have any value.
+
+Of a reader that confirms it keeps a list of each sample that was read and not heard.
 """
 
 from __future__ import annotations
@@ -87,7 +89,12 @@ class Line:
     largest: int = 0
     """Samples of its largest push."""
     cursor: int = 0
+    begun: bool = False
+    handed: int = 0
+    """How many were read, each counted once."""
     played: int = 0
+    """How many were heard."""
+    waited: int = 0
     ended: bool = False
     cut_short: bool = False
     outcome: str | None = None
@@ -112,8 +119,18 @@ class Line:
         return (self.accepted if self.yields_at is None else self.yields_at) - self.cursor
 
     @property
+    def over(self) -> bool:
+        """All there is of it was read."""
+        return self.ended and not self.left
+
+    @property
     def discarded(self) -> int:
         return self.accepted - self.played if self.outcome else self.cut_off
+
+    @property
+    def cut_outcome(self) -> str:
+        """How it ends if something of it is missing."""
+        return "failed" if self.failed and not self.truncated else "interrupted"
 
     def word_end(self) -> int | None:
         """Where the word ends that sounds, if that is known and all of it is there."""
@@ -161,7 +178,6 @@ class Model:
         self.own_generation = 0  # in another one, it is another stream that goes on
         self.position = 0
         self.read_size = FIRST_READ
-        self.without_input = 0
         self.short: Line | None = None
         self.refusals = self.refused_samples = self.underruns = self.underrun_samples = 0
         self.emitted: list[Emitted] = []
@@ -177,6 +193,16 @@ class Model:
         self.cut_at: int | None = None  # where in this read an utterance has ended with its word
         self.cut_tail = 0
 
+        # What a reader that confirms has read and its listener has not heard: for each sample the line and which of its
+        # samples that is, or None for the line; and whether anything sounds.
+        self.confirms = False
+        self.unheard: list[tuple[Line | None, int, bool]] = []
+        self.heard = 0
+        self.extra = 0  # how many more were heard than confirmed, if they are recalled
+        self.recalls = 0  # how often that was asked
+        self.heard_speech = self.was_speaking = False
+        self.interrupted_at = 0
+
     # What there is to see
 
     @property
@@ -184,8 +210,21 @@ class Model:
         return [line for turn in self.turns for line in turn.lines]
 
     @property
+    def front(self) -> Line | None:
+        """What the listener hears, or will."""
+        first = next((turn for turn in self.turns if turn.lines or turn.open), None)
+        return first.lines[0] if first is not None and first.lines else None
+
+    @property
+    def reading(self) -> Group | None:
+        """The turn that is read, or will be."""
+        return next((turn for turn in self.turns if turn.open or any(not line.over for line in turn.lines)), None)
+
+    @property
     def head(self) -> Line | None:
-        return self.turns[0].lines[0] if self.turns and self.turns[0].lines else None
+        """What is read, or will be."""
+        lines = [] if self.reading is None else self.reading.lines
+        return next((line for line in lines if not line.over), None)
 
     @property
     def any_open(self) -> bool:
@@ -266,6 +305,11 @@ class Model:
         before = self._begin()
         if turn.over:
             return False
+        if any(line in turn.lines for line, _, _ in self.unheard):
+            before = self._recall()
+            if turn.over:
+                self._rest(before)
+                return False
         if self.head in turn.lines:
             self._fade_out()
         turn.outcomes.append("interrupted")
@@ -380,6 +424,11 @@ class Model:
         self._use(line)
         if line.outcome:
             return False
+        if any(line is other for other, _, _ in self.unheard):
+            before = self._recall()
+            if line.outcome:
+                self._rest(before)
+                return False
         if line is self.head:
             self._fade_out()
         self._finish(line, "interrupted")
@@ -404,6 +453,8 @@ class Model:
         before = self._begin()
         if self.mode == "closed" or by in self.holds:
             return False
+        if not self.holds:
+            before = self._recall()
         self.holds.append(by)
         if self.holds == [by]:
             self._hold(by)
@@ -448,9 +499,13 @@ class Model:
 
     def interrupt(self, lock: bool, force: bool, by: str = "application", at: str = "now") -> bool:
         before = self._begin()
+        front = self.front
+        protected = front is not None and not front.interruptible and not force
+        if not protected or any(line not in (None, front) for line, _, _ in self.unheard):
+            before = self._recall()
         leaf = self.leaf
         self.generation += 1
-        spared = [line for line in [self.head] if line and not line.interruptible and not force]
+        spared = [line for line in [self.front] if line and not line.interruptible and not force]
         if at == "word" and not spared and self._end_with_word():
             if lock:
                 self._lock()
@@ -468,7 +523,7 @@ class Model:
             self.blank = False
         if not spared and lock:
             self._lock()
-        moved = self.leaf != leaf
+        moved = not spared and self.leaf != leaf
         if not spared:
             self.rewind = 0
             self.holds = [other for other in self.holds if other != by]
@@ -479,8 +534,8 @@ class Model:
 
     def _end_with_word(self) -> bool:
         head = self.head
-        sounds = self.mode == "speaking" and not self.waiting and self.sounding
-        end = head.word_end() if head and head.played and sounds and head.yields_at is None else None
+        sounds = self.mode == "speaking" and not self.waiting and (self.sounding or self.was_speaking)
+        end = head.word_end() if head and head.begun and sounds and head.yields_at is None else None
         if head is None or end is None:
             return False
         buffered = self.buffered
@@ -511,6 +566,7 @@ class Model:
         before = self._begin()
         if self.mode == "closed":
             return False
+        before = self._recall()
         self._drop(self.queue + self.unqueued, "closed", [])
         self.mode = "closed"
         self.holds.clear()
@@ -520,6 +576,55 @@ class Model:
         return True
 
     # The reader
+
+    def attach(self) -> None:
+        self._begin()
+        self.confirms, self.heard = True, 0
+
+    def detach(self) -> None:
+        before = self._begin()
+        self._take_back()
+        self.confirms = False
+        for line in self.queue:
+            line.handed = line.played
+        self._rest(before)
+
+    def confirm(self, samples: int) -> None:
+        before = self._begin()
+        self._hear(samples - self.heard)
+        self._rest(before)
+
+    def _hear(self, samples: int) -> None:
+        for _ in range(samples):
+            line, at, _ = self.unheard.pop(0)
+            self.heard += 1
+            self.heard_speech = line is not None
+            if line is not None:
+                line.played = max(line.played, at + 1)
+                self._reach(line, line.played)
+            self._finish_heard()
+
+    def _recall(self) -> str:
+        """What was not heard comes back, if any of it is speech; returns the leaf after that."""
+        if any(line for line, _, _ in self.unheard):
+            self.recalls += 1
+            before = self.leaf
+            self._hear(min(self.extra, len(self.unheard)))
+            self._rest(before)
+            self._take_back()
+        return self.leaf
+
+    def _take_back(self) -> None:
+        if not self.unheard:
+            return
+        for line, at, _ in reversed(self.unheard):
+            if line is not None:
+                line.cursor = at
+        self.unheard = []
+        self.was_speaking, self.heard_speech, self.sounding = self.heard_speech, False, False
+        self.tail, self.ramp, self.faint = 0, self.settings.resume_ramp, False
+        if self.head is not None and self.head.yields_at is not None:
+            self.unsilenced = False
 
     def read(self, samples: int) -> list[int | None]:
         """The next samples; None where a fade is heard."""
@@ -536,6 +641,7 @@ class Model:
                 self.tail = max(self.tail, self._ending(self.settings.pause_ramp))
                 self.faint = True
         self.pausing = paused
+        self.was_speaking = False
 
         out: list[int | None] = []
         self.cut_at = None
@@ -566,12 +672,11 @@ class Model:
             self.unsilenced = False
             self.silenced_at = start + fading
         self.position = start + samples
+        if self.confirms:
+            self.unheard += [(None, 0, spoken + place < fading) for place in range(samples - spoken)]
 
         self._count(streaming, spoken, samples - spoken)
-        self._settle()
-        if self.mode == "interrupted" and not self.tail:
-            self.mode = "rest"
-        self._emit_change(before)
+        self._rest(before)
         return out
 
     def _count(self, streaming: bool, spoken: int, missing: int) -> None:
@@ -581,8 +686,8 @@ class Model:
             if self.open_turn is not None and self.leaf == "idle":
                 self._count_turn(self.open_turn, missing)
             return
-        turn = self.turns[0]
-        if self.mode != "speaking":
+        turn = self.reading
+        if turn is None or self.mode != "speaking":
             return
         if turn.started_at is not None:
             turn.silence += missing
@@ -590,14 +695,14 @@ class Model:
             turn.waited = 0
         if not missing:
             return
-        if not turn.lines:
+        if (head := self.head) is None:
             if self._count_turn(turn, missing) and streaming:
                 self.waiting = True
-        elif not (head := turn.lines[0]).ended:
-            self.without_input += missing
-            if head.played:
+        elif not head.ended:
+            head.waited += missing
+            if head.begun:
                 self.underrun_samples += missing
-            if timeout is not None and self.without_input >= timeout:
+            if timeout is not None and head.waited >= timeout:
                 head.ended = True
                 head.failed = True
                 head.cut_short |= not self.settings.completes
@@ -621,30 +726,40 @@ class Model:
             wanted = samples - len(out)
             if head.left < wanted and not head.ended:
                 break
-            if head.left and not head.played:
-                if self.turns[0].started_at is None:
+            turn = self.reading
+            assert turn is not None
+            if head.left and not head.begun:
+                head.begun = True
+                if turn.started_at is None:
                     if not out and not self.sounding:
                         self.ramp = 0
-                    self.turns[0].started_at = self.position
-                    self._emit("turn_started", extra=self.turns[0].id)
+                    turn.started_at = self.position
+                    self._emit("turn_started", extra=turn.id)
                 self._emit("first_audio_byte", head)
-            if head.left and self.turns[0].silence:
-                self.turns[0].gaps.append(self.turns[0].silence)
-                self.turns[0].silence = 0
+            if head.left and turn.silence:
+                turn.gaps.append(turn.silence)
+                turn.silence = 0
             for _ in range(min(wanted, head.left)):
-                if not head.cursor:
+                if not head.cursor and not self.confirms:
                     self._reach(head, 0)
                 out.append(None if self.ramp else head.samples[head.cursor])
                 self.ramp = max(0, self.ramp - 1)
+                if self.confirms:
+                    self.unheard.append((head, head.cursor, True))
                 head.cursor += 1
-                if head.cursor > head.played:
-                    head.played = head.cursor
-                    self.without_input = max(0, self.without_input - 1)
+                if head.cursor > head.handed:
+                    head.handed = head.cursor
+                    head.waited = max(0, head.waited - 1)
                 self.position += 1
-                self._reach(head, head.cursor)
+                if not self.confirms:
+                    head.played = max(head.played, head.cursor)
+                    self._reach(head, head.cursor)
             if head.yields_at is not None and not head.left:
-                self.cut_at, self.cut_tail, self.ramp = len(out), self._ending(self.settings.interrupt_fade), 0
-            self._finish_heads()
+                self.cut_at, self.cut_tail, self.ramp = len(out), self._ending(self.settings.interrupt_fade, head), 0
+            if self.confirms:
+                self._stop_turns()
+            else:
+                self._finish_heard()
 
     # Parts of the above
 
@@ -694,10 +809,18 @@ class Model:
         self.unqueued.remove(line)
         turn = line.group
         turn.waited = 0
+        reading, waits = self.reading, self.front is not None and self.front.over
         if not turn.placed:
             turn.placed = True
-            self.turns.insert(1 if line.first and self.turns else len(self.turns), turn)
-        turn.lines.insert(1 if line.first and turn.lines else len(turn.lines), line)
+            place = len(self.turns)
+            if line.first and reading is not None:
+                place = self.turns.index(reading) + (0 if waits and reading.started_at is None else 1)
+            self.turns.insert(place, turn)
+        read = 0 if turn is not reading else next((at for at, other in enumerate(turn.lines) if not other.over), 0)
+        place = len(turn.lines)
+        if line.first and read < len(turn.lines):
+            place = read + (0 if read and not turn.lines[read].begun else 1)
+        turn.lines.insert(place, line)
 
     def _refuse(self, line: Line | None, samples: int, *, silent: bool = True) -> None:
         if not samples and silent:
@@ -726,8 +849,6 @@ class Model:
         return True
 
     def _finish(self, line: Line, outcome: str) -> None:
-        if line is self.head:
-            self.without_input = 0
         assert line.group is not None
         (line.group.lines if line in line.group.lines else self.unqueued).remove(line)
         line.dropped |= not line.ended
@@ -738,7 +859,7 @@ class Model:
         report = (outcome, line.accepted, line.played, line.discarded, line.refused, line.heard())
         self._emit("utterance_finished", line, report)
         turn = line.group
-        if outcome == "failed" and turn.stops and not turn.over:
+        if outcome == "failed" and turn.stops and not turn.over and not self.confirms:
             self._close_turn(turn)
             for other in turn.lines + self._unqueued_of(turn):
                 if not other.outcome:
@@ -790,25 +911,45 @@ class Model:
         report = (turn.outcome, len(turn.finished), played, discarded, tuple(turn.gaps), waited)
         self._emit("turn_finished", extra=(turn.id, report))
 
-    def _finish_heads(self) -> None:
-        while (head := self.head) and head.ended and not head.left:
-            if not head.cut_short:
-                self._reach(head, 1_000_000_000)
-                self._emit("last_audio_byte", head)
-            cut_short = "failed" if head.failed and not head.truncated else "interrupted"
-            self._finish(head, cut_short if head.cut_short else "completed")
+    def _finish_heard(self) -> None:
+        """Finish what is over and was heard."""
+        while (front := self.front) and front.over and not any(line is front for line, _, _ in self.unheard):
+            if not front.cut_short:
+                self._reach(front, 1_000_000_000)
+                self._emit("last_audio_byte", front)
+            self._finish(front, front.cut_outcome if front.cut_short else "completed")
+
+    def _stop_turns(self) -> None:
+        """What was read to its end and has failed may end its turn, before that is heard."""
+        for turn in [*self.turns]:
+            for place, line in enumerate([*turn.lines], start=1):
+                if not line.over:
+                    return
+                if turn.stops and line.cut_short and line.cut_outcome == "failed":
+                    self._close_turn(turn)
+                    for other in turn.lines[place:] + self._unqueued_of(turn):
+                        if not other.outcome:
+                            self._finish(other, "failed")
+                    break
+            if turn.open:
+                return
 
     def _settle(self) -> None:
-        self._finish_heads()
+        if self.confirms:
+            self._stop_turns()
+        self._finish_heard()
         if not self.any_open:
             self.waiting = False
         if self.waiting and (head := self.head):
-            gapless = self.sounding and head.played > 0  # nobody has read within the pause
+            gapless = self.sounding and head.begun  # nobody has read within the pause
             prebuffer = 0
             if self.settings.prebuffer and not gapless:
                 prebuffer = min(self.settings.prebuffer + head.largest, self.settings.maximum)
             self.waiting = not head.ended and head.left < max(prebuffer, self.read_size)
-        if self.mode == "speaking" and not self.turns and not self.tail:
+        silent = not self.tail and not any(sounds for _, _, sounds in self.unheard)
+        if self.mode == "speaking" and not self.turns and silent:
+            self.mode = "rest"
+        if self.mode == "interrupted" and silent and self.position > self.interrupted_at:
             self.mode = "rest"
 
     def _rest(self, before: str) -> None:
@@ -817,12 +958,12 @@ class Model:
 
     @property
     def _within_turn(self) -> bool:
-        return bool(self.turns) and self.turns[0].started_at is not None
+        return self.reading is not None and self.reading.started_at is not None
 
-    def _ending(self, fade: int) -> int:
-        """How long a sound that stops here goes on to fade out."""
+    def _ending(self, fade: int, head: Line | None = None) -> int:
+        """How long a sound that stops here goes on to fade out; of a line that ends with its word, or of the head."""
         shortest = min(fade, self.settings.shortest_fade)
-        if (head := self.head) and head.played:
+        if (head := head or self.head) and head.begun:
             if head.yields_at is None:
                 left, ended = head.left, head.ended
             else:
@@ -832,6 +973,7 @@ class Model:
         return shortest
 
     def _fade_out(self) -> None:
+        self.interrupted_at = self.position
         fade = self.settings.interrupt_fade
         if self.mode == "paused":
             fade = min(fade, self.settings.pause_ramp)

@@ -20,6 +20,9 @@ A sequence is written in words:
     ``interrupt`` ``drop``   drop all that is interruptible · drop all by force
     ``hush``                 interrupt, and lock the input in the same step
     ``word``                 interrupt at the end of the word that sounds
+    ``attach`` ``detach``    have a reader that confirms · take it away
+    ``hear5`` ``hear``       it confirms 5 samples more, or all that it has read
+    ``more5``                from now on 5 more were heard than it has confirmed, when it is asked
     ======================== ==============================================================
 
 and ``pause``, ``lock``, ``unlock``, ``close``. The controller does not play less than a read's worth of an open handle.
@@ -262,6 +265,35 @@ CONTEXTS: Final = {
 }
 """For each leaf of the chart, how it is come by."""
 
+CONFIRMING: Final = {
+    "idle": ("attach", "attach a16 a. read hear", "attach read a90 read interrupt read"),
+    "speaking.buffering": (
+        "attach read a20 read read hear9",
+        "attach read turn u20 u. read read hear20",
+    ),
+    "speaking.streaming": (
+        "attach read a90 a@9 a@40 read read hear20 more9",
+        "attach read a20 a. b90 read read more30",
+        "attach read A20 A. b90 read read",
+    ),
+    "speaking.draining": (
+        "attach read a40 a. read read read hear20",
+        "attach read a20 a. b. c9 c. read read read more1000",
+        "attach read A20 A. B20 B. read read read more30",
+        "attach read turn u9 u. v20 v~ over read read read",
+    ),
+    "speaking.sealed": ("attach read a40 read read read lock hear30",),
+    "paused.empty": ("attach read a16 a. read more1000 pause",),
+    "paused.held": ("attach read a90 read read hear20 pause", "attach read turn u20 u. read read more9 pause read"),
+    "paused.ended": ("attach read a20 a. b40 b. read read read more30 pause",),
+    "paused.sealed": ("attach read a20 a. read read lock pause",),
+    "interrupted.fading": ("attach read a90 read read hear20 interrupt", "attach read a90 read hear interrupt read5"),
+    "interrupted.sealed": ("attach read a90 read read hear20 hush",),
+    "input_locked": ("attach read a16 a. read lock hear",),
+    "closed": ("attach read a20 a. b40 read read close",),
+}
+"""The same with a reader that confirms."""
+
 PROBES: Final = (
     "read",
     "read5",
@@ -315,6 +347,17 @@ SEQUELS: Final = (
     "over turn u20 u. read v+ read read v9 over a~ read d+ d9 d~ read",
 )
 
+CONFIRMING_PROBES: Final = ("hear", "hear9", "more9 interrupt", "more9 pause", "detach", "detach attach")
+"""What is done there, too, with a reader that confirms."""
+
+CONFIRMING_SEQUELS: Final = (
+    "read hear30 read resume read unlock d40 read hear9 pause resume d. read read hear read",
+    "hold a16 read hear9 release8 read read more9 hold yield read d20 read interrupt hear d9 release read hear",
+    "a. detach read attach resume unlock e40 e@9 e@30 read hear9 word read read hear close hear",
+    "over turn u20 u. read v+ read read hear20 v9 v~ read f9 f. d+ d9 d~ read hear9 undo read hear",
+)
+"""What follows then."""
+
 SETTINGS: Final = {
     "fades": Settings(interrupt_fade=24, pause_ramp=3, resume_ramp=5, underrun_ramp=4),
     "cuts": Settings(),
@@ -339,6 +382,10 @@ def itinerary(leaves: Iterable[str] = tuple(CONTEXTS)) -> list[Stop]:
     sequels = itertools.cycle(SEQUELS)
     others = itertools.cycle(name for name in SETTINGS if name != "fades")
     for context, probe in itertools.product((context for leaf in leaves for context in CONTEXTS[leaf]), PROBES):
+        stops.append(Stop(f"{context} {probe} {next(sequels)}", next(others)))
+        stops.append(Stop(f"{context} {probe} {next(sequels)}", "fades"))
+    sequels, contexts = itertools.cycle(CONFIRMING_SEQUELS), (text for leaf in leaves for text in CONFIRMING[leaf])
+    for context, probe in itertools.product(contexts, PROBES + CONFIRMING_PROBES):
         stops.append(Stop(f"{context} {probe} {next(sequels)}", next(others)))
         stops.append(Stop(f"{context} {probe} {next(sequels)}", "fades"))
     return stops
@@ -428,7 +475,11 @@ def _command(pair: Pair, command: str, number: str) -> None:
             pair.interrupt(lock=True)
         case "drop":
             pair.interrupt(force=True)
-        case "pause" | "lock" | "unlock" | "close":
+        case "hear":
+            pair.confirm(int(number or 1_000))
+        case "more":
+            pair.model.extra = int(number)
+        case "pause" | "lock" | "unlock" | "close" | "attach" | "detach":
             plain: Callable[[], None] = getattr(pair, command)
             plain()
         case "interrupt":

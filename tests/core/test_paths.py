@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from playback import PLAYBACK
-from tests.core.paths import CONTEXTS, SETTINGS, Stop, asked, itinerary, walk
+from tests.core.paths import CONFIRMING, CONTEXTS, SETTINGS, Stop, asked, itinerary, walk
 
 
 @pytest.mark.parametrize("leaf", CONTEXTS)
 def test_a_context_leads_to_its_leaf(leaf: str) -> None:
-    for context in CONTEXTS[leaf]:
+    for context in CONTEXTS[leaf] + CONFIRMING[leaf]:
         assert walk(Stop(context, "fades")).controller.leaf == leaf, context
 
 

@@ -224,6 +224,47 @@ class Faded(Playouts):
     settings = settings_of_fades
 
 
+class Confirmed(Playouts):
+    """A reader that confirms, or does now and then: what was heard follows what it says."""
+
+    settings = st.one_of(settings_of_cuts, settings_of_limits, settings_of_fades)
+
+    def equip(self) -> None:
+        self.pair.attach()
+
+    @rule(samples=st.one_of(st.sampled_from([1, 16, 16, 48, 1_000]), st.integers(0, 60)))
+    def confirm(self, samples: int) -> None:
+        self.pair.confirm(samples)
+
+    @rule(extra=st.sampled_from([0, 0, 1, 8, 16, 40, 1_000]))
+    def play_on_unconfirmed(self, extra: int) -> None:
+        self.pair.model.extra = extra
+
+    @rule(really=seldom)
+    def go(self, really: bool) -> None:
+        if really:
+            self.pair.detach()
+
+    @rule()
+    def come_back(self) -> None:
+        self.pair.attach()
+
+    @rule(lengths=st.lists(st.sampled_from([0, 0, 9, 16, 30]), min_size=2, max_size=5), reads=st.integers(1, 6))
+    def answer(self, lengths: list[int], reads: int) -> None:
+        """Many short utterances that are read ahead, some of them empty, and mostly of one turn."""
+        self.pair.begin_turn(stops=len(lengths) == 3)
+        for length in lengths:
+            if len(self.pair.parts) < 30:
+                part = self.pair.make(in_turn=True, interruptible=length != 9)
+                self.pair.push(part, length)
+                if length == 30:
+                    self.pair.mark(part, 11, None)
+                    self.pair.fail(part)
+                else:
+                    self.pair.end(part)
+        self.read(16, reads)
+
+
 class Staged(Cuts):
     """With background that is silent and sinks that only listen, nothing is any different."""
 
@@ -253,7 +294,7 @@ class Staged(Cuts):
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("machine", [Cuts, Limits, Faded, Staged])
+@pytest.mark.parametrize("machine", [Cuts, Limits, Faded, Staged, Confirmed])
 def test_any_order_of_commands(machine: type[Playouts]) -> None:
     run_state_machine_as_test(machine, settings=thorough(250, steps=50))
 
