@@ -13,7 +13,7 @@ from playback import AudioFormat, Fades, Outcome, PlaybackController, Utterance,
 from playback.events import ErrorRaised, Interrupted, MarkReached, Resumed
 from playback.tracing import Trace
 from playback.tracing.replay import replay
-from tests.signals import FRAME, RATE, Heard, ramp
+from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 SILENCE = [0] * FRAME
 
@@ -21,7 +21,7 @@ SILENCE = [0] * FRAME
 class Line(Heard):
     """A carrier's line: what is read waits in its buffer, and sounds later."""
 
-    def __init__(self, fades: Fades = Fades(0, 0, 0, 0), **options: Any) -> None:
+    def __init__(self, fades: Fades = CUTS, **options: Any) -> None:
         super().__init__(PlaybackController(AudioFormat(RATE), fades=fades, **options))
         self.buffer: list[int] = []
         self.heard: list[int] = []
@@ -476,7 +476,7 @@ class TestMistakes:
         with pytest.raises(RuntimeError, match="attached with confirms=True"):
             controller.confirm(0)
         with pytest.raises(TypeError, match=r"has no recall\(\)"):
-            controller.attach(object(), confirms=True)  # type: ignore[arg-type]
+            controller.attach(object(), confirms=True)  # type: ignore[call-overload]
         assert controller.reader is None
 
     def test_who_attaches_again_means_the_same(self) -> None:
