@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from playback._token_bucket import TokenBucket
 from playback.background.mixer import BackgroundSound
 from playback.controller import PlaybackController
 from playback.demo.channel import Channel
@@ -29,7 +30,6 @@ from playback.demo.protocol import (
     parse,
     plain,
 )
-from playback.demo.rate_limit import TokenBucket
 from playback.demo.settings import DemoSettings
 from playback.demo.speech_queue import Speaker
 from playback.demo.upload import Upload

@@ -11,8 +11,9 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 
+from playback._token_bucket import TokenBucket
 from playback.audio.formats import AudioFormat
-from playback.demo.rate_limit import Places, TokenBucket
+from playback.demo.rate_limit import Places
 from playback.demo.session import Session
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.ending import shutdown
