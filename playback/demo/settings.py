@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final
 
 from playback._checks import check_seconds
 from playback.audio.ramps import LONGEST_FADE_SECONDS, Fades
-
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-"""The names by which a machine calls itself."""
-
-
-SHORTEST_TOKEN: Final = 16
-"""How many characters a token has, at least: nobody counts wrong ones, so it must not be guessed."""
+from playback.serving.listening import LOOPBACK
+from playback.serving.requests import check_new_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +60,7 @@ class DemoSettings:
 
     def __post_init__(self) -> None:
         if self.token is not None:
-            printable = self.token.isascii() and self.token.isprintable() and " " not in self.token
-            if len(self.token) < SHORTEST_TOKEN or not printable:
-                raise ValueError(
-                    f"token has {len(self.token)} characters, expected {SHORTEST_TOKEN} or more, all ASCII, no space"
-                )
+            check_new_token(self.token)
         for limit in fields(self)[2:]:
             value = getattr(self, limit.name)
             check_seconds(limit.name, value)

@@ -18,13 +18,14 @@ from playback.telephony.dialect import (
     Stopped,
 )
 from playback.telephony.limits import CallLimits
-from playback.telephony.session import CallEnd, PhoneCall, TelephonyError, answer
+from playback.telephony.session import Agent, CallEnd, PhoneCall, TelephonyError, answer
 from playback.telephony.sockets import AiohttpSocket, Socket, SocketClosedError, StarletteSocket, WebsocketsSocket
 from playback.telephony.telnyx import Telnyx
 from playback.telephony.twilio import Twilio
 from playback.telephony.vonage import Vonage
 
 __all__ = [
+    "Agent",
     "AiohttpSocket",
     "CallEnd",
     "CallLimits",

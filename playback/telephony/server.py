@@ -6,13 +6,12 @@ Vonage the secret stands in a header or in the URL. For a carrier without a secr
 
 from __future__ import annotations
 
-import importlib
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import quoteattr
 
@@ -152,30 +151,6 @@ def _is_local(connection: HTTPConnection) -> bool:
     client = connection.client
     forwarded = any(name in connection.headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host"))
     return client is not None and client.host in LOOPBACK and connection.url.hostname in LOOPBACK and not forwarded
-
-
-def load_agent(name: str) -> Agent:
-    """The coroutine function that ``module:function`` names.
-
-    Raises:
-        ValueError: there is none.
-    """
-    module, separator, attribute = name.partition(":")
-    if not separator or not module or not attribute:
-        raise ValueError(f"{name!r} names no agent, expected module:function")
-    sys.path.insert(0, "")  # as python -m does
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{name!r} can't be loaded: {error}") from error
-    finally:
-        sys.path.remove("")
-    if not callable(found):
-        raise ValueError(f"{name!r} is {type(found).__name__}, expected a coroutine function")
-    agent: Callable[..., Awaitable[object]] = found
-    return agent
 
 
 def run(agent: Agent, settings: PhoneSettings, host: str = "127.0.0.1", port: int = 8080) -> int:

@@ -73,6 +73,7 @@ class PhoneCall:
     """One call, as the agent sees it."""
 
     def __init__(self, started: Started, controller: PlaybackController, track: CallerTrack) -> None:
+        self._track: Final = track
         self.controller: Final = controller
         """What the caller hears. Its output is one channel at the carrier's rate, and it confirms what was heard."""
         self.id: Final = started.call_id or controller.id
@@ -83,6 +84,22 @@ class PhoneCall:
         """The caller's audio: for ``VoiceActivity``, recognition (``samples()``) and recorders (``track()``)."""
         self.dtmf: Final = Keys()
         """The keys that the caller presses, for ``async for``; ends with the call."""
+        self._closed: Final = asyncio.Event()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over, or being ended."""
+        return self._closed.is_set()
+
+    async def wait_closed(self) -> None:
+        """Wait until the caller has hung up, or the call has ended in another way."""
+        await self._closed.wait()
+
+    def close(self) -> None:
+        """Note that it is over: audio and keys end."""
+        self._closed.set()
+        self._track.stop()
+        self.dtmf.end()
 
 
 Agent = Callable[[PhoneCall], Awaitable[object]]
@@ -268,8 +285,7 @@ class _Session:
             self._controller.close(by=f"its phone call, which was ended by {end.by}")
             self._controller.remove_listener("closed", self._closed)
             self._playout.detach()
-            self._track.stop()
-            self._call.dtmf.end()
+            self._call.close()
             await _cancel(*ways)
             await close(end)
             await asyncio.wait({holding}, timeout=finish_seconds)

@@ -16,8 +16,8 @@ from starlette.routing import Mount
 from playback import PlaybackController
 from playback.chart import PLAYBACK
 from playback.demo.app import DemoSettings, create_app
-from playback.demo.middleware import SECURITY
-from playback.demo.sdp import disclose
+from playback.serving.guard import SECURITY
+from playback.serving.sdp import disclose
 from playback.speech import speech_format, synthesize
 from playback.track import PlaybackTrack
 from tests.demo.page import HOST, SDP, Page, page, served

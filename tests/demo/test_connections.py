@@ -16,8 +16,8 @@ import uvicorn
 
 from playback.demo import server
 from playback.demo.app import DemoSettings, create_app
-from playback.demo.connections import BoundedProtocol
-from playback.demo.rate_limit import Places, network
+from playback.serving.connections import BoundedProtocol
+from playback.serving.rate_limit import Places, network
 from tests.demo.page import PATIENCE_SECONDS, SDP, Page, loopback, served, settled, sockets
 
 pytestmark = pytest.mark.portable

@@ -17,7 +17,8 @@ import pytest
 
 from playback.demo import server
 from playback.demo.session import GOODBYE
-from playback.demo.settings import LOOPBACK
+from playback.serving import listening
+from playback.serving.listening import LOOPBACK
 from tests.demo.page import LOUD, Page, loopback
 
 pytestmark = pytest.mark.portable
@@ -124,12 +125,12 @@ def test_a_browser_is_opened_only_where_it_is_seen(
 
 
 def test_who_serves_everybody_is_warned_and_goes_by_all_names() -> None:
-    assert server._names("::1").count("::1") == 2
-    assert {"localhost", socket.gethostname()} <= set(server._names("0.0.0.0"))
-    assert server._shown("::1") == "[::1]"
-    assert server._shown("0.0.0.0") == "localhost"
+    assert listening.names_of("::1").count("::1") == 2
+    assert {"localhost", socket.gethostname()} <= set(listening.names_of("0.0.0.0"))
+    assert listening.shown("::1") == "[::1]"
+    assert listening.shown("0.0.0.0") == "localhost"
     with (
         patch("socket.getaddrinfo", side_effect=socket.gaierror("it knows no such name")),
-        patch.object(server, "get_host_addresses", return_value=["192.0.2.7", "2001:db8::7"]),
+        patch.object(listening, "get_host_addresses", return_value=["192.0.2.7", "2001:db8::7"]),
     ):
-        assert server._names("::") == (*LOOPBACK, socket.gethostname(), "192.0.2.7", "2001:db8::7")
+        assert listening.names_of("::") == (*LOOPBACK, socket.gethostname(), "192.0.2.7", "2001:db8::7")

@@ -129,13 +129,14 @@ ADAPTERS: Final = (
 )
 
 
-def test_only_the_demo_imports_a_server() -> None:
-    skipped = ("playback.demo.", *ADAPTERS[1:], "playback.__main__", "playback.telemetry")  # which needs an extra
+def test_only_the_demo_and_serving_import_a_server() -> None:
+    programs = ("playback.demo.", "playback.serving.", "playback.__main__")
+    skipped = (*programs, *ADAPTERS[1:], "playback.telemetry")  # which needs an extra
     assert run(IMPORTS.format(skipped=skipped, unwanted=SERVER)) == "\n"
 
 
 def test_the_core_imports_nothing_of_an_extra() -> None:
-    programs = ("playback.__main__", "playback.cli", "playback.say.console", "playback.say.plot")
+    programs = ("playback.__main__", "playback.cli", "playback.say.console", "playback.say.plot", "playback.serving")
     skipped = (*ADAPTERS, *programs, "playback.telemetry")
     assert run(IMPORTS.format(skipped=skipped, unwanted=SERVER | SPEECH)) == "\n"
 

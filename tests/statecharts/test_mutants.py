@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mutants.__main__ import batches
+from mutants.__main__ import batches, part
 from mutants.findings import Findings
 from mutants.judge import HUNG, PATHS, REFUSED, SURVIVED, Survey, Verdict, Walked
 from mutants.reasons import REASONS, Reason
@@ -20,6 +22,7 @@ from playback.chart import INTERNAL
 from playback.chart import PLAYBACK as CHART
 
 JUDGED = """
+import itertools
 import json
 from mutants.__main__ import prepare, survey_all
 from mutants.judge import JURIES, judge
@@ -224,3 +227,15 @@ list(answers([1], lambda number: number / 0, workers=1, limit_seconds=9))
 
 def test_answers_come_as_they_are_ready() -> None:
     assert list(answers([], lambda task: task, workers=2, limit_seconds=1)) == []
+
+
+def test_the_parts_are_all_cells_and_each_of_them_once() -> None:
+    cells = list(range(10))
+    parts = [cells[first::step] for first, step in map(part, ("0/3", "1/3", "2/3"))]
+    assert sorted(itertools.chain.from_iterable(parts)) == cells
+
+
+@pytest.mark.parametrize("text", ["3/3", "1", "-1/3", "1/0", "a/b", "1/3/5", ""])
+def test_another_part_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected K/N"):
+        part(text)

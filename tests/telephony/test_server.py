@@ -20,7 +20,7 @@ from starlette.applications import Starlette  # noqa: E402
 
 from playback.cli import main  # noqa: E402
 from playback.telephony import PhoneCall  # noqa: E402
-from playback.telephony.server import PhoneSettings, create_app, load_agent  # noqa: E402
+from playback.telephony.server import PhoneSettings, create_app  # noqa: E402
 from tests.telephony.shapes import TelnyxSide, TwilioSide, VonageSide  # noqa: E402
 
 TOKEN = "a secret of the account"
@@ -172,25 +172,11 @@ async def test_no_more_calls_than_are_allowed() -> None:
     assert await Connection(server, "/twilio").is_let_in()
 
 
-def test_an_agent_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "an_agent.py").write_text("async def agent(call): ...\nnumber = 7\n")
-    assert load_agent("an_agent:agent").__name__ == "agent"
-    for name, match in (
-        ("an_agent", "expected module:function"),
-        ("an_agent:", "expected module:function"),
-        ("no_such_agent:agent", "can't be loaded"),
-        ("an_agent:other", "can't be loaded"),
-        ("an_agent:number", "is int, expected a coroutine function"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            load_agent(name)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nothing"], "expected module:function"),
+        (["no_such_agent:agent"], "no module 'no_such_agent'"),
         (["a:b", "--public-url", "example.com"], "--public-url is 'example.com', expected https://"),
         (["a:b", "--most-calls", "0"], "--most-calls is 0"),
     ],

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from playback.demo.rate_limit import network
+from playback.serving.rate_limit import network
 
 EXCHANGE_SECONDS: Final = 20.0
 """How long it may take from the beginning of a connection, or from one answer, until the next answer is written."""
@@ -55,6 +56,11 @@ class BoundedProtocol(H11Protocol):
         """An answer was written: the next one has the same time."""
         self._allow()
         super().on_response_complete()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection to the protocol of WebSockets, which has deadlines of its own."""
+        self._stop()
+        super().handle_websocket_upgrade(event)
 
     def network(self) -> str:
         """Where the client is."""

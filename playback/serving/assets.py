@@ -36,9 +36,9 @@ class Page:
     """What is in it."""
 
 
-def load() -> dict[str, Page]:
-    """Everything there is, by the path under which it is asked for."""
-    folder = files("playback.demo").joinpath("page")
+def load(package: str) -> dict[str, Page]:
+    """Everything in a package's folder ``page``, by the path under which it is asked for."""
+    folder = files(package).joinpath("page")
     texts: dict[str, str] = {}
     if folder.is_dir():
         for entry in folder.iterdir():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from playback.demo.settings import DemoSettings
+from starlette.websockets import WebSocket
 
 SECURITY: Final = {
     "content-security-policy": (
@@ -35,15 +35,23 @@ class Guard:
 
     Args:
         app: what is guarded.
-        settings: which hosts are allowed.
+        allowed_hosts: what ``Host`` may name, without a port; None allows any name.
     """
 
-    def __init__(self, app: ASGIApp, settings: DemoSettings) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] | None) -> None:
         self._app: Final = app
-        self._hosts: Final = {host.strip("[]").casefold() for host in settings.allowed_hosts}
+        self._hosts: Final = None if allowed_hosts is None else {host.strip("[]").casefold() for host in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it with 400 or 403."""
+        if scope["type"] == "websocket":
+            # A browser lets the page of any site open a WebSocket, and sends the Origin.
+            scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"])
+            if refused := self._refusal(scheme, Headers(scope=scope)):
+                await WebSocket(scope, receive, send).send_denial_response(refused)
+            else:
+                await self._app(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -61,12 +69,12 @@ class Guard:
         else:
             await self._app(scope, receive, send_secured)
 
-    def _refusal(self, scheme: str, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, scheme: str | None, headers: Headers) -> JSONResponse | None:
         hosts = headers.getlist("host")
         host = _hostname(f"//{hosts[0]}") if len(hosts) == 1 else None
         if host is None:
             return failure(400, f"Host is {', '.join(hosts)[:100]!r}, expected the name of this server")
-        if host not in self._hosts:
+        if self._hosts is not None and host not in self._hosts:
             return failure(403, f"Host is {hosts[0][:100]!r}, expected one of {', '.join(sorted(self._hosts))}")
         for origin in headers.getlist("origin"):
             if origin.casefold() != f"{scheme}://{hosts[0]}".casefold():

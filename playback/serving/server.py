@@ -1,0 +1,124 @@
+"""The server of one process: ``run`` serves an agent until Ctrl+C or SIGTERM."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote
+
+import uvicorn
+from starlette.applications import Starlette
+
+from playback.serving.aiortc_engine import AiortcEngine
+from playback.serving.app import create_app
+from playback.serving.call import Agent
+from playback.serving.calls import MOST_CALLS, Calls
+from playback.serving.connections import BoundedProtocol
+from playback.serving.listening import is_loopback, listen, names_of, shown, terminating
+from playback.serving.settings import ServingSettings, from_environment
+
+SHUTDOWN_SECONDS: Final = 10.0
+"""How long calls may take to finish what they say after Ctrl+C or SIGTERM."""
+
+REQUEST_SECONDS: Final = 3
+"""How long requests may still take before that."""
+
+HEADER_BYTES: Final = 16_384
+"""How long the headers of a request may be."""
+
+MESSAGE_BYTES: Final = 4 * 65_536
+"""How long a message of a WebSocket may be: an offer, each of its characters in four bytes."""
+
+
+def run(
+    agent: Agent,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    max_calls: int = MOST_CALLS,
+    reattach_seconds: float = 10.0,
+    shutdown_seconds: float = SHUTDOWN_SECONDS,
+    token: str | None = None,
+    ice_servers: Iterable[str] = (),
+) -> int:
+    """Serve an agent, until Ctrl+C or SIGTERM; then calls finish what they say.
+
+    Args:
+        agent: what speaks with each caller.
+        host: where to listen; a name or address of this machine.
+        port: on which port; 0 takes one that is free.
+        max_calls: how many calls there may be at a time.
+        reattach_seconds: how long a call goes on when its socket is cut.
+        shutdown_seconds: how long calls may take to finish what they say.
+        token: what a caller has to know, by default ``$PLAYBACK_SERVE_TOKEN``. Where others than this machine can reach
+            the server, it is made up and printed unless given.
+        ice_servers: URLs of the STUN and TURN servers that callers use; this server uses those of STUN.
+
+    Returns:
+        The exit code: 0, or 1 if the address can't be had.
+
+    Raises:
+        TypeError, ValueError: as for :class:`~playback.serving.calls.Calls` and
+            :class:`~playback.serving.settings.ServingSettings`.
+    """
+    servers = tuple(ice_servers)
+    settings = from_environment(allowed_hosts=names_of(host), token=token, ice_servers=servers)
+
+    engine = AiortcEngine(ice_servers=[url for url in servers if url.startswith("stun:")])
+    calls = Calls(agent, engine=engine, max_calls=max_calls, reattach_seconds=reattach_seconds)
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        sys.stderr.write(f"playback: error: {host}:{port} can't be had: {error.strerror or error}\n")
+        return 1
+    # Ctrl+C may come before uvicorn sees to it, and uvicorn raises it again once all is closed. The same for SIGTERM.
+    with listener, suppress(KeyboardInterrupt), terminating():
+        if settings.token is None and not is_loopback(listener):
+            settings = replace(settings, token=secrets.token_urlsafe(16))
+        _print_address(listener, host, settings.token)
+        make_server(calls, settings, shutdown_seconds).run(sockets=[listener])
+    return 0
+
+
+def make_server(calls: Calls, settings: ServingSettings, shutdown_seconds: float = SHUTDOWN_SECONDS) -> uvicorn.Server:
+    """A server of calls.
+
+    Args:
+        calls: the calls.
+        settings: its limits.
+        shutdown_seconds: how long calls may take to finish what they say at its end.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await calls.shutdown(seconds=shutdown_seconds)
+
+    config = uvicorn.Config(
+        create_app(calls, settings, lifespan),
+        http=BoundedProtocol,
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        log_level="error",  # strangers could fill a log with warnings of requests that are none
+        lifespan="on",
+        timeout_graceful_shutdown=REQUEST_SECONDS,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+def _print_address(listener: socket.socket, host: str, token: str | None) -> None:
+    address = f"http://{shown(host)}:{listener.getsockname()[1]}/"
+    if token is not None:
+        # What stands behind "#" is sent to no server, and so is in no log of a proxy.
+        address += f"#token={quote(token, safe='')}"
+    sys.stdout.write(f"the agent is at {address} (Ctrl+C ends it)\n")
+    if not is_loopback(listener):
+        sys.stdout.write("others can reach it; a browser gives the microphone to https alone\n")
+    sys.stdout.flush()
