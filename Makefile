@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations compare site dist programs clean
+.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations serving compare site dist programs clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -81,6 +81,7 @@ nightly: $(READY)  ## what is too slow for each change: every test on every Pyth
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
 	$(BIN)/python -m mutants
 	$(BIN)/nox -t nightly
+	SERVING_CALLS=100 $(BIN)/nox -s serving
 	$(BIN)/python -m benchmarks.soak.churn
 	$(MAKE) bench-full FIGURES=build/nightly
 
@@ -102,6 +103,9 @@ pythons: $(READY)  ## the portable tests on each other Python that is found, and
 
 integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
 	$(BIN)/nox
+
+serving: $(READY)  ## calls on Ray Serve, in an environment of its own, in two minutes
+	$(BIN)/nox -s serving
 
 compare: $(READY)  ## our adapters beside the frameworks' own outputs: measures, and writes the tables of docs/frameworks
 	$(BIN)/nox -- compare

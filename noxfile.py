@@ -5,6 +5,8 @@ runs one. The last thing shown is what was run. ``make compare`` measures our ad
 outputs, in the same environments, and writes the tables of docs/frameworks; ``.venv/bin/nox -s livekit -- compare``
 does one.
 
+``make serving`` runs calls on Ray Serve, which is large, in an environment of its own.
+
 ``make pythons`` runs the portable tests on each other Python of this machine, and with the lowest versions that
 pyproject.toml allows; ``.venv/bin/nox -s python3.13`` or ``-s lowest`` runs one. After ``--`` come arguments of pytest.
 """
@@ -107,6 +109,15 @@ for framework in FRAMEWORKS:
     nox.session(name=framework)(lambda session, name=framework: run(session, name))
     lowest_of = nox.session(name=f"{framework}-lowest", tags=["nightly"], default=False)
     lowest_of(lambda session, name=framework: run(session, name, lowest=True))
+
+
+@nox.session(default=False)
+def serving(session: nox.Session) -> None:
+    """Run calls on Ray Serve: real peers and Chromium, processes of this machine, SERVING_CALLS calls in a row."""
+    testing = ("httpx>=0.28", "playwright>=1.50", "psutil>=6", *TESTING)
+    session.install("--quiet", "--editable", ".[serve]", *testing)
+    tests = ("-c", "tests/frameworks/pytest.ini", "--rootdir", ".", "tests/frameworks/serving")
+    session.run("pytest", "-q", "-W", "ignore", *tests, *session.posargs)
 
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")

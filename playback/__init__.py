@@ -30,6 +30,8 @@ from playback.events import (
     UnderrunEnded,
     UtteranceFinished,
 )
+from playback.passing import OpusPacket
+from playback.prepared import PreparedUtterance
 from playback.report import InputTimeout, Outcome, TurnReport, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -56,9 +58,11 @@ __all__ = [
     "Interrupted",
     "LastAudioByte",
     "MarkReached",
+    "OpusPacket",
     "Outcome",
     "Paused",
     "PlaybackController",
+    "PreparedUtterance",
     "Resumed",
     "Silenced",
     "Stalled",

@@ -233,6 +233,14 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
         help="a STUN or TURN server for callers, such as turn:turn.example.org:3478; repeatable. TURN needs "
         "$PLAYBACK_TURN_SECRET, the static-auth-secret of coturn",
     )
+    serve.add_argument("--ray", action="store_true", help="in processes of Ray Serve, here or in a cluster")
+    serve.add_argument(
+        "--max-processes",
+        type=int,
+        default=4,
+        metavar="N",
+        help="with --ray: how many processes there may be (default: %(default)s)",
+    )
     serve.add_argument(
         "--token",
         help="what a caller has to know, 16 characters or more (default: $PLAYBACK_SERVE_TOKEN; if there is none, one "
@@ -244,8 +252,21 @@ def _serve(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from playback.serving.loading import load_agent
     from playback.serving.server import run
 
+    if options.ray and find_spec("ray") is None:
+        parser.error("ray not found: install it with pip install 'voice-playback[serve]'")
     try:
         agent = load_agent(options.agent)
+        if options.ray:
+            from playback.serving.ray import run as run_fleet
+
+            args = {
+                "agent": options.agent,
+                "max_calls": options.max_calls,
+                "max_processes": options.max_processes,
+                "reattach_seconds": options.reattach_seconds,
+                "ice_servers": ",".join(options.ice_server),
+            }
+            return run_fleet(args, options.host, options.port, options.token)
         return run(
             agent,
             options.host,

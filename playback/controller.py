@@ -27,13 +27,14 @@ from playback.core.confirming import ConfirmingReader
 from playback.core.direct import DirectInput
 from playback.core.emitter import EventStream, Listener
 from playback.core.late_words import LATE_WORDS_SECONDS
-from playback.core.limits import Limits, Stats
+from playback.core.limits import BufferFull, Limits, Stats
 from playback.core.observer import Observer
 from playback.core.playout import Playout
 from playback.core.thread_checks import CheckedPlayout, is_debugging
 from playback.events import Closed, EventName
 from playback.media_input import attach_decoder
 from playback.output_chain import OutputChain
+from playback.prepared import PreparedUtterance
 from playback.sinks.sinks import Sinks
 from playback.sources import abandon, check_source_format
 from playback.speaking import Feed
@@ -323,7 +324,8 @@ class PlaybackController:
         Args:
             source: an asynchronous iterator or iterable, an awaitable of a source, an iterator or iterable (which runs
                 on a thread), a path or a binary file object (decoded on a thread), or audio. Its pieces are bytes,
-                arrays, ``av.AudioFrame`` and :class:`playback.words.Word`, which marks a word.
+                arrays, ``av.AudioFrame``, :class:`playback.passing.OpusPacket` and :class:`playback.words.Word`, which
+                marks a word. A :class:`playback.prepared.PreparedUtterance` is played without a task.
             text: the text of the speech.
             id: as for :meth:`utterance`.
             format: the format of bytes. By default a media stream is recognized by its first bytes, and other bytes are
@@ -344,6 +346,8 @@ class PlaybackController:
             RuntimeError: no event loop runs, or ``untrusted=True`` where the memory and time of a process can't be
                 limited, as on Windows.
         """
+        if isinstance(source, PreparedUtterance):
+            return self._speak_prepared(source, text=text, id=id, interruptible=interruptible, first=first, turn=turn)
         try:
             check_source_format(format)
             check_type("untrusted", untrusted, bool)
@@ -371,6 +375,19 @@ class PlaybackController:
             abandon(source)
             raise
         feed.start()
+        return utterance
+
+    def _speak_prepared(self, prepared: PreparedUtterance, *, text: str | None, **options: Any) -> Utterance:
+        """Play prepared audio: it is there as a whole, and needs no task."""
+        utterance = self._make(text=prepared.text if text is None else text, format=prepared.format, **options)
+        if not utterance.enqueue():
+            utterance.cancel()
+            return utterance
+        try:
+            utterance.push(prepared)
+            utterance.end()
+        except BufferFull as error:
+            utterance.fail(error)
         return utterance
 
     def turn(self, *, id: str | None = None, stop_on_failure: bool = False) -> Turn:

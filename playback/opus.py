@@ -5,58 +5,24 @@ from __future__ import annotations
 import logging
 from collections import deque
 from fractions import Fraction
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 from weakref import ReferenceType, ref
 
 import av
-import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
-from playback._checks import check_share, check_whole
+from playback.codec.settings import CLOCK_RATE, Application, OpusSettings
+from playback.codec.settings import PACKET_SAMPLES as PACKET_SAMPLES
+from playback.codec.settings import SAMPLE_RATES as SAMPLE_RATES
 from playback.controller import PlaybackController
 from playback.controller_track import ControllerTrack
-from playback.pacing import PTIME_SECONDS
+from playback.opus_reader import IDLE_SECONDS as IDLE_SECONDS
+from playback.opus_reader import Idle, OpusReader
 
 LOGGER: Final = logging.getLogger("playback")
 
-Application = Literal["voip", "audio", "lowdelay"]
-"""What libopus is set to encode for; see :class:`OpusPlaybackTrack`."""
-
-Idle = Literal["nothing", "silence"]
-"""What is sent while there is nothing to hear."""
-
-CLOCK_RATE: Final = 48_000
-"""The rate of the timestamps, in Hz, whatever the audio's is (RFC 7587, section 4.1)."""
-
-PACKET_SAMPLES: Final = round(CLOCK_RATE * PTIME_SECONDS)
-
-SAMPLE_RATES: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
-"""What an Opus encoder takes, in Hz (RFC 6716, section 2.1.3 and libopus)."""
-
-BITRATES: Final = range(6_000, 256_001)
-"""In bits per second: from RFC 6716, section 2.1.1, to what FFmpeg takes for one channel."""
-
-COMPLEXITIES: Final = range(11)
-"""RFC 6716, section 2.1.5."""
-
-IDLE_SECONDS: Final = 0.2
-"""How long it is silent before nothing is sent. A jitter buffer that has had that much silence is none the worse for a
-gap, and what the encoder looks ahead (6.5 ms at most) has long been sent."""
-
-_LEAD: Final = bytes([30 << 3, 0xFF, 0xFE])
-"""10 ms of silence, whatever was before: CELT, full band, mono (RFC 6716, table 2), of which nothing but the flag for
-silence is coded (section 4.3).
-
-A jitter buffer fades in what comes first after a gap, unless that is silent (libwebrtc, neteq/merge.cc). 10 ms is what
-Chromium takes out at a time; more would only delay all that follows.
-"""
-_LEAD_SAMPLES: Final = 480
-
-_IDLE_FRAMES: Final = round(IDLE_SECONDS / PTIME_SECONDS)
 _TIME_BASE: Final = Fraction(1, CLOCK_RATE)
-_LEAST_LOSS: Final = 0.06
-"""Below it, libopus has no in-band FEC at 32 kbit/s (src/opus_encoder.c, decide_fec: not at 5 % and less)."""
 _OPUS: Final = "audio/opus"
 _ADVICE: Final = (
     "call playback.opus.prefer_opus(peer_connection, sender) before createOffer() or, where an offer is answered,"
@@ -119,40 +85,13 @@ class OpusPlaybackTrack(ControllerTrack):
         idle: Idle = "nothing",
         close_controller: bool = True,
     ) -> None:
-        output = controller.format
-        if output.channels != 1 or output.sample_rate not in SAMPLE_RATES:
-            rates = ", ".join(map(str, SAMPLE_RATES))
-            raise ValueError(f"the controller's format is {output}, expected 1 channel at one of {rates} Hz")
-        check_whole("bitrate", bitrate, BITRATES)
-        check_whole("complexity", complexity, COMPLEXITIES)
-        for name, value, values in (("application", application, Application), ("idle", idle, Idle)):
-            if value not in get_args(values):
-                raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, get_args(values)))}")
-        check_share("expected_loss", expected_loss)
-        self._encoder: Final = av.CodecContext.create("libopus", "w")
-        self._encoder.sample_rate = output.sample_rate
-        self._encoder.format = "s16"
-        self._encoder.layout = "mono"
-        self._encoder.bit_rate = int(bitrate)
-        self._encoder.options = {
-            "application": application,
-            "compression_level": str(int(complexity)),
-            "frame_duration": str(round(1000 * PTIME_SECONDS)),
-            "packet_loss": str(round(100 * max(expected_loss, _LEAST_LOSS)) if expected_loss else 0),
-            "fec": str(int(expected_loss > 0)),
-        }
-        self._encoder.open()
+        if idle not in get_args(Idle):
+            raise ValueError(f"idle is {idle!r}, expected one of {', '.join(map(repr, get_args(Idle)))}")
+        settings = OpusSettings(bitrate, complexity, application, expected_loss)
+        self._reader: Final = OpusReader(controller, settings, idle=idle)
         super().__init__(controller, close_controller=close_controller)
 
-        self._frame: Final = av.AudioFrame("s16", "mono", self._samples)
-        self._frame.sample_rate = output.sample_rate
-        self._frame.time_base = Fraction(1, output.sample_rate)
-        # The samples, four at a time: whether there is anything but zeros is seen in a fraction of the time.
-        self._audio: Final = np.frombuffer(memoryview(self._frame.planes[0]), np.int64)
         self._ready: Final[deque[av.Packet[av.AudioStream]]] = deque()
-        self._encoded = 0
-        self._silent = 0
-        self._most_silent: Final[float] = _IDLE_FRAMES if idle == "nothing" else np.inf
         self._peer_connection: ReferenceType[RTCPeerConnection] | None = None
         self._codec_checked = False
 
@@ -182,17 +121,7 @@ class OpusPlaybackTrack(ControllerTrack):
             One packet; none within silence; two at the end of silence: a jitter buffer fades in the first packet after
             a gap, so the first one is 10 ms of silence.
         """
-        idle = self._silent > self._most_silent
-        self._controller.read_into(self._audio)
-        self._silent = 0 if self._audio.any() else self._silent + 1
-        if self._silent > self._most_silent:
-            return []
-        self._frame.pts = self._encoded  # without gaps, whatever is left out of what is sent
-        [packet] = self._encoder.encode(self._frame)
-        self._encoded += self._samples
-        if not idle:
-            return [_stamped(packet, pts)]
-        return [_stamped(av.Packet(_LEAD), pts - _LEAD_SAMPLES), _stamped(packet, pts)]
+        return [_stamped(data, pts + offset) for offset, data in self._reader.read()]
 
     def _use(self, peer_connection: RTCPeerConnection) -> None:
         """Look up in this connection what is negotiated; it is not kept alive for that."""
@@ -221,8 +150,9 @@ class OpusPlaybackTrack(ControllerTrack):
         self._codec_checked = True
 
 
-def _stamped(packet: av.Packet[Any], pts: int) -> av.Packet[av.AudioStream]:
+def _stamped(data: bytes, pts: int) -> av.Packet[av.AudioStream]:
     """A packet, with its time."""
+    packet: av.Packet[Any] = av.Packet(data)
     packet.pts = packet.dts = pts
     packet.time_base = _TIME_BASE
     return packet

@@ -25,6 +25,7 @@ from playback.core.emitter import Emitter
 from playback.core.input import Input
 from playback.events import Event
 from playback.media_input import StreamInput
+from playback.passing import OpusPacket, ReceivedPackets
 from playback.report import InputTimeout
 from playback.sources import Source, open_source
 from playback.utterance import Utterance
@@ -88,6 +89,7 @@ class Feed:
         self._beginning = b""
         self._recognizes = recognizes
         self._decoder: StreamInput | None = None
+        self._packets: ReceivedPackets | None = None
 
         # How long it may take. The limit is that of the first audio until that has come.
         self._limit = first_audio_timeout_seconds
@@ -197,6 +199,8 @@ class Feed:
         if isinstance(item, Word):
             self._utterance.mark_words([check_word(item)])
             return
+        if isinstance(item, OpusPacket):
+            item = self._decoded(item)
         if not self._has_audio:
             if isinstance(item, (bytes, bytearray)) and not item:
                 await self._wait_for_room()
@@ -218,6 +222,14 @@ class Feed:
             await self._decoder.write(item)
         else:
             await self._recognize(bytes(item))
+
+    def _decoded(self, packet: OpusPacket) -> Block:
+        """A packet's samples; the packets of an utterance that has nothing else may be sent as they are."""
+        if self._packets is None:
+            self._packets = ReceivedPackets(self._input.format)
+            if not self._has_audio:
+                self._utterance.opus = self._packets
+        return self._packets.decode(packet)
 
     async def _wait_for_room(self) -> None:
         """An empty piece before the first audio: a source that makes nothing before there is room asks so for it.

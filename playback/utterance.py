@@ -17,6 +17,7 @@ from playback._waiting import Gate
 from playback.audio.clip import Clip, Mark
 from playback.audio.envelope import Envelope
 from playback.audio.formats import AudioFormat
+from playback.passing import OpusSource
 from playback.report import Outcome, UtteranceReport
 from playback.words.known import KnownWords, Played
 from playback.words.word import Word, check_word
@@ -130,6 +131,7 @@ class Utterance:
         "format",
         "id",
         "interruptible",
+        "opus",
         "room",
     )
 
@@ -153,6 +155,8 @@ class Utterance:
         """Whether an interrupt without ``force`` drops it while it plays."""
         self.first: Final = first
         """Whether it is enqueued directly behind the utterance that plays, not at the end of the queue."""
+        self.opus: OpusSource | None = None
+        """The packets of its audio, if it came as packets of Opus or was encoded before."""
 
         self._owner: Final = owner
         self._generation: Final = owner.generation if generation is None else generation
@@ -220,8 +224,9 @@ class Utterance:
 
         Args:
             audio: bytes-like (s16le in :attr:`format`; a sample may be split between two pushes), a numpy array of
-                int16 or float32 (full scale 1.0) of shape (samples,) or (samples, channels), or an ``av.AudioFrame``
-                of any rate, layout and sample type.
+                int16 or float32 (full scale 1.0) of shape (samples,) or (samples, channels), an ``av.AudioFrame``
+                of any rate, layout and sample type, or a :class:`playback.prepared.PreparedUtterance`, with its words
+                and, unless the utterance has one, its text.
 
         Returns:
             The output samples that were accepted: 0 if the push was refused, because the input is locked, the utterance

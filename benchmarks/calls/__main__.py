@@ -121,6 +121,7 @@ def costs(run: Runner) -> Report:
         ("frames at 24 kHz", "frames 24 kHz", "speech"),
         ("Opus", "opus", "speech"),
         ("Opus, low delay", "opus low delay", "speech"),
+        ("Opus, prepared", "opus, prepared", "speech"),
         ("frames, silent", "frames", "silence"),
         ("Opus, silent", "opus", "silence"),
     )

@@ -141,6 +141,19 @@ def _push(track: Any, audio: bytes) -> None:
     utterance.end()
 
 
+def _speak_prepared(track: Any, audio: bytes) -> None:
+    """The same, encoded once for all calls."""
+    from playback import AudioFormat, PreparedUtterance
+
+    if audio not in _PREPARED:
+        _PREPARED[audio] = PreparedUtterance(audio, format=AudioFormat(RATE))
+        _PREPARED[audio].encode()
+    track.controller.speak(_PREPARED[audio])
+
+
+_PREPARED: Final[dict[bytes, Any]] = {}
+
+
 # Other systems'
 
 
@@ -180,6 +193,7 @@ TRACKS: Final = {
     "frames": Kind("aiortc", _ours("playback.track", "PlaybackTrack"), _push),
     "frames 24 kHz": Kind("aiortc", _ours("playback.track", "PlaybackTrack", 24_000), _push),
     "opus": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack"), _push),
+    "opus, prepared": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack"), _speak_prepared),
     "opus low delay": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", application="lowdelay"), _push),
     "opus, silence sent": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", idle="silence"), _push),
     "videosdk baseline": Kind("vsaiortc", Baseline, Baseline.push),

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import wave
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
@@ -32,8 +32,10 @@ from benchmarks.calls.__main__ import write_speech
 from benchmarks.calls.tracks import FRAME, FRAME_BYTES, RATE, ready
 from benchmarks.machine import about
 from benchmarks.micro.measure import cpu_ns
+from benchmarks.micro.packets import measure_packets, pool_ratio
 from playback import AudioFormat, PlaybackController
-from playback.opus import Application, OpusPlaybackTrack
+from playback.codec.settings import Application
+from playback.opus import OpusPlaybackTrack
 
 COMPLEXITIES: Final = (0, 3, 5, 10)
 ROUNDS: Final = 9
@@ -71,17 +73,23 @@ def decoded(packets: Iterable[av.Packet[Any]]) -> NDArray[np.float64]:
     return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(float)
 
 
-def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """A row for each application and complexity."""
+def aiortc_encoding(speech: bytes) -> Callable[[], None]:
+    """What encodes a second of speech as a sender of aiortc does."""
     frames = cycle(ready(speech))
     encoder, numbers = OpusEncoder(), count()
 
-    def baseline() -> None:
+    def encode() -> None:
         for frame in islice(frames, SECOND):
             frame.pts = next(numbers) * FRAME
             rtp.compute_audio_level_dbov(frame)
             encoder.encode(frame)
 
+    return encode
+
+
+def measure(speech: bytes, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+    """A row for each application and complexity."""
+    baseline = aiortc_encoding(speech)
     encodings = {
         (application, complexity): Encoding(speech, application=application, complexity=complexity)
         for application in get_args(Application)
@@ -126,14 +134,25 @@ def main(arguments: list[str] | None = None) -> int:
         write_speech(file)
         with wave.open(str(file)) as opened:
             speech = opened.readframes(opened.getnframes())
-    rows = measure(speech[: len(speech) // FRAME_BYTES * FRAME_BYTES])
+    speech = speech[: len(speech) // FRAME_BYTES * FRAME_BYTES]
+    rows = measure(speech)
     table = Table("application", "complexity", "× aiortc's encoder", "kbit/s", "STOI")
     for row in rows:
         figures = (f"{row['ratio']:.2f}", f"{row['kilobits']:.0f}", f"{row['stoi']:.3f}")
         table.add_row(row["application"], str(row["complexity"]), *figures)
     Console().print(table)
+    packets = measure_packets(speech, aiortc_encoding(speech), ROUNDS)
+    ways = Table("a packet of 20 ms", "µs of CPU", "× aiortc's encoder")
+    for row in packets:
+        ways.add_row(row["subject"], f"{row['micros']:.1f}", f"{row['ratio']:.3f}")
+    Console().print(ways)
+    pool = pool_ratio(speech, ROUNDS)
+    Console().print(f"Encoding in two threads takes {pool:.2f} times as long as in one.")
     if options.json:
-        options.json.write_text(json.dumps({"machine": about(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps({"machine": about(), "rows": rows, "packets": packets, "pool": pool}, indent=1) + "\n",
+            encoding="utf-8",
+        )
     return 0
 
 

@@ -11,7 +11,6 @@ normalization), with a grammar of one phone, for a fifth of the cost. Without it
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +18,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from playback.align.pauses import RATE
-
-_PIECE: Final = RATE // 50
-"""pocketsphinx holds the interpreter's lock: it gets pieces of 20 ms, with a chance for other threads between them."""
-_CHEAP_PIECE: Final = 4 * _PIECE
-"""The same for the first pass, in which a piece costs a fifth."""
 
 _SETTINGS: Final = {
     "lm": None,
@@ -108,9 +100,9 @@ class Decoder:
             The arcs in order; none if there is no way.
         """
         ways = self._add(arcs)
-        self._run("any", samples, self._usual_mean, _CHEAP_PIECE)
+        self._run("any", samples, self._usual_mean)
         mean = self._decoder.get_cmn(True)
-        self._run("text", samples, mean, _PIECE)
+        self._run("text", samples, mean)
         steps: list[Step] = []
         state = 0
         for segment in self._decoder.seg() or ():
@@ -120,14 +112,12 @@ class Decoder:
                 state = arc.end
         return steps
 
-    def _run(self, name: str, samples: NDArray[np.int16], mean: str, piece: int) -> None:
+    def _run(self, name: str, samples: NDArray[np.int16], mean: str) -> None:
         decoder = self._decoder
         decoder.activate_search(name)
         decoder.set_cmn(mean)  # it would go on with what it has learned from the audio before
         decoder.start_utt()
-        for start in range(0, len(samples), piece):
-            decoder.process_raw(samples[start : start + piece].tobytes())
-            time.sleep(0)
+        decoder.process_raw(samples.tobytes())
         decoder.end_utt()
 
     def _add(self, arcs: Sequence[Arc]) -> dict[tuple[int, str], tuple[Arc, bool]]:
@@ -159,7 +149,6 @@ class Decoder:
         if name not in self._known:
             self._decoder.add_word(name, sounds, False)
             self._known.add(name)
-            time.sleep(0)
         return name
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
@@ -94,7 +93,6 @@ class Grammar:
             most_phones -= fewest or piece.letters
             if most_phones <= 0:
                 break
-            time.sleep(0)
 
     def by_pieces(self, steps: Sequence[Step]) -> list[Found]:
         """The pieces of the arcs that were gone."""

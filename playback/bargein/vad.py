@@ -11,19 +11,19 @@ loop, and adds 0.1 ms of its own. So it is done on the loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from math import ceil
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from aiortc import MediaStreamTrack
 from numpy.typing import NDArray
 
 from playback._checks import check_seconds
-from playback.bargein.incoming import IncomingAudio, Samples
+from playback.bargein.incoming import IncomingAudio
 from playback.bargein.recognizer import RATE as RATE  # what the model hears, too, in Hz
 from playback.events import INTERRUPTIONS
 
@@ -178,6 +178,25 @@ class SpeechDetector:
         return change
 
 
+@runtime_checkable
+class SampleSource(Protocol):
+    """What else can be heard: :class:`playback.rtp.OpusReceiver` is one, and ``IncomingAudio``."""
+
+    def samples(self, rate: int = RATE) -> SampleStream:
+        """Listen from now on: arrays of int16, one channel at this rate in Hz."""
+
+
+class SampleStream(Protocol):
+    """Arrays of samples, until the source ends."""
+
+    def __anext__(self) -> Awaitable[NDArray[np.int16]]: ...
+
+    def __aiter__(self) -> AsyncIterator[NDArray[np.int16]]: ...
+
+    async def aclose(self) -> None:
+        """Take no more samples."""
+
+
 class VoiceActivity:
     """Hears one track, and calls listeners in the loop's thread.
 
@@ -191,7 +210,8 @@ class VoiceActivity:
             recorder.addTrack(activity.audio.track())
 
     Args:
-        track: an audio track of any rate and layout, or an :class:`playback.bargein.incoming.IncomingAudio`.
+        track: an audio track of any rate and layout, an :class:`playback.bargein.incoming.IncomingAudio`, or another
+            :class:`SampleSource`, such as a :class:`playback.rtp.OpusReceiver`.
         listeners: who is informed, in this order. A :class:`SampleListener` gets the samples, too. What one of them
             raises is reported to the loop's exception handler, and the others are informed all the same.
         detector: what finds speech; by default a :class:`SpeechDetector` as it comes.
@@ -203,7 +223,7 @@ class VoiceActivity:
     """
 
     def __init__(
-        self, track: MediaStreamTrack | IncomingAudio, *listeners: Listener, detector: SpeechDetector | None = None
+        self, track: MediaStreamTrack | SampleSource, *listeners: Listener, detector: SpeechDetector | None = None
     ) -> None:
         for listener in listeners:
             if not isinstance(listener, Listener):
@@ -211,8 +231,8 @@ class VoiceActivity:
                     f"a listener is {listener!r}, expected an object with speech_started() and speech_ended()"
                 )
         self._detector: Final = detector or SpeechDetector()
-        self.audio: Final = track if isinstance(track, IncomingAudio) else IncomingAudio(track)
-        """What reads the track: subscribe to it in place of the track."""
+        self.audio: Final[IncomingAudio | Any] = track if isinstance(track, SampleSource) else IncomingAudio(track)
+        """What reads the track, or another source as it was given: subscribe to it in place of the track."""
         self._informed: Final = [(_method(each.speech_started), _method(each.speech_ended)) for each in listeners]
         self._sample_listeners: Final = [each for each in listeners if isinstance(each, SampleListener)]
 
@@ -228,7 +248,7 @@ class VoiceActivity:
             await samples.aclose()
             self._report(self._detector.finish())
 
-    async def _next(self, samples: Samples) -> NDArray[np.int16] | None:
+    async def _next(self, samples: SampleStream) -> NDArray[np.int16] | None:
         """The next samples, however long it takes: a microphone that is off sends none, and whoever spoke is silent."""
         if self._detector.speaking:
             gap = max(self._detector.end_seconds, GAP_SECONDS)

@@ -23,7 +23,8 @@ Who is asked, and when:
 ``detach``                   never: what the reader has confirmed before is what was heard; the rest is taken back
 ============================ =======================================================================================
 
-Nobody is asked where no speech was read that is not confirmed: a pause between two answers lets background go on.
+Nobody is asked where no speech was read that is not confirmed. So a pause between two answers lets background go on,
+and what fades out after an interrupt is not cut by another one.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Confirming:
         """
         playhead = self._transitions.playhead
         ledger = playhead.ledger
-        if ledger is None or self._reader is None or not playhead.is_unheard:
+        if ledger is None or self._reader is None or not ledger.holds_speech:
             return
         if spared is not None and not ledger.holds_others(spared):
             return
@@ -143,14 +144,14 @@ class Confirming:
         self._asking = True
         try:
             heard = operator.index(self._reader.recall())
-            if playhead.ledger is ledger and playhead.is_unheard:
+            if playhead.ledger is ledger and ledger.holds_speech:
                 _check(heard, ledger, "recall() returned")
         except BaseException as error:
             heard = 0
             self._transitions.emitter.emit(ErrorRaised(playhead.position, error, "recall"))
         finally:
             self._asking = False
-        if playhead.ledger is ledger and playhead.is_unheard:
+        if playhead.ledger is ledger and ledger.holds_speech:  # the reader may have detached, or closed the controller
             self.recalled(max(heard, ledger.heard))
 
     @observed("recall", flushes=False)

@@ -122,8 +122,8 @@ class FastPaths:
             ledger = self._playhead.ledger
             if ledger is not None:
                 at = 0 if self.reads is None else self.reads._clip.buffer.cursor
-                if not ledger.follows(self.reads, at) or not self._playhead.has_moved_on:
-                    self.read = self.reads = None  # what is read has to be written down, or ends an interrupt
+                if not ledger.follows(self.reads, at):
+                    self.read = self.reads = None  # what is read has to be written down
         if self._interruptions:
             self.read, self.reads = self._interruptions[0], None
 

@@ -22,6 +22,7 @@ from playback.core.observer import Observers, observed
 from playback.core.transitions import Transitions
 from playback.core.turns import Turns
 from playback.events import AudioRefused, ErrorRaised, Refusal
+from playback.prepared import PreparedUtterance
 from playback.report import Outcome, UtteranceReport
 from playback.turn import Turn
 from playback.utterance import Utterance
@@ -149,6 +150,8 @@ class Input:
                 buffer.append_plain(audio, samples)
                 queue.accepted = accepted
                 return samples
+        if isinstance(audio, PreparedUtterance):
+            return self._push_prepared(utterance, audio)
         if utterance._beginning is not None:
             self.check_beginning(utterance, audio)
         block = parse(audio, utterance.format, utterance._partial)
@@ -185,6 +188,19 @@ class Input:
         if not utterance._used:
             self.admit(utterance)
         return self._push_block(utterance, block, bounded)
+
+    def _push_prepared(self, utterance: Utterance, prepared: PreparedUtterance) -> int:
+        """Take prepared audio, and its words; its packets are the utterance's if they are its first audio."""
+        at = utterance.accepted
+        block = parse(prepared.audio, prepared.format)._replace(dropped=len(utterance._partial))
+        accepted = self.push_block(utterance, block)
+        if accepted:
+            utterance._beginning = None
+            utterance.opus = None if at else prepared
+            if utterance.text is None and prepared.text is not None:
+                utterance.append_text(prepared.text)
+            utterance.mark_words(prepared.words, self.format.seconds(at))
+        return accepted
 
     @observed("push", frequent=True)
     def _push_block(self, utterance: Utterance, block: Block, bounded: bool) -> int:

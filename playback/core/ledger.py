@@ -73,11 +73,16 @@ class Ledger:
         start, whose, begin = self._spans[-1]
         return whose is utterance and (utterance is None or begin + self._clock.position - start == at)
 
+    @property
+    def holds_speech(self) -> bool:
+        """Whether samples of any utterance were read and not heard."""
+        return next(self._unheard(), None) is not None
+
     def holds(self, utterance: Utterance) -> bool:
         """Whether samples of an utterance were read and not heard."""
         return any(whose is utterance for whose, _, _ in self._unheard())
 
-    def holds_others(self, utterance: Utterance | None) -> bool:
+    def holds_others(self, utterance: Utterance) -> bool:
         """Whether samples of any other utterance were."""
         return any(whose is not utterance for whose, _, _ in self._unheard())
 

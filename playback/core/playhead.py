@@ -112,12 +112,6 @@ class Playhead:
         return not len(self._tail) and (self.ledger is None or self.ledger.heard_until >= self.sounded_until)
 
     @property
-    def is_unheard(self) -> bool:
-        """Whether speech was read, or the tail of a fade-out, and not heard."""
-        ledger = self.ledger
-        return ledger is not None and (ledger.heard_until < self.sounded_until or ledger.holds_others(None))
-
-    @property
     def has_moved_on(self) -> bool:
         """Whether at least one sample was read since the last interrupt."""
         return self.position > self._interrupted_at
@@ -134,7 +128,8 @@ class Playhead:
         if self._limiter.is_active:
             return None
         if not sounds:
-            return SILENCE if not self.is_speaking and self._gain.level == self._gain.target else None
+            steady = not self.is_speaking and self._gain.level == self._gain.target
+            return SILENCE if steady and self.has_moved_on else None
         head = self._queue.head
         steady = self.is_speaking and self._presence.flat and self._gain.flat
         return head._clip.buffer if steady and head is not None and head._clip.begun else None

@@ -118,7 +118,7 @@ class Playout:
     @observed("interrupt")
     def _interrupt(self, *, by: str, lock: bool, force: bool, to_word_end: bool) -> bool:
         before, transitions = self.leaf, self.transitions
-        changed = transitions.queue.open_turn is not None
+        moved = False
         transitions.generation = object()
         head = transitions.queue.front
         if head is not None and not head.interruptible and not force:
@@ -137,13 +137,13 @@ class Playout:
             transitions.playhead.fading |= (before, "interrupt") in PLAYBACK.outputs
             if lock:
                 self.input.lock()
-            changed = changed or self.leaf != before
+            moved = self.leaf != before
             self.holds.pop(by, None)
             self._rewind = 0
             if self.holds:
                 transitions.fire("pause", by=next(iter(self.holds)))
         transitions.complete(before)
-        return finished > 0 or changed
+        return finished > 0 or moved
 
     def _end_with_word(self, head: Utterance) -> bool:
         """Drop everything but what is left of the word that sounds, if it is to be finished.

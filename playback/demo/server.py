@@ -10,14 +10,13 @@ import threading
 import webbrowser
 from contextlib import suppress
 from typing import Final
-from urllib.parse import quote
 
 import uvicorn
 
 from playback.demo.app import create_app
 from playback.demo.settings import DemoSettings
 from playback.serving.connections import BoundedProtocol
-from playback.serving.listening import is_loopback, listen, names_of, shown, terminating
+from playback.serving.listening import address_of, is_loopback, listen, names_of, terminating
 
 SHUTDOWN_SECONDS: Final = 3
 """How long requests may still take after Ctrl+C or SIGTERM."""
@@ -58,10 +57,7 @@ def run(host: str = "127.0.0.1", port: int = 8765, open_browser: bool = True, to
 
 
 def _serve(listener: socket.socket, host: str, open_browser: bool, token: str | None) -> None:
-    address = f"http://{shown(host)}:{listener.getsockname()[1]}/"
-    if token is not None:
-        # What stands behind "#" is sent to no server, and so is in no log of a proxy.
-        address += f"#token={quote(token, safe='')}"
+    address = address_of(host, listener.getsockname()[1], token)
     sys.stdout.write(f"the demo is at {address} (Ctrl+C ends it)\n")
     if not is_loopback(listener):
         sys.stdout.write(

@@ -12,7 +12,7 @@ from playback._checks import check_seconds, check_whole
 from playback.controller import PlaybackController
 from playback.ending import Goodbye, shutdown
 from playback.serving.aiortc_engine import AiortcEngine
-from playback.serving.call import Agent, CallRequest
+from playback.serving.call import Agent, CallRequest, EndReason
 from playback.serving.engine import Engine
 from playback.serving.live_call import LiveAttachment, LiveCall
 from playback.serving.sdp import Candidate, check_offer
@@ -136,6 +136,29 @@ class Calls:
             NoSuchCallError: there is no such call.
         """
         return self._get(key).attach()
+
+    def keys(self) -> list[str]:
+        """The keys of all that are not over."""
+        return list(self._calls)
+
+    async def wait_over(self, key: str) -> EndReason:
+        """Wait until nothing of a call is left.
+
+        Raises:
+            NoSuchCallError: there is no such call.
+        """
+        live = self._calls.get(key)
+        if live is None:
+            raise NoSuchCallError("there is no such call, or it is over")
+        return await live.wait_over()
+
+    def begin_end(self, key: str) -> None:
+        """Have a call end, and do not wait for that.
+
+        Raises:
+            NoSuchCallError: there is no such call.
+        """
+        self._get(key).end("bye")
 
     async def end(self, key: str) -> None:
         """End a call, and wait until it is over.

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -48,7 +48,7 @@ class Guard:
             # A browser lets the page of any site open a WebSocket, and sends the Origin.
             scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"])
             if refused := self._refusal(scheme, Headers(scope=scope)):
-                await WebSocket(scope, receive, send).send_denial_response(refused)
+                await deny(WebSocket(scope, receive, send), refused)
             else:
                 await self._app(scope, receive, send)
             return
@@ -80,6 +80,14 @@ class Guard:
             if origin.casefold() != f"{scheme}://{hosts[0]}".casefold():
                 return failure(403, f"Origin is {origin[:100]!r}, expected {scheme}://{hosts[0]}")
         return None
+
+
+async def deny(socket: WebSocket, response: Response) -> None:
+    """Answer the handshake of a WebSocket with a response; with 403 alone, where the server knows no more than that."""
+    if "websocket.http.response" in socket.scope.get("extensions", {}):
+        await socket.send_denial_response(response)
+    else:
+        await socket.close()
 
 
 def failure(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:

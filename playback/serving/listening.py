@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import quote
 
 from aioice.ice import get_host_addresses
 
@@ -63,3 +64,10 @@ def shown(host: str) -> str:
     if host in ANY:
         return "localhost"
     return f"[{host}]" if ":" in host else host
+
+
+def address_of(host: str, port: int, token: str | None) -> str:
+    """Where the page of a server is."""
+    address = f"http://{shown(host)}:{port}/"
+    # What stands behind "#" is sent to no server, and so is in no log of a proxy.
+    return address if token is None else f"{address}#token={quote(token, safe='')}"

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
-from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,7 +18,7 @@ from playback.serving.app import create_app
 from playback.serving.call import Agent
 from playback.serving.calls import MOST_CALLS, Calls
 from playback.serving.connections import BoundedProtocol
-from playback.serving.listening import is_loopback, listen, names_of, shown, terminating
+from playback.serving.listening import address_of, is_loopback, listen, names_of, terminating
 from playback.serving.settings import ServingSettings, from_environment
 
 SHUTDOWN_SECONDS: Final = 10.0
@@ -114,10 +113,7 @@ def make_server(calls: Calls, settings: ServingSettings, shutdown_seconds: float
 
 
 def _print_address(listener: socket.socket, host: str, token: str | None) -> None:
-    address = f"http://{shown(host)}:{listener.getsockname()[1]}/"
-    if token is not None:
-        # What stands behind "#" is sent to no server, and so is in no log of a proxy.
-        address += f"#token={quote(token, safe='')}"
+    address = address_of(host, listener.getsockname()[1], token)
     sys.stdout.write(f"the agent is at {address} (Ctrl+C ends it)\n")
     if not is_loopback(listener):
         sys.stdout.write("others can reach it; a browser gives the microphone to https alone\n")

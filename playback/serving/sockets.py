@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from playback.serving.call import CallRequest, EndReason
-from playback.serving.guard import failure
+from playback.serving.guard import deny, failure
 from playback.serving.requests import bearer, is_token
 from playback.serving.sdp import Candidate, disclose
 from playback.serving.service import Attachment, FullError, NoSuchCallError, Service, SupersededError
@@ -67,7 +67,7 @@ class Sockets:
         if self._count >= self._settings.sockets:
             detail = f"there are {self._settings.sockets} sockets, expected to be asked again when one is closed"
             headers = {"retry-after": str(self._settings.retry_after_seconds)}
-            await socket.send_denial_response(failure(503, detail, headers))
+            await deny(socket, failure(503, detail, headers))
             return
         self._count += 1
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import deque
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
@@ -189,16 +190,14 @@ def _match(pauses: list[int], places: list[float], total: int, whole: float | No
         rate: units of length in a piece of audio.
     """
     band = _BAND + 0.1 * min(total, 10 * _BAND)
-    nodes = [_Place(0.0, 0.0, 0, 0)]
+    paths = _Paths(rate)
     for number, pause in enumerate(pauses, 1):
         first, last = bisect_left(places, (pause - band) * rate), bisect_right(places, (pause + band) * rate)
-        nodes += [_Place(float(pause), places[place], number, place + 1) for place in range(first, last)]
-    best = [(0.0, 0)]
-    for number in range(1, len(nodes)):
-        best.append(_cheapest(nodes, best, nodes[number], number, rate))
+        paths.add([_Place(float(pause), places[place], number, place + 1) for place in range(first, last)])
+    nodes, best = paths.places, paths.best
     if whole is not None:
         end = _Place(float(total), whole, len(pauses) + 1, len(places) + 1)
-        _, number = _cheapest(nodes, best, end, len(nodes), rate)
+        _, number = paths.cheapest(end)
     else:  # the text goes on behind the audio: from the last place that is known, at the usual rate
         ends = [(total, node.length + (total - node.at) * rate) for node in nodes]
         skipped = [
@@ -214,16 +213,55 @@ def _match(pauses: list[int], places: list[float], total: int, whole: float | No
     return path[::-1]
 
 
-def _cheapest(
-    nodes: list[_Place], best: list[tuple[float, int]], to: _Place, number: int, rate: float
-) -> tuple[float, int]:
-    """What the cheapest way to a place costs, and which place is the one before."""
-    cheapest = math.inf, 0
-    for before in (0, *range(max(1, number - _LOOKBACK), number)):
-        at, length, pause, punctuation = nodes[before]
-        if at < to.at and length < to.length:
-            expected = (to.length - length) / rate
-            uneven = _EVEN * (to.at - at - expected) ** 2 / (expected + 5.0)
-            skipped = to.pause - pause + to.punctuation - punctuation - 2
-            cheapest = min(cheapest, (best[before][0] + uneven + _SKIPPED * skipped, before))
-    return cheapest
+class _Paths:
+    """The cheapest way to each place, from the beginning on.
+
+    Args:
+        rate: units of length in a piece of audio.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate: Final = rate
+        self.places: Final = [_Place(0.0, 0.0, 0, 0)]
+        """Pause by pause, in the order of the text."""
+        self.best: Final = [(0.0, 0)]
+        """What the way to each of them costs, and which place is the one before."""
+        self._last: Final = deque([_Before(0.0, 0.0, 0.0, 0)], _LOOKBACK)
+
+    def add(self, places: list[_Place]) -> None:
+        """Add the places of the next pause."""
+        found = [self.cheapest(place) for place in places]
+        for number, (place, (cost, _)) in enumerate(zip(places, found, strict=True), len(self.places)):
+            length = place.length / self._rate
+            skipped = place.pause + place.punctuation
+            self._last.append(_Before(length, place.at - length, cost - _SKIPPED * skipped, number))
+        self.places.extend(places)
+        self.best.extend(found)
+
+    def cheapest(self, to: _Place) -> tuple[float, int]:
+        """What the cheapest way to a place behind all pauses so far costs, and which place is the one before."""
+        to_length = to.length / self._rate
+        to_lag, penalty = to.at - to_length, _EVEN
+        least, found = math.inf, 0
+        if to_length > 0:  # from the beginning, whatever lies between
+            least = penalty * to_lag * to_lag / (to_length + 5.0)
+        for length, lag, cost, number in self._last:  # this is what takes the time
+            if length < to_length:
+                late, expected = to_lag - lag, to_length - length
+                cost += penalty * late * late / (expected + 5.0)
+                if cost < least:
+                    least, found = cost, number
+        return least + _SKIPPED * (to.pause + to.punctuation - 2), found
+
+
+class _Before(NamedTuple):
+    """What counts of a place for the way to one behind it."""
+
+    length: float
+    """How long the text is up to there, in pieces of audio as they are expected."""
+    lag: float
+    """How much later it is than that."""
+    cost: float
+    """What the way to it costs, less what its numbers will be charged for behind it."""
+    number: int
+    """Which place it is."""

@@ -69,6 +69,9 @@ _MONEY: Final = frozenset("$€£¥₹")
 _SYMBOL: Final = re.compile(f"[{''.join(_SYMBOLS)}]")
 _NUMBER: Final = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 
+_SHORT: Final = 4
+"""How long the numbers are whose length is remembered: 11,110 at most."""
+
 _BREAK: Final = re.compile(r"[.,;:!?…—–()\n。，、！？；：।؟،]")
 """Where a text may have a pause, if it stands between two words."""
 
@@ -105,7 +108,7 @@ def _of_token(text: str, token: Token, *, has_names: bool) -> float:
         return _of_word(key)
     piece = text[start:end]
     length, at = 0.0, 0
-    is_amount = not _MONEY.isdisjoint((text[start - 1 : start], text[end : end + 1]))
+    is_amount = text[start - 1 : start] in _MONEY or text[end : end + 1] in _MONEY
     for number in _NUMBER.finditer(piece):
         length += _of_letters(piece[at : number.start()]) + _of_number(number[0], is_amount=is_amount)
         at = number.end()
@@ -113,12 +116,19 @@ def _of_token(text: str, token: Token, *, has_names: bool) -> float:
 
 
 def _of_number(number: str, *, is_amount: bool) -> float:
-    return sum(map(_of_numeral, spoken(number, is_amount=is_amount)))
+    if len(number) <= _SHORT and number.isdigit():
+        return _of_short_number(number)
+    return sum(map(_of_phrase, spoken(number, is_amount=is_amount)))
 
 
 @cache
-def _of_numeral(word: str) -> float:
-    return _of_word(word)  # there are few
+def _of_short_number(digits: str) -> float:
+    return sum(map(_of_phrase, spoken(digits)))
+
+
+@cache
+def _of_phrase(words: str) -> float:
+    return sum(map(_of_word, words.split()))
 
 
 def _of_letters(piece: str) -> float:

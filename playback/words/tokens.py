@@ -56,8 +56,8 @@ class Token(NamedTuple):
 
 def tokens(text: str) -> list[Token]:
     """The words of a text, in order."""
-    if text.isascii():
-        return [Token(_key(match[0]), *match.span()) for match in _ASCII.finditer(text)]
+    if (plain := _as_ascii(text)) is not None:
+        return [Token(_key(match[0]), *match.span()) for match in _ASCII.finditer(plain)]
     return [Token(key, start, end) for start, end in _spans(text) if (key := _key(text[start:end]))]
 
 
@@ -74,6 +74,23 @@ def is_unspaced(character: str) -> bool:
 def count_unspaced(text: str) -> int:
     """How many characters of a text belong to such a script."""
     return 0 if text.isascii() else len(_UNSPACED.findall(text))
+
+
+def _as_ascii(text: str) -> str | None:
+    """A text of the same length in ASCII that has the same tokens; None if it has others' letters.
+
+    Many texts are English but for their quotes, dashes and currencies.
+    """
+    if text.isascii():
+        return text
+    plain = {}
+    for character in set(text):
+        if not character.isascii():
+            if character.isalnum() or _continues(character) or is_unspaced(character):
+                return None
+            joining = zip((_APOSTROPHES, _POINTS, _COMMAS), "'.,", strict=True)
+            plain[ord(character)] = next((other for some, other in joining if character in some), " ")
+    return text.translate(plain)
 
 
 def _key(token: str) -> str:

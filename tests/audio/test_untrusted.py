@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from playback import AudioFormat, FormatError, PlaybackController
+from playback import AudioFormat, FormatError, PlaybackController, _child
 from playback.audio.formats import Block, Layout
 from playback.audio.media import messages, untrusted
 from playback.audio.media.blocks import Damage
@@ -41,16 +41,21 @@ def until(condition: Callable[[], bool], what: Callable[[], object] = lambda: "i
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    """The processes that decode, and not that of an aligner."""
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "playback.align.child" not in child.cmdline()
+    ]
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors, before = len(os.listdir("/proc/self/fd")), psutil.Process().children()  # of an aligner of other tests
     yield
     gc.collect()
     until(
-        lambda: not psutil.Process().children(),
+        lambda: not set(psutil.Process().children()) - set(before),
         lambda: [(c.pid, c.status(), c.cmdline()[:3]) for c in psutil.Process().children()],
     )
     until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith(("decoding ", "feeding "))])
@@ -134,7 +139,7 @@ def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_decoder_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(untrusted, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(untrusted, "_PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr(_child, "_PROGRAM", "import time; time.sleep(60)")
     with pytest.raises(FormatError, match=r"it took 0\.2 s to its next block, expected less"):
         list(UntrustedDecoder(made("wav")))
 
@@ -153,7 +158,7 @@ def test_a_decoder_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch
 def test_a_decoder_that_was_taken_over_is_not_believed(
     program: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(untrusted, "_PROGRAM", program)
+    monkeypatch.setattr(_child, "_PROGRAM", program)
     with pytest.raises(FormatError, match=f"the audio can't be decoded: {message}"):
         list(UntrustedDecoder(made("wav")))
 
@@ -198,7 +203,7 @@ except MemoryError:
     if os.geteuid() == 0:  # root may start as many processes as it likes
         program = program.replace("os.fork, ", "")
     monkeypatch.setenv("API_KEY", "secret")
-    monkeypatch.setattr(untrusted, "_PROGRAM", program)
+    monkeypatch.setattr(_child, "_PROGRAM", program)
     with pytest.raises(FormatError, match="ended with exit code 7"):
         list(UntrustedDecoder(b""))
 

@@ -68,9 +68,5 @@ def test_calls_are_measured_with_an_aligner_and_without() -> None:
     found = aligned_calls.measure(2, 1, 1.5)
     assert set(found["kinds"]) == {"estimate", "alignment"}
     assert all(kind["p99"] >= kind["median"] >= 0 for kind in found["kinds"].values())
-
-
-def test_other_threads_get_a_chance_all_the_time() -> None:
-    said = say(Voice("espeak", "en-us"), TEXT)
-    assert said is not None
-    assert len(words.held([said])) > said.seconds * 50
+    assert len(found["waits"]) == found["kinds"]["alignment"]["aligned"]
+    assert all(mean > 0 for mean in found["lock"].values())

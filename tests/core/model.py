@@ -511,7 +511,7 @@ class Model:
                 self._lock()
             self._rest(before)
             return True
-        buffered, in_turn = self.buffered, self.open_turn is not None
+        buffered = self.buffered
         doomed = [line for line in self.queue + self.unqueued if line not in spared]
         if not spared:
             self._fade_out()
@@ -530,7 +530,7 @@ class Model:
             if self.holds:
                 self._hold(self.holds[0])
         self._rest(before)
-        return bool(doomed) or moved or in_turn
+        return bool(doomed) or moved
 
     def _end_with_word(self) -> bool:
         head = self.head
@@ -605,8 +605,8 @@ class Model:
             self._finish_heard()
 
     def _recall(self) -> str:
-        """What was not heard comes back, if any of it sounds; returns the leaf after that."""
-        if any(sounds for _, _, sounds in self.unheard):
+        """What was not heard comes back, if any of it is speech; returns the leaf after that."""
+        if any(line for line, _, _ in self.unheard):
             self.recalls += 1
             before = self.leaf
             self._hear(min(self.extra, len(self.unheard)))

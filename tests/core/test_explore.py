@@ -44,7 +44,13 @@ SETTINGS: Final[Mapping[str, dict[str, Any]]] = {
     "underruns": {"slots": 1, "pushes": 3, "underrun_samples": 2},
     # The first two samples are a word, and as long a fade-out follows it.
     "words": {"slots": 1, "pushes": 4, "pause_samples": 1, "word": 2},
+    # What was read is heard when it is confirmed: one utterance may be read while another one is still to be heard.
+    "confirming": {"slots": 1, "pushes": 2, "lead": 2},
+    "two confirmed": {"lead": 1},
 }
+
+SLOW: Final = frozenset({"cuts", "two confirmed"})
+"""The settings with so many configurations that they are explored at night."""
 
 Action = tuple[str, int]
 """What is done, and to which slot; -1 for the controller, -2 for the same by another owner."""
@@ -58,6 +64,8 @@ class Handle(NamedTuple):
     place: int = -1
     accepted: int = 0
     played: int = 0
+    read: int = 0
+    begun: bool = False
     ended: bool = False
     cut_short: bool = False
     yields: tuple[int, bool, bool] | None = None
@@ -75,6 +83,10 @@ class Configuration(NamedTuple):
     held: bool = False
     fading: bool = False
     presence: tuple[float, float, int] = (1.0, 1.0, 0)
+    unheard: tuple[int, ...] = ()
+    """Of each sample that was read and not heard the place of its utterance, or -1."""
+    unheard_sound: int = 0
+    """How many of them there are until the last that sounds."""
 
 
 @dataclass
@@ -93,10 +105,37 @@ class Setting:
     """Whether the first slot's handles are; an interrupt is forced only where they are not."""
     word: int = 0
     """How many samples of each handle are a word that an interrupt may let end."""
+    lead: int = 0
+    """How many samples a reader that confirms reads ahead; 0 is one that does not."""
     cells: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often each cell was asked, in the whole exploration."""
     failures: dict[str, str] = field(default_factory=dict)
     """What did not hold in some step, by the name of the check, with the shortest way there."""
+
+
+class Reader:
+    """A reader that confirms, of which nothing more was heard when it is asked.
+
+    Args:
+        controller: what it reads.
+    """
+
+    def __init__(self, controller: PlaybackController) -> None:
+        self.controller = controller
+        self.read = self.confirmed = 0
+
+    def confirm(self) -> bool:
+        """Confirm one sample more, if there is one."""
+        if self.confirmed == self.read:
+            return False
+        self.confirmed += 1
+        self.controller.confirm(self.confirmed)
+        return True
+
+    def recall(self) -> int:
+        """Drop what was not heard."""
+        self.read = self.confirmed
+        return self.read
 
 
 class Playout:
@@ -114,6 +153,9 @@ class Playout:
             ),
         )
         self.controller.read(1)  # a read's worth is one sample from now on
+        self.reader = Reader(self.controller)
+        if setting.lead:
+            self.controller.attach(self.reader, confirms=True)
         self.emitted: list[Event] = []
         for name in EVENTS:
             self.controller.on(name, self.emitted.append)
@@ -142,6 +184,8 @@ class Playout:
             yield "force", -1
         if self.setting.word:
             yield "word", -1
+        if self.setting.lead:
+            yield "confirm", -1
         yield "read", -1
 
     def apply(self, action: Action) -> int:
@@ -175,7 +219,11 @@ class Playout:
                 return controller.interrupt(force=True)
             case "word":
                 return controller.interrupt(at="word")
+            case "confirm":
+                return self.reader.confirm()
             case "read":
+                self._play_on(action)
+                self.reader.read += 1
                 sample = int(controller.read(1)[0, 0])
                 self.loud += sample != 0
                 return sample
@@ -184,10 +232,16 @@ class Playout:
             case _:
                 return bool(getattr(controller, what)())
 
+    def _play_on(self, action: Action) -> None:
+        """What confirms has to play before it reads more, once it is as far ahead as it goes."""
+        if action[0] == "read" and self.setting.lead and self.reader.read - self.reader.confirmed == self.setting.lead:
+            self.reader.confirm()
+
     # What must be true
 
     def visit(self, action: Action) -> None:
         """Do one thing, and check all that must be true then."""
+        self._play_on(action)
         before, state, leaf, count = self.key(), self.controller.state, self.controller.leaf, len(self.emitted)
         refuses = action[0] == "push" and (self.controller.input_locked or self.slots[action[1]].ended)
         result = self.apply(action)
@@ -221,7 +275,8 @@ class Playout:
         last = Counter(event.utterance.id for event in self.emitted if isinstance(event, LastAudioByte))
         for utterance in self.utterances:
             report = utterance.report
-            self._check("first_audio_byte exactly once", first[utterance.id] == (utterance.played > 0))
+            self._check("first_audio_byte exactly once", first[utterance.id] == utterance._clip.begun)
+            self._check("what was heard has begun", utterance.played == 0 or utterance._clip.begun)
             self._check("utterance_finished exactly once", finished[utterance.id] == (report is not None))
             completed = report is not None and report.outcome is Outcome.COMPLETED
             self._check("last_audio_byte if and only if completed", last[utterance.id] == completed)
@@ -257,7 +312,23 @@ class Playout:
             held=playhead._held,
             fading=playhead.fading,
             presence=(presence.level, presence.target, presence._left) if ramps else (1.0, 1.0, 0),
+            unheard=self._unheard(places),
+            unheard_sound=0
+            if playhead.ledger is None
+            else max(0, playhead.sounded_until - playhead.ledger.heard_until),
         )
+
+    def _unheard(self, places: dict[int, int]) -> tuple[int, ...]:
+        """Of each sample that was read and not heard the place of its utterance, or -1."""
+        ledger = self.controller._playout.transitions.playhead.ledger
+        if ledger is None:
+            return ()
+        kinds = [-1] * (ledger.read - ledger.heard)
+        for number, (start, utterance, _) in enumerate(ledger._spans):
+            place = -1 if utterance is None else places.get(id(utterance), -2)  # -2 would be one that has finished
+            for position in range(max(start, ledger.heard_until), ledger._end(number)):
+                kinds[position - ledger.heard_until] = place
+        return tuple(kinds)
 
 
 def _handle(utterance: Utterance, place: int | None, following_ends: bool) -> Handle:
@@ -272,6 +343,8 @@ def _handle(utterance: Utterance, place: int | None, following_ends: bool) -> Ha
         place,
         utterance.accepted,
         utterance.played,
+        utterance._clip.buffer.cursor,
+        utterance._clip.begun,
         utterance.ended,
         utterance._clip.cut_short,
         _yields(utterance, following_ends),
@@ -295,7 +368,7 @@ Found = tuple[str, Setting, Exploration[Configuration, Action]]
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name == "cuts" else ()) for name in SETTINGS]
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SETTINGS]
 )
 def found(request: pytest.FixtureRequest) -> Found:
     """All there is in one setting; every step was checked as it was made."""

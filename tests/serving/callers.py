@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection
 from playback.serving.calls import Calls
 from playback.serving.server import make_server
 from playback.serving.settings import ServingSettings
-from tests.demo.page import loopback, settled, sockets
+from tests.leftovers import loopback, settled, sockets
 
 PATIENCE_SECONDS = 20.0
 LOUD = 1_000

@@ -17,7 +17,7 @@ from playback.serving.call import MOST_MESSAGES, Call, CallRequest
 from playback.serving.calls import Calls
 from playback.serving.loading import AgentError, load_agent
 from playback.serving.service import FullError, NoSuchCallError
-from tests.demo.page import counted_controllers, settled
+from tests.leftovers import counted_controllers, settled
 from tests.serving import agents
 from tests.serving.callers import Caller, HttpCaller, SocketCaller, serving
 

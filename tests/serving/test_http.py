@@ -12,7 +12,7 @@ import pytest
 from playback.serving.calls import Calls
 from playback.serving.sdp import Candidate, Fragment
 from playback.serving.settings import ServingSettings, turn_credentials
-from tests.demo.page import settled
+from tests.leftovers import settled
 from tests.serving import agents
 from tests.serving.callers import SDP, Caller, HttpCaller, serving
 

@@ -11,7 +11,7 @@ import websockets
 
 from playback.serving.calls import Calls
 from playback.serving.settings import ServingSettings
-from tests.demo.page import settled
+from tests.leftovers import settled
 from tests.serving import agents
 from tests.serving.callers import SocketCaller, serving
 

@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import sys
 import threading
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from playback import AudioFormat, FormatError
+from playback.audio.converter import Converter
+from playback.audio.formats import bare_layout
 from playback.words import Aligner, Word
 from playback.words.heard import heard_of
 from playback.words.tokens import tokens, without_markup
@@ -30,6 +31,7 @@ from playback.align import PocketsphinxAligner  # noqa: E402 - it needs what was
 from playback.align import dictionary as dictionaries  # noqa: E402
 from playback.align.decoder import Decoder  # noqa: E402
 from playback.align.dictionary import Dictionary  # noqa: E402
+from playback.align.finder import Finder  # noqa: E402
 from playback.align.grammar import Grammar, pieces_of  # noqa: E402
 from playback.align.phones import PHONES, from_ipa, from_letters  # noqa: E402
 from playback.align.pronouncing import Pronouncer  # noqa: E402
@@ -63,6 +65,17 @@ def said(text: str, voice: str = "en-us") -> tuple[bytes, AudioFormat, tuple[Wor
 
     synthesize(text, keep, lambda word, at: words.append(Word(word, at)), voice=voice)
     return b"".join(chunks), speech_format(), tuple(words)
+
+
+def finder() -> Finder:
+    """What works in the aligner's process, in this one."""
+    return Finder("en", None, None, None)
+
+
+def resampled(audio: bytes, source: AudioFormat, layout: AudioFormat) -> bytes:
+    """Audio in another format, of 16 bits."""
+    converter = Converter(bare_layout(source), AudioFormat(layout.sample_rate, layout.channels))
+    return converter.convert(audio) + converter.flush()
 
 
 def silence(seconds: float) -> bytes:
@@ -211,12 +224,8 @@ def test_silence_has_no_words() -> None:
 @needs_espeak
 @pytest.mark.parametrize("layout", [AudioFormat(8_000, encoding="mulaw"), AudioFormat(48_000, 2), AudioFormat(24_000)])
 def test_any_format_gives_the_same_words(layout: AudioFormat) -> None:
-    from playback.audio.converter import Converter
-    from playback.audio.formats import bare_layout
-
     audio, source, _ = said(SENTENCE)
-    converter = Converter(bare_layout(source), AudioFormat(layout.sample_rate, layout.channels))
-    data = converter.convert(audio) + converter.flush()
+    data = resampled(audio, source, layout)
     if layout.encoding == "mulaw":
         data = _mulaw(np.frombuffer(data, np.int16))
     words, plain = aligner().align(SENTENCE, data, layout), aligner().align(SENTENCE, audio, source)
@@ -250,7 +259,7 @@ def test_no_grammar_has_more_words_than_could_be_said() -> None:
     """So neither its size nor what it takes to make grows with the text."""
     text = "Is there anything else that I can do for you? " * 500
     with patch.object(Decoder, "find", autospec=True, return_value=[]) as find:
-        aligner().align(text, noise(2.0), FORMAT)
+        finder().find(text, np.frombuffer(noise(2.0), np.int16))
     (_, arcs, samples), _ = find.call_args
     assert len({arc.piece for arc in arcs}) <= len(samples) / 160 / 3
 
@@ -296,24 +305,6 @@ def test_hardly_anything_is_left_of_the_audio_before() -> None:
     again = fresh.align(SENTENCE, audio, layout)
     assert [word.text for word in again] == [word.text for word in first]
     assert max(abs(word.start - other.start) for word, other in zip(again, first, strict=True)) < 0.05
-
-
-@needs_espeak
-def test_other_threads_run_while_it_aligns() -> None:
-    """The interpreter's lock is given away many times."""
-    audio, layout, _ = said(SENTENCE)
-    aligner().align(SENTENCE, audio, layout)
-    slept = 0
-    original = time.sleep
-
-    def count(seconds: float) -> None:
-        nonlocal slept
-        slept += 1
-        original(seconds)
-
-    with patch("time.sleep", count):
-        aligner().align(SENTENCE, audio, layout)
-    assert slept >= len(audio) / 2 / layout.sample_rate * 50 * 0.8
 
 
 @needs_espeak
@@ -414,7 +405,8 @@ def test_a_text_in_another_script_has_no_words_and_a_few_characters_of_one_share
     if HAS_ESPEAK:
         audio, layout, _ = said("Well, John and Mary are here today.")
         with patch("playback.align.pronouncing.phonemes", return_value=""):
-            words = PocketsphinxAligner().align("Well, John 你好 and Mary are here today.", audio, layout)
+            samples = np.frombuffer(resampled(audio, layout, FORMAT), np.int16)
+            words = finder().find("Well, John 你好 and Mary are here today.", samples)
         assert [word.text for word in words] == ["Well,", "John", "你", "好", "and", "Mary", "are", "here", "today."]
         assert words[1].end == words[2].start
         assert words[2].end == words[3].start
@@ -456,23 +448,32 @@ def test_it_says_what_to_install(module: str) -> None:
 
 @portable
 def test_a_decoder_that_knows_too_many_words_is_replaced() -> None:
-    made = PocketsphinxAligner()
+    made, samples = finder(), np.frombuffer(noise(1.0), np.int16)
+    first = made._decoder
     with patch("playback.align.decoder._MOST_WORDS", 3):
-        made.align("Hello there, how are you?", noise(1.0), FORMAT)
-    assert made._idle == []
-    made.align("Hello there, how are you?", noise(1.0), FORMAT)
-    assert len(made._idle) == 1
+        words = made.find("Hello there, how are you?", samples)
+        assert made._decoder is first
+        assert [word.text for word in made.find("Hello there, how are you?", samples)] == [word.text for word in words]
+    assert made._decoder is not first
+    second = made._decoder
+    made.find("Hello there, how are you?", samples)
+    assert made._decoder is second
 
 
 @portable
 def test_memory_does_not_grow_with_what_was_aligned() -> None:
     psutil = pytest.importorskip("psutil")
-    process = psutil.Process()
+    aligner().align("Hello there, how are you?", noise(0.3), FORMAT)
+    both = psutil.Process(), psutil.Process(aligner()._process.pid)
+
+    def used() -> int:
+        return sum(process.memory_info().rss for process in both)
+
     for _ in range(20):
         aligner().align("Hello there, how are you?", noise(0.3), FORMAT)
     gc.collect()
-    before = process.memory_info().rss
+    before = used()
     for _ in range(80):
         aligner().align("Hello there, how are you?", noise(0.3), FORMAT)
     gc.collect()
-    assert process.memory_info().rss - before < 15e6
+    assert used() - before < 15e6

@@ -194,9 +194,12 @@ def test_tokens_are_words_in_order(text: str) -> None:
         end = token.end
 
 
-@given(st.text(st.characters(max_codepoint=127)))
+TYPOGRAPHY = "'’ʼ＇.․,٫٬-–—…€$“”„«»🎉\u00ad\u2028"
+
+
+@given(st.text(st.one_of(st.characters(max_codepoint=127), st.sampled_from(f"a1 {TYPOGRAPHY}"))))
 def test_plain_text_has_the_tokens_of_any_text(text: str) -> None:
-    """The fast way for ASCII and the one for all of Unicode agree."""
+    """The fast way for ASCII with typographic characters and the one for all of Unicode agree."""
     assert tokens(text) == [token for token in tokens(text + " é") if token.end <= len(text)]
 
 

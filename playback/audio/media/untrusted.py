@@ -20,11 +20,11 @@ import weakref
 from collections.abc import Callable
 from io import BytesIO
 from os import PathLike
-from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Final
 
+from playback._child import exit_of, start
 from playback.audio.formats import Block, FormatError
 from playback.audio.media.blocks import Damage
 from playback.audio.media.decoding import Source, is_seekable
@@ -45,20 +45,6 @@ _STEP: Final = 2**16
 
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 """What the process gets of the environment: no passwords."""
-
-_PROGRAM: Final = """
-import os, sys, types
-os.nice(10)  # calls go first
-package = types.ModuleType("playback")
-package.__path__ = [sys.argv[1]]
-sys.modules["playback"] = package
-sys.path[:] = sys.argv[5:]
-from playback.audio.media.confined import main
-main(sys.argv[2:5])
-"""
-"""What the process runs. It imports the decoder and not the controller: that takes half the time."""
-
-_PACKAGE: Final = str(Path(__file__).parents[2])
 
 
 class UntrustedDecoder:
@@ -201,7 +187,7 @@ class UntrustedDecoder:
         elif (code := process.close()) == -getattr(signal, "SIGXCPU", 0):
             reason = f"it takes more CPU time than {CPU_SECONDS} s and its own length"
         else:
-            reason = f"its decoder ended with {_exit(code)}"
+            reason = f"its decoder ended with {exit_of(code)}"
         raise FormatError(f"{self._name} can't be decoded: {reason}")
 
 
@@ -214,16 +200,15 @@ class _Process:
         self.has_expired = False
         """Whether it was ended because it took too long."""
         limits = str(MEMORY_BYTES), str(CPU_SECONDS)
-        paths = [os.path.abspath(path) for path in sys.path]
         environment = {key: value for key in _ENVIRONMENT if (value := os.environ.get(key)) is not None}
-        self._popen: Final = subprocess.Popen(
-            [sys.executable, "-I", "-c", _PROGRAM, _PACKAGE, name.replace("\0", " "), *limits, *paths],
+        self._popen: Final = start(
+            "playback.audio.media.confined",
+            [name.replace("\0", " "), *limits],
+            packages=["playback"],
+            environment=environment,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**environment, "OPENBLAS_NUM_THREADS": "1"},  # threads would take memory that is counted
-            bufsize=0,
-            start_new_session=True,  # Ctrl+C is not for it
         )
         assert self._popen.stdout is not None
         self._fd: Final = self._popen.stdout.fileno()
@@ -305,10 +290,3 @@ def check_system() -> None:
     """
     if not hasattr(select, "poll") or sys.platform == "win32":
         raise RuntimeError("untrusted files need a system that can limit a process, such as Linux")
-
-
-def _exit(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    except ValueError:
-        return f"signal {-code}"
