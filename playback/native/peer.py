@@ -44,6 +44,7 @@ from playback.native.network import configuration
 from playback.native.rtp import RtpStream, is_rtcp, receptions
 from playback.native.sender import NativeSender
 from playback.opus_reader import Idle, OpusReader
+from playback.rtp.receiver import OpusReceiver
 
 PeerState = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
 
@@ -141,6 +142,7 @@ class NativePeer(EventEmitter):
         self._begin: int | None = None
         self._channels: Final[list[NativeChannel]] = []
         self._listeners: tuple[Callable[[bytes], object], ...] = ()
+        self._receiver: OpusReceiver | None = None
         self._gathered: Final[asyncio.Future[None]] = loop.create_future()
         self._track: Any = None
         self._connection: Any = rtc.PeerConnection(found)
@@ -271,6 +273,17 @@ class NativePeer(EventEmitter):
 
     # What comes
 
+    @property
+    def receiver(self) -> OpusReceiver:
+        """What the other side says, decoded for listeners (``samples()``, ``VoiceActivity``); closed with the peer."""
+        if self._receiver is None:
+            self._receiver = OpusReceiver(clock=self._loop.time)
+            if self._state == "closed":
+                self._receiver.close()
+            else:
+                self.listen(self._receiver.feed)
+        return self._receiver
+
     def listen(self, listener: Callable[[bytes], object]) -> Callable[[], None]:
         """Have each RTP packet of the other side passed to a function, decrypted, in the loop, each 20 ms.
 
@@ -302,6 +315,8 @@ class NativePeer(EventEmitter):
         if not self._loop.is_closed():
             self._loop.call_later(2 * LINGER_SECONDS, sweep)
         self._listeners = ()
+        if self._receiver is not None:
+            self._receiver.close()
         self._gathered.cancel()
         self._life.cancel()
         if self._due is not None:

@@ -15,7 +15,7 @@ from playback import AudioFormat, FarEndReported, PlaybackController, State
 from playback.codec.settings import SAMPLE_RATES
 from playback.native import NativeChannel, NativePeer
 from playback.opus import OpusPlaybackTrack
-from tests.native.calls import RATE, Heard, browser_like, call, free_port, heard_ms, native, say, until
+from tests.native.calls import PATIENCE, RATE, Heard, browser_like, call, free_port, heard_ms, native, say, until
 
 
 @pytest.mark.parametrize("offers", [True, False])
@@ -213,3 +213,20 @@ async def test_every_rate_of_opus_is_sent_as_it_is(rate: int) -> None:
     assert abs(np.argmax(spectrum) * 48_000 / len(audio) - 440) < 8
     await calling.close()
     await called.close()
+
+
+async def test_the_receiver_decodes_what_comes_and_ends_with_the_call() -> None:
+    calling, called = native(), native()
+    stream = called.receiver.samples(48_000)
+    await call(calling, called)
+    say(calling.controller, 0.5)
+    heard = np.zeros(0)
+    async with asyncio.timeout(PATIENCE):
+        async for piece in stream:
+            heard = np.concatenate([heard, np.asarray(piece).reshape(-1)])
+            if heard_ms(heard) >= 480:
+                break
+        await calling.close()
+        await called.close()
+        assert [piece async for piece in stream] is not None
+    assert called.receiver.ended
