@@ -31,9 +31,11 @@ class Line(Heard):
         self.controller.attach(self, confirms=True)
 
     def send(self, frames: int = 1) -> None:
-        """Read frames into the buffer."""
+        """Read frames into the buffer, but for one that a listener has had taken back."""
         for _ in range(frames):
-            self.buffer += self.read()
+            recalls, frame = self.recalls, self.read()
+            if self.recalls == recalls:
+                self.buffer += frame
 
     def play(self, samples: int) -> None:
         """Let so many samples sound, and confirm them."""
@@ -436,6 +438,18 @@ def test_what_was_heard_needs_no_memory() -> None:
     buffer = utterance._clip.buffer
     assert len(buffer._past) <= 12
     assert line.controller.buffered == 10 * FRAME
+
+
+def test_a_listener_that_interrupts_within_a_read_takes_back_the_frame_of_that_read() -> None:
+    line = Line()
+    utterance = line.say(1, 2 * FRAME)
+    line.controller.on("first_audio_byte", lambda _: line.controller.interrupt())
+    line.send(3)
+    assert (line.recalls, report(utterance).played, report(utterance).discarded) == (1, 0, 2 * FRAME)
+    assert line.buffer == [0] * 2 * FRAME
+    line.play(2 * FRAME)
+    with pytest.raises(ValueError, match="samples is 961, expected 0 to 960"):
+        line.controller.confirm(2 * FRAME + 1)
 
 
 class TestMistakes:
