@@ -21,6 +21,8 @@ from tests.leftovers import counted_controllers, settled
 from tests.serving import agents
 from tests.serving.callers import Caller, HttpCaller, SocketCaller, serving
 
+pytestmark = pytest.mark.portable
+
 
 async def test_a_caller_hears_the_agent_to_its_end_and_then_the_call_is_over() -> None:
     caller = SocketCaller()
