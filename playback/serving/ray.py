@@ -215,13 +215,14 @@ def run(args: Mapping[str, Any], host: str, port: int, token: str | None = None)
         os.environ[TOKEN_VARIABLE] = token  # Ray's processes get it from here
     here = str(Path.cwd())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    with suppress(KeyboardInterrupt), terminating():
+    with suppress(KeyboardInterrupt):
         try:
             serve.start(http_options={"host": host, "port": port})
-            serve.run(application, name="playback", route_prefix="/")
-            sys.stdout.write(f"the agent is at {address_of(host, port, token)} (Ctrl+C ends it)\n")
-            sys.stdout.flush()
-            threading.Event().wait()
+            with terminating():  # from here on, because Ray sets a handler of its own when it starts
+                serve.run(application, name="playback", route_prefix="/")
+                sys.stdout.write(f"the agent is at {address_of(host, port, token)} (Ctrl+C ends it)\n")
+                sys.stdout.flush()
+                threading.Event().wait()
         finally:
             serve.shutdown()
     return 0

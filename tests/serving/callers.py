@@ -30,9 +30,11 @@ Message = dict[str, Any]
 
 
 class Caller:
-    """A caller who sends silence, and may have a data channel."""
+    """A caller who sends silence, or what a microphone hears, and may have a data channel."""
 
-    def __init__(self, *, channel: bool = False, direction: str = "sendrecv") -> None:
+    def __init__(
+        self, *, channel: bool = False, direction: str = "sendrecv", microphone: MediaStreamTrack | None = None
+    ) -> None:
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.voice: MediaStreamTrack | None = None
         self.peer.on("track", self._voice_came)
@@ -41,7 +43,7 @@ class Caller:
         if self.channel is not None:
             self.channel.on("message", self.messages.put_nowait)
         if direction == "sendrecv":
-            self.peer.addTrack(AudioStreamTrack())
+            self.peer.addTrack(microphone or AudioStreamTrack())
         else:
             self.peer.addTransceiver("audio", direction=direction)
 
