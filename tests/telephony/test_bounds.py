@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -119,6 +120,27 @@ def test_speech_begins_at_once_after_a_silence() -> None:
     assert worst <= 0.1 + 0.04  # the way, and two frames
     # Silence is not sent: five frames of speech each, and what was sent until its mark had come back.
     assert sum(kind == "media" for _, kind in carrier.sent) <= 3 * (5 + 13)
+
+
+def test_background_rides_out_a_little_jitter_while_nobody_speaks() -> None:
+    async def call() -> Carrier:
+        carrier = Carrier(TwilioSide(), 0.05, 0.03, seed=3)
+
+        async def agent(call: PhoneCall) -> None:
+            call.controller.background.add(np.full(8_000, 2_000, np.int16), loop=True)
+            await asyncio.sleep(3.0)
+            call.controller.close()
+
+        await answer(carrier, Twilio(), agent, controller=plain)
+        carrier.finish()
+        return carrier
+
+    carrier = virtually(call())
+    loud = [piece for piece in carrier.played if piece.samples.any()][5:]
+    gaps = [after.at - (before.at + len(before.samples) / 8_000) for before, after in pairwise(loud)]
+    assert len(loud) > 100
+    assert max(gaps) < 0.001
+    assert carrier.fullest <= 0.06 + 0.02 + 0.03 + 0.001
 
 
 def test_a_synthesizer_that_is_late_by_less_than_the_lead_makes_no_gap() -> None:
