@@ -6,10 +6,10 @@ The leaf alone decides what an event does: there is no guard and no flag beside 
 * Commands come from the application: from producers (``push``, also for an utterance that is enqueued without audio,
   and ``end``, also for one that fails) and from whoever steers (``pause``, ``resume``, ``interrupt``,
   ``drop_waiting``, ``lock``, ``unlock``, ``close``).
-* Internal events are functions of the buffer, the playhead and the last read. After each command and each read they are
-  evaluated in the order of :data:`INTERNAL`; the first one that is true and that the leaf takes is fired, and the
-  evaluation begins anew, until none is true. :mod:`playback.core.transitions` has the functions, and nothing else that
-  decides.
+* Internal events are functions of the buffer, the playhead and the last read. After each command, each read and each
+  confirmation they are evaluated in the order of :data:`INTERNAL`; the first one that is true and that the leaf takes
+  is fired, and the evaluation begins anew, until none is true. :mod:`playback.core.transitions` has the functions, and
+  nothing else that decides.
 
 Not in the table, because nothing depends on it: how loud a ramp is just now, and which samples a buffer holds.
 """
@@ -45,14 +45,17 @@ INTERNAL: Final = ("input_ended", "completed", "cut_short", "ready", "underrun",
 
 =============== =====================================================================================================
 ``input_ended`` nothing in the queue is open, neither an utterance nor a turn
-``completed``   all of the head was handed out, and its producer ended it
-``cut_short``   all that there is of the head was handed out, but it failed, was locked, or audio of it was refused
+``completed``   all of the front was heard, and its producer ended it
+``cut_short``   all that there is of the front was heard, but it failed, was locked, or audio of it was refused
 ``ready``       the head has ended, or holds at least one read's worth and the prebuffer beyond its largest push
 ``underrun``    the last read found less than it asked for in the head, which is open and was not ready since
 ``gap``         the last read found nothing at all, within a turn that is open
-``drained``     the queue is empty and no tail of anything sounds
+``drained``     the queue is empty, and no tail of anything sounds or is still to be heard
 ``faded``       after an interrupt: no tail is left, and at least one sample was read since
 =============== =====================================================================================================
+
+The head is the utterance that is read, or will be next, and the front the one that is heard. They are the same, unless
+the reader confirms (:mod:`playback.core.confirming`): then what was read is heard when it is confirmed.
 """
 
 CLOSED: Final = "closed"

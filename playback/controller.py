@@ -628,6 +628,13 @@ class PlaybackController:
         if size:
             self._output.read(out)
 
+    def has_ready(self, samples: int) -> bool:
+        """Whether a read of so many samples would hand out speech now, rather than silence for want of audio.
+
+        For a reader that reads ahead of the listener's ear: what has not arrived yet may still come in time.
+        """
+        return self._output.has_ready(samples)
+
     @property
     def reader(self) -> object | None:
         """The reader that has claimed this controller, or None."""

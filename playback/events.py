@@ -65,7 +65,7 @@ class FirstAudioByte(Event):
 
 @dataclass(frozen=True, slots=True)
 class LastAudioByte(Event):
-    """The last sample of an utterance was handed out: it was played to its end. Emitted exactly once, and only then."""
+    """The last sample of an utterance was handed out, or confirmed; emitted once, if it was played to its end."""
 
     name: ClassVar[str] = "last_audio_byte"
 

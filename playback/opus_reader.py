@@ -29,6 +29,13 @@ Chromium takes out at a time; more would only delay all that follows.
 LEAD_SAMPLES: Final = 480
 """By how much its timestamp is less than that of the packet after it."""
 
+SILENCE: Final = bytes([31 << 3, 0xFF, 0xFE])
+"""20 ms of silence, as :data:`LEAD` is 10 ms: the same for all calls."""
+
+TAIL_FRAMES: Final = 2
+"""How much of a silence is encoded where calls share :data:`SILENCE`: what the encoder looks ahead still holds sound.
+From there on, it and every decoder remember nothing but silence."""
+
 _IDLE_FRAMES: Final = round(IDLE_SECONDS / PTIME_SECONDS)
 
 
@@ -43,13 +50,19 @@ class OpusReader:
         controller: what to read: mono, at a rate that Opus has.
         settings: of the encoder.
         idle: whether nothing is given during silence, or silence.
+        shares_silence: whether silence is not encoded for each call, but the same packet for all of them.
 
     Raises:
         ValueError: the controller's format is nothing that Opus has.
     """
 
     def __init__(
-        self, controller: PlaybackController, settings: OpusSettings | None = None, *, idle: Idle = "nothing"
+        self,
+        controller: PlaybackController,
+        settings: OpusSettings | None = None,
+        *,
+        idle: Idle = "nothing",
+        shares_silence: bool = False,
     ) -> None:
         output = controller.format
         if output.channels != 1 or output.sample_rate not in SAMPLE_RATES:
@@ -67,6 +80,7 @@ class OpusReader:
         self._held_back: Final = self._samples[-round(LOOKAHEAD_SECONDS * self._rate) :]
         self._silent = 0
         self._most_silent: Final[float] = _IDLE_FRAMES if idle == "nothing" else np.inf
+        self._most_encoded: Final[float] = TAIL_FRAMES if shares_silence else np.inf
         # The packets of the utterance at the head of the queue, if it has some; which of its frames was read last.
         self._opus: OpusSource | None = None
         self._packets: PassedPackets | None = None
@@ -92,15 +106,19 @@ class OpusReader:
         if head is None or self._packets is None:
             self._controller.read_into(self._audio)
         else:
-            number, within = divmod(head.played, self._frame)
+            head_played = head.played
+            number, within = divmod(head_played, self._frame)
             clear = not number and not self._held_back.any()  # of the frame before
             self._controller.read_into(self._audio)
-            packet = self._passed(self._packets, -1 if within else number, clear)
+            if not within and head.played > head_played:  # it was not held back
+                packet = self._passed(self._packets, number, clear)
+            else:
+                self._matched = -1
         if packet is None:
             self._silent = 0 if self._audio.any() else self._silent + 1
             if self._silent > self._most_silent:
                 return []
-            packet = self._encoded()
+            packet = self._encoded() if self._silent <= self._most_encoded else SILENCE
         return [(-LEAD_SAMPLES, LEAD), (0, packet)] if idle else [(0, packet)]
 
     def _change(self, opus: OpusSource | None) -> None:
@@ -114,11 +132,11 @@ class OpusReader:
 
         Args:
             packets: those of the head.
-            number: which of them its samples would be; -1 if it does not stand at the beginning of one.
+            number: which of them its samples would be.
             clear: whether what a decoder has not played yet of the frame before is silence.
         """
         matched, self._matched = self._matched, -1
-        frame = packets.frame(number) if number >= 0 else None
+        frame = packets.frame(number)
         if frame is None or frame != self._samples.tobytes():
             return None
         self._matched = number

@@ -29,8 +29,8 @@ PRE_ROLL: Final = 10
 predicts from fades within a few frames (RFC 6716, section 4.3.2.1: by a half with each frame of 20 ms)."""
 
 
-MOST_KEPT: Final = 3_000
-"""Packets that are kept while nobody asks for them: a minute."""
+MOST_KEPT: Final = 1_500
+"""Packets that are kept while nobody asks for them: 30 s, more than the 10 s that are buffered by default."""
 
 
 class PassedPackets(Protocol):

@@ -42,8 +42,8 @@ class PreparedUtterance:
         greeting.encode()                                # before the first call, which would do it as it plays
         report = await controller.speak(greeting).wait()
 
-    It is padded with silence to whole frames of 20 ms, at least by the 6.5 ms that Opus is late. The object does not
-    change, and may be used from several threads.
+    The audio is padded with silence to whole frames of 20 ms, at least by the 6.5 ms that Opus is late. The object does
+    not change, and may be used in several threads. A file is decoded in this process: it must not be a stranger's.
 
     Args:
         audio: what :meth:`Utterance.push` takes, or the path, the bytes or the binary file of a media file.

@@ -39,7 +39,7 @@ class UtteranceReport:
     accepted: int
     """Samples that were pushed and accepted."""
     played: int
-    """Samples that were handed out, each counted once."""
+    """Samples that were handed out, each counted once; where the reader confirms, those that it has confirmed."""
     discarded: int
     """Samples that were accepted and will never be played."""
     refused: int

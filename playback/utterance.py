@@ -423,7 +423,7 @@ class Utterance:
 
     @property
     def played(self) -> int:
-        """Samples that were handed out; a rewound sample counts once."""
+        """Samples that were handed out, or confirmed by a reader that confirms; a rewound sample counts once."""
         return self._clip.buffer.played
 
     @property

@@ -117,7 +117,7 @@ def _receiving(speech: bytes) -> Iterator[tuple[str, Act]]:
     numbers = count()
 
     def packets() -> Iterator[bytes]:
-        for number, payload in zip(numbers, islice(payloads, SECOND), strict=False):
+        for payload, number in zip(islice(payloads, SECOND), numbers, strict=False):
             yield pack(">BBHII", 0x80, 111, number % 2**16, 960 * number % 2**32, 7) + payload
 
     receiver = OpusReceiver()

@@ -408,7 +408,10 @@ class SampleBuffer:
         self._past.append(self._chunk)
         self._past_bytes += size
         while self._past and self._past_bytes - len(self._past[0]) >= self._history_bytes:
-            self._forget_first()
+            gone = self._past.popleft()
+            self._past_bytes -= len(gone)
+            if self.envelope is not None:
+                self._look_later(gone)
         self._chunk = self._chunks.popleft()
         self._offset = 0
         self._plan()
@@ -417,18 +420,18 @@ class SampleBuffer:
     def _forget(self, size: int) -> None:
         """Let go of so many bytes of what was played, as far as these are whole chunks."""
         while self._past and len(self._past[0]) <= size:
-            size -= len(self._past[0])
-            self._forget_first()
+            gone = self._past.popleft()
+            size -= len(gone)
+            self._past_bytes -= len(gone)
+            if self.envelope is not None:
+                self._look_later(gone)
 
-    def _forget_first(self) -> None:
-        """Let go of the oldest chunk that was played."""
-        gone = self._past.popleft()
-        self._past_bytes -= len(gone)
-        if self.envelope is not None:
-            self._gone.append(gone)
-            self._gone_bytes += len(gone)
-            if self._gone_bytes >= _GONE_BYTES:
-                self._look_at_gone()
+    def _look_later(self, gone: bytes | memoryview) -> None:
+        """Have the envelope look at what has left the history, once it is enough."""
+        self._gone.append(gone)
+        self._gone_bytes += len(gone)
+        if self._gone_bytes >= _GONE_BYTES:
+            self._look_at_gone()
 
     def _look_at_gone(self) -> None:
         """Have the envelope look at what has left the history: many chunks at once, for each look costs its time."""

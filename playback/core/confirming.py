@@ -55,6 +55,9 @@ class ConfirmingReader(Protocol):
         It is called within :meth:`PlaybackController.pause`, ``interrupt``, ``cancel`` and ``close``, before they do
         anything, and only if speech was read that is not confirmed. It must not wait and not call the controller.
 
+        A listener may give such a command within a read: then the frame of that read was taken back as well, so the
+        reader must not send it, and must not count it.
+
         Returns:
             How many samples the listener has heard, counted as :meth:`PlaybackController.confirm` counts them. The
             reader's count of samples read goes on from this number: what was thrown away does not count any more, and

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from playback._token_bucket import TokenBucket
 from playback.background.mixer import BackgroundSound
 from playback.controller import PlaybackController
 from playback.demo.channel import Channel
@@ -33,7 +34,6 @@ from playback.demo.settings import DemoSettings
 from playback.demo.speech_queue import Speaker
 from playback.demo.upload import Upload
 from playback.events import Event
-from playback.serving.rate_limit import TokenBucket
 
 LOGGER: Final = logging.getLogger("playback")
 

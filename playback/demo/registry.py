@@ -11,11 +11,12 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 
+from playback._token_bucket import TokenBucket
 from playback.audio.formats import AudioFormat
 from playback.demo.session import Session
 from playback.demo.settings import DemoSettings, SessionOptions
 from playback.ending import shutdown
-from playback.serving.rate_limit import Places, TokenBucket
+from playback.serving.rate_limit import Places
 from playback.speech import SpeechError, speech_format
 
 LOGGER: Final = logging.getLogger("playback")

@@ -86,7 +86,7 @@ class JitterBuffer:
         self._heard_at = 0.0
         self._next = 0  # the sequence number that goes out next; it does not wrap
         self._end: int | None = None  # where the last piece has ended, as a timestamp
-        self._waiting: Final[dict[int, tuple[RtpPacket, int, float]]] = {}  # with length and arrival
+        self._waiting: Final[dict[int, tuple[RtpPacket, int, float]]] = {}  # with length and arrival, as they came
         self._gone: Final[dict[int, None]] = {}  # the last ones that went out
         self._jump: int | None = None  # what would follow a packet that was too far away
 
@@ -95,7 +95,8 @@ class JitterBuffer:
         """When to call :meth:`release`, in the time of the calls; None while nothing waits."""
         if not self._waiting:
             return None
-        return min(arrival for _, _, arrival in self._waiting.values()) + self._wait
+        _, _, arrival = next(iter(self._waiting.values()))  # the first that came of them
+        return arrival + self._wait
 
     def put(self, packet: RtpPacket, now: float) -> list[Piece]:
         """Take a packet.

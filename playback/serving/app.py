@@ -20,10 +20,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from playback._token_bucket import TokenBucket
 from playback.serving.assets import load
 from playback.serving.call import CallRequest
 from playback.serving.guard import Guard, failure
-from playback.serving.rate_limit import TokenBucket
 from playback.serving.requests import CLOSE, SDP, check_token, read_body
 from playback.serving.sdp import Fragment, disclose, ufrag_of
 from playback.serving.service import FullError, NoSuchCallError, Service

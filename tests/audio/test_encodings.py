@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from playback import AudioFormat, Fades, FormatError, PlaybackController
-from playback.audio.encodings import ENCODINGS
+from playback.audio.encodings import ENCODINGS, encode
 from playback.audio.formats import Block, bare_layout, parse
 from playback.tracing import Trace
 from playback.tracing.replay import replay
@@ -217,3 +217,35 @@ def test_a_trace_keeps_the_encoding(tmp_path: Path) -> None:
     assert '"encoding": "f32le"' in text
     path.write_text(text.replace(', "encoding": "s16le"', ""), encoding="utf-8")
     assert Trace.load(path).settings.format == AudioFormat(RATE)
+
+
+@pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
+def test_each_sample_gets_the_nearest_value_of_g711(encoding: str) -> None:
+    samples = np.arange(-32_768, 32_768).astype(np.int16)
+    encoded = encode(samples, encoding)
+    decoded = np.frombuffer(ENCODINGS[encoding].decode(encoded), "<i2").astype(int)
+    values = np.unique(decoded)
+    assert len(values) >= 255
+    some = np.arange(0, len(samples), 37)
+    nearest = np.abs(values[:, None] - samples[some]).min(0)
+    assert list(np.abs(decoded - samples)[some]) == list(nearest)
+    assert (np.diff(decoded) >= 0).all()
+    assert list(decoded[32_769:]) == list(-decoded[32_767:0:-1])  # but for 0 and the lowest, both sides are alike
+
+
+def test_values_of_g711_are_encoded_as_themselves() -> None:
+    for encoding in ("mulaw", "alaw"):
+        every = bytes(range(256))
+        again = encode(np.frombuffer(ENCODINGS[encoding].decode(every), "<i2"), encoding)
+        # Mu-law has two zeros.
+        assert [a for a, b in zip(every, again, strict=True) if a != b] == ([0x7F] if encoding == "mulaw" else [])
+    assert encode(np.zeros(2, np.int16), "mulaw") == b"\xff\xff"
+    assert encode(np.zeros(2, np.int16), "alaw") == b"\xd5\xd5"
+
+
+def test_l16_is_encoded_in_either_order() -> None:
+    samples = np.array([[1], [-2]], np.int16)
+    assert encode(samples, "s16le") == b"\x01\x00\xfe\xff"
+    assert encode(samples, "s16be") == b"\x00\x01\xff\xfe"
+    with pytest.raises(ValueError, match="encoding is 'opus'"):
+        encode(samples, "opus")

@@ -8,8 +8,11 @@ import pytest
 
 from benchmarks.micro.__main__ import main
 from benchmarks.micro.audio import expect
+from benchmarks.micro.codecs import aiortc_encoding
 from benchmarks.micro.figures import ELSEWHERE, ROWS, SYSTEMS, Effort, Results, Row
 from benchmarks.micro.measure import allocated, interleave
+from benchmarks.micro.packets import measure_packets, pool_ratio
+from tests.transports.test_track import speech
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +97,11 @@ def meets(effort: Effort) -> Results:
 
 def misses(effort: Effort) -> Results:
     return Results(2.0, {row.subject: 2 * (row.target or 1.0) for row in ROWS})
+
+
+def test_each_way_of_a_packet_is_measured() -> None:
+    audio = speech(2, 48_000).tobytes()
+    rows = measure_packets(audio, aiortc_encoding(audio), rounds=1)
+    assert {"a call, complexity 5", "a call, prepared audio", "receive, at 16 kHz"} <= {row["subject"] for row in rows}
+    assert all(0 < row["micros"] < math.inf and 0 < row["ratio"] < math.inf for row in rows)
+    assert pool_ratio(audio, rounds=1) > 0

@@ -13,7 +13,7 @@ from playback import AudioFormat, Fades, Outcome, PlaybackController, Utterance,
 from playback.events import ErrorRaised, Interrupted, MarkReached, Resumed
 from playback.tracing import Trace
 from playback.tracing.replay import replay
-from tests.signals import FRAME, RATE, Heard, ramp
+from tests.signals import CUTS, FRAME, RATE, Heard, ramp
 
 SILENCE = [0] * FRAME
 
@@ -21,7 +21,7 @@ SILENCE = [0] * FRAME
 class Line(Heard):
     """A carrier's line: what is read waits in its buffer, and sounds later."""
 
-    def __init__(self, fades: Fades = Fades(0, 0, 0, 0), **options: Any) -> None:
+    def __init__(self, fades: Fades = CUTS, **options: Any) -> None:
         super().__init__(PlaybackController(AudioFormat(RATE), fades=fades, **options))
         self.buffer: list[int] = []
         self.heard: list[int] = []
@@ -31,9 +31,11 @@ class Line(Heard):
         self.controller.attach(self, confirms=True)
 
     def send(self, frames: int = 1) -> None:
-        """Read frames into the buffer."""
+        """Read frames into the buffer, but for one that a listener has had taken back."""
         for _ in range(frames):
-            self.buffer += self.read()
+            recalls, frame = self.recalls, self.read()
+            if self.recalls == recalls:
+                self.buffer += frame
 
     def play(self, samples: int) -> None:
         """Let so many samples sound, and confirm them."""
@@ -438,6 +440,18 @@ def test_what_was_heard_needs_no_memory() -> None:
     assert line.controller.buffered == 10 * FRAME
 
 
+def test_a_listener_that_interrupts_within_a_read_takes_back_the_frame_of_that_read() -> None:
+    line = Line()
+    utterance = line.say(1, 2 * FRAME)
+    line.controller.on("first_audio_byte", lambda _: line.controller.interrupt())
+    line.send(3)
+    assert (line.recalls, report(utterance).played, report(utterance).discarded) == (1, 0, 2 * FRAME)
+    assert line.buffer == [0] * 2 * FRAME
+    line.play(2 * FRAME)
+    with pytest.raises(ValueError, match="samples is 961, expected 0 to 960"):
+        line.controller.confirm(2 * FRAME + 1)
+
+
 class TestMistakes:
     """What a transport gets wrong."""
 
@@ -476,7 +490,7 @@ class TestMistakes:
         with pytest.raises(RuntimeError, match="attached with confirms=True"):
             controller.confirm(0)
         with pytest.raises(TypeError, match=r"has no recall\(\)"):
-            controller.attach(object(), confirms=True)  # type: ignore[arg-type]
+            controller.attach(object(), confirms=True)  # type: ignore[call-overload]
         assert controller.reader is None
 
     def test_who_attaches_again_means_the_same(self) -> None:

@@ -20,10 +20,10 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, rtcsctpt
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
 from playback import AudioFormat, PlaybackController
+from playback._token_bucket import TokenBucket
 from playback.demo.app import DemoSettings, create_app
 from playback.demo.channel import CROWDED_BYTES, Channel
 from playback.demo.protocol import COMMANDS, MESSAGE_CHARACTERS, MOST_SKIPPED_BYTES, ProtocolError, Say, parse
-from playback.serving.rate_limit import TokenBucket
 from playback.speech import SpeechError, synthesize
 from playback.track import PlaybackTrack
 from tests.demo.page import (

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
+from pyee.asyncio import AsyncIOEventEmitter
 
 from playback import State
 from playback.integrations import legacy
@@ -23,6 +24,7 @@ from playback.integrations.legacy import (
     TeeMixingCustomAudioStreamTrack,
     legacy_tracks,
 )
+from playback.integrations.legacy.base import EventBus
 from tests.signals import FRAME, RATE, ramp, tone
 from tests.transports.peers import connected
 
@@ -317,6 +319,41 @@ async def test_a_callback_that_fails_ends_nothing(caplog: pytest.LogCaptureFixtu
     assert (await track.recv()).samples == FRAME
     assert "ZeroDivisionError" in caplog.text
     await track.cleanup()
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine function"])
+async def test_a_handler_of_the_bus_that_raises_is_logged_and_stops_nobody(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus, called = EventBus(), 0
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError("in a handler")
+
+    async def fail_later(data: object) -> None:
+        fail(data)
+
+    def count(_: object) -> None:
+        nonlocal called
+        called += 1
+
+    bus.on("ON_SPEECH_OUT", fail if kind == "function" else fail_later)
+    bus.on("ON_SPEECH_OUT", count)
+    assert bus.emit("ON_SPEECH_OUT", {})
+    await asyncio.sleep(0.01)
+    assert "ZeroDivisionError: in a handler" in caplog.text
+    caplog.clear()
+    errors: list[Exception] = []
+    bus.on("error", errors.append)  # who wants to know, is asked instead
+    assert bus.emit("ON_SPEECH_OUT", {})
+    await asyncio.sleep(0.01)
+    assert (len(errors), caplog.text, called) == (1, "", 2)
+    assert not bus.emit("ON_NOTHING")
+
+
+def test_the_bus_goes_by_what_is_public_of_pyee() -> None:
+    own = {name for name in vars(EventBus) if name.startswith("_") and not name.startswith("__")}
+    assert not own & set(dir(AsyncIOEventEmitter))
 
 
 async def test_a_callback_may_begin_the_next_turn() -> None:

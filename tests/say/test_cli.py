@@ -275,7 +275,7 @@ def test_a_session_that_takes_too_long_is_cut_off(capsys: pytest.CaptureFixture[
         (["replay", "file", "--chart", "way.txt"], "--chart: 'way.txt' does not end in .svg"),
         (["replay", "file", "--chart", "missing/way.svg"], "'missing/way.svg' can't be written"),
         (["sing"], "'sing'"),
-        ([], "demo,say,serve,replay"),
+        ([], "demo,say,serve,phone,replay"),
     ],
 )
 def test_a_mistake_is_named_before_anything_plays(

@@ -24,7 +24,7 @@ from playback.codec import encoder as codec
 from playback.codec.encoder import OpusEncoder, PyAVEncoder, open_encoder
 from playback.codec.settings import Application, OpusSettings
 from playback.opus import OpusPlaybackTrack
-from playback.opus_reader import OpusReader
+from playback.opus_reader import SILENCE, OpusReader
 from playback.prepared import CHAPTER, PreparedUtterance
 from playback.tracing import Trace
 from playback.words import Word
@@ -321,6 +321,26 @@ def test_the_track_sends_them_with_their_timestamps() -> None:
     assert (lead.pts, first.pts, bytes(first)) == (960 * 13 - 480, 960 * 13, packets.packet(0))
 
 
+@pytest.mark.parametrize("application", ["voip", "audio", "lowdelay"])
+def test_calls_that_share_their_silence_sound_the_same(application: Application) -> None:
+    call, other = Call(application=application), Call(application=application)
+    call.reader = OpusReader(
+        call.controller, OpusSettings(application=application), idle="silence", shares_silence=True
+    )
+    for each in (call, other):
+        for _ in range(2):
+            utterance = each.controller.utterance()
+            utterance.push(np.concatenate([spoken(0.4), np.zeros(30 * FRAME, np.int16)]))
+            utterance.end()
+        each.read(110)
+    assert call.packets[23:49] == [SILENCE] * 26
+    assert call.packets[:22] == other.packets[:22]
+    window = slice(8 * 49, 8 * 56)
+    assert roughness(call.sound)[window].max() < 1.25 * roughness(other.sound)[window].max() + 1
+    difference = np.sqrt(np.mean((call.sound - other.sound) ** 2) / np.mean(other.sound**2))
+    assert difference < 0.25
+
+
 # Where it begins
 
 
@@ -345,6 +365,19 @@ def test_one_that_begins_within_a_frame_is_encoded() -> None:
     assert not any(call.passed)
     assert utterance.report is not None
     assert utterance.report.outcome is Outcome.COMPLETED
+
+
+def test_while_it_is_held_back_nothing_of_it_is_sent() -> None:
+    controller = PlaybackController(AudioFormat(RATE))
+    reader = OpusReader(controller)
+    late = PreparedUtterance(np.concatenate([np.zeros(2 * FRAME, np.int16), spoken(0.5)]), format=AudioFormat(RATE))
+    controller.pause()
+    controller.speak(late)
+    assert [len(reader.read()) for _ in range(13)] == [1] * 10 + [0] * 3
+    controller.resume()
+    packets = late.packets(RATE, OpusSettings())
+    assert packets is not None
+    assert [data for _, data in reader.read()][-1] == packets.packet(0)
 
 
 def test_after_a_pause_it_is_passed_again_from_a_chapter_on() -> None:

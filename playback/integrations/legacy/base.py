@@ -47,9 +47,12 @@ class EventBus(AsyncIOEventEmitter):
         if handler in self.listeners(event):
             self.remove_listener(event, handler)
 
-    def _emit_handle_potential_error(self, event: str, error: Any) -> None:
-        if event == "error":  # it is asked about every event that nobody handles
-            LOGGER.error("a handler raised", exc_info=error)
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Emit an event; True if somebody handles it. What a handler raises is an event ``error``."""
+        if event == "error" and not self.listeners(event):
+            LOGGER.error("a handler raised", exc_info=args[0] if args else None)
+            return False
+        return super().emit(event, *args, **kwargs)
 
 
 global_event_emitter: Final = EventBus()

@@ -97,3 +97,43 @@ async def test_stereo():
     await pumping
     await stream.aclose()
     await source.aclose()
+
+
+class Publication:
+    """As much of a publication as the pump asks for: when the first participant has subscribed."""
+
+    def __init__(self) -> None:
+        self.subscribed = asyncio.Event()
+        self.asked = 0
+
+    async def wait_for_subscription(self) -> None:
+        self.asked += 1
+        await self.subscribed.wait()
+
+
+async def test_the_greeting_is_not_consumed_before_the_first_participant_has_subscribed():
+    controller = PlaybackController(AudioFormat(RATE))
+    source, publication = rtc.AudioSource(RATE, 1), Publication()
+    stream = rtc.AudioStream.from_track(
+        track=rtc.LocalAudioTrack.create_audio_track("agent", source), sample_rate=RATE, num_channels=1
+    )
+    pumping = asyncio.create_task(source_pump(controller, source, publication).run())
+    greeting = speech(0.3)
+    controller.push(greeting)
+    controller.end()
+    await asyncio.sleep(0.2)
+    assert publication.asked == 1
+    assert (controller.position, source.queued_duration) == (0, 0)
+    publication.subscribed.set()
+    heard = np.zeros(0, np.int16)
+    async for event in stream:
+        piece = np.frombuffer(event.frame.data, np.int16)
+        heard = np.concatenate([heard, piece[piece != 0]])
+        if len(heard) >= np.count_nonzero(greeting):
+            break
+    assert (heard == greeting[greeting != 0]).all()
+    assert publication.asked == 1
+    controller.close()
+    await pumping
+    await stream.aclose()
+    await source.aclose()

@@ -4,16 +4,30 @@ import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from compare import SCENARIOS, Ours, Theirs
-from pipecat.frames.frames import TranscriptionFrame, VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InputDTMFFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.filters.identity_filter import IdentityFilter
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+from pipecat.workers.runner import WorkerRunner
 from pipecat_fakes import conversation, until
+
+from playback import AudioFormat, PlaybackController
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "frameworks" / "pipecat.md"
@@ -21,7 +35,7 @@ PAGE = ROOT / "docs" / "frameworks" / "pipecat.md"
 
 def names_of_the_page() -> dict[str, object]:
     blocks = re.findall(r"^```py\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
@@ -46,6 +60,52 @@ async def test_the_bots_on_the_page() -> None:
     assert names["bot_on_a_telephone"](transport, **parts)
     await connection.disconnect()
     assert names["output_with_background"]().controller.background.duck_db == 6.0
+
+
+class TelephoneCall:
+    """Has what the page uses of a call over a carrier's WebSocket."""
+
+    def __init__(self) -> None:
+        self.controller = PlaybackController(AudioFormat(8_000))
+        self.incoming = self
+        self.dtmf = self.keys()
+
+    async def samples(self, rate: int) -> AsyncIterator[np.ndarray]:
+        assert rate == 16_000
+        yield np.full(320, 7, np.int16)
+
+    async def keys(self) -> AsyncIterator[str]:
+        yield "#"
+
+
+class Taker(FrameProcessor):
+    """Keeps the frames that come from the caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[Frame] = []
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, (InputAudioRawFrame, InputDTMFFrame)):
+            self.taken.append(frame)
+        await self.push_frame(frame, direction)
+
+
+async def test_the_caller_on_the_page() -> None:
+    names = names_of_the_page()
+    parts = {name: IdentityFilter() for name in ("user", "llm", "tts", "assistant")}
+    taker = Taker()
+    worker = PipelineWorker(names["bot_of_a_call"](TelephoneCall(), taker, **parts))
+    runner = WorkerRunner(handle_sigint=False)
+    await runner.add_workers(worker)
+    running = asyncio.create_task(runner.run())
+    await until(lambda: len(taker.taken) == 2)
+    await worker.cancel()
+    await running
+    audio, key = sorted(taker.taken, key=lambda frame: isinstance(frame, InputDTMFFrame))
+    assert (audio.audio, audio.sample_rate) == (b"\7\0" * 320, 16_000)
+    assert key.button.value == "#"
 
 
 async def test_the_cough_on_the_page() -> None:

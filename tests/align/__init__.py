@@ -1,0 +1,1 @@
+"""Tests of the aligner, and of the process in which it works."""
