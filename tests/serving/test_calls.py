@@ -287,6 +287,8 @@ async def test_messages_that_nobody_takes_are_dropped(caplog: pytest.LogCaptureF
         call.take(str(number))
     assert call.dropped_messages == 5
     assert caplog.text.count("does not take its messages") == 1
+    call.take("x" * 1_100_000)
+    assert call.dropped_messages == 6
     call.close("left")
     call.close("bye")
     assert [message async for message in call.messages()] == [str(number) for number in range(MOST_MESSAGES)]
