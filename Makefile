@@ -17,7 +17,7 @@ READY := $(VENV)/ready
 FIGURES ?= docs/performance
 CHARTS := playback.chart:PLAYBACK playback.bargein:BARGE_IN
 
-.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants integrations serving compare site dist programs clean
+.PHONY: demo say test lint bench bench-full conversation nightly pythons charts mutants native integrations serving compare site dist programs clean
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later is on the path: install one, or name it with PYTHON=" >&2; exit 1; }
@@ -81,6 +81,7 @@ nightly: $(READY)  ## what is too slow for each change: every test on every Pyth
 	FUZZ_TIMES=40 $(BIN)/python -m pytest -m fuzz --timeout 7200
 	$(BIN)/python -m mutants
 	$(BIN)/nox -t nightly
+	FUZZ_TIMES=40 $(BIN)/nox -s native
 	SERVING_CALLS=100 $(BIN)/nox -s serving
 	$(BIN)/python -m benchmarks.soak.churn
 	$(MAKE) bench-full FIGURES=build/nightly
@@ -100,6 +101,9 @@ mutants: $(READY)  ## see that the tests notice wrong cells of both charts; MUTA
 
 pythons: $(READY)  ## the portable tests on each other Python that is found, and with the lowest versions that are allowed
 	$(BIN)/nox -s pythons
+
+native: $(READY)  ## native calls, in an environment of their own with the newest Python that is found, in two minutes
+	$(BIN)/nox -s native
 
 integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
 	$(BIN)/nox

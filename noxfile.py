@@ -173,6 +173,13 @@ for number, path in FOUND.items():
     nox.session(name=f"suite{number}", python=path, default=False, tags=["nightly"])(suite)
 
 
+@nox.session(python=[*FOUND.values()][-1] if FOUND else None, default=False)
+def native(session: nox.Session) -> None:
+    """Run the tests of native calls on the newest Python: libdatachannel-py has wheels from 3.12 on."""
+    session.install("--quiet", "--editable", ".[demo,native]", "--group", "portable", "playwright>=1.50")
+    session.run("python", "-m", "pytest", "-q", "tests/native", *session.posargs)
+
+
 @nox.session(python=next(iter(FOUND.values()), None), default=False)
 def lowest(session: nox.Session) -> None:
     """Run the portable tests with the lowest versions, on the oldest Python, for which these have wheels."""

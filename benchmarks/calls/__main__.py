@@ -16,6 +16,7 @@ import tempfile
 import wave
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean, median
@@ -33,7 +34,7 @@ TEXT: Final = (
     " If you are late, just give us a call, and we will keep it for you until half past."
 )
 COUNTS: Final = (1, 5, 10, 20, 30, 40, 60, 80)
-MORE: Final = (100, 120, 150, 200, 250, 300)
+MORE: Final = (100, 120, 150, 200, 250, 300, 400, 500)
 """Tried where even the last of :data:`COUNTS` is no trouble."""
 
 LATE_MS: Final = 20.0
@@ -50,6 +51,15 @@ MOST_ATTEMPTS: Final = 5
 
 DISTURBED: Final = 0.05
 """How many cores may be stolen, on average, before that is what fails."""
+
+NATIVE: Final = (
+    ("Opus, complexity 0", "opus, complexity 0", "speech"),
+    ("native", "native", "speech"),
+    ("native, complexity 0", "native, complexity 0", "speech"),
+    ("native, prepared", "native, prepared", "speech"),
+    ("native, silent", "native", "silence"),
+)
+"""What is measured beside the others where libdatachannel is installed (Python 3.12 and later)."""
 
 NOX: Final = Path(".nox")
 OTHERS: Final = {
@@ -116,7 +126,7 @@ class Runner:
 
 def costs(run: Runner) -> Report:
     """CPU time for each 20 ms of a call, as a multiple of the baseline's: 20 agents that speak, 20 that are silent."""
-    subjects = (
+    subjects: tuple[tuple[str, str, str], ...] = (
         ("frames", "frames", "speech"),
         ("frames at 24 kHz", "frames 24 kHz", "speech"),
         ("Opus", "opus", "speech"),
@@ -125,6 +135,8 @@ def costs(run: Runner) -> Report:
         ("frames, silent", "frames", "silence"),
         ("Opus, silent", "opus", "silence"),
     )
+    if find_spec("libdatachannel") is not None:
+        subjects += NATIVE
     ratios: defaultdict[str, list[float]] = defaultdict(list)
     baselines = [run.quietly("baseline", CALLS, "--freeze")["cpu_us"]]
     for _ in range(1 if run.short else 3):
@@ -152,12 +164,17 @@ def lateness(run: Runner) -> Report:
 
 def capacity(run: Runner) -> Report:
     """The most calls of which 99 % of the frames of a second are less than 20 ms late, mostly; agents never stop."""
-    return _most(run, ("frames", "opus"), "speech")
+    return _most(run, ("frames", "opus", *_native_tracks()), "speech")
 
 
 def listening(run: Runner) -> Report:
     """The same with agents that listen three quarters of the time."""
-    return _most(run, ("frames", "opus"), "turns")
+    return _most(run, ("frames", "opus", *_native_tracks()), "turns")
+
+
+def _native_tracks() -> tuple[str, ...]:
+    found = find_spec("libdatachannel") is not None
+    return ("native", "native, complexity 0", "native, prepared") if found else ()
 
 
 def tuning(run: Runner) -> Report:

@@ -93,7 +93,7 @@ class Calls:
     def __init__(self, options: argparse.Namespace, speech: bytes) -> None:
         self.options: Final = options
         self.kind: Final = TRACKS[options.track]
-        self.module: Final = import_module(self.kind.stack)
+        self.module: Final = None if self.kind.stack == "native" else import_module(self.kind.stack)
         self.speakers: Final = [
             Speaker(self.kind, speech, CASES[options.case], number / options.calls) for number in range(options.calls)
         ]
@@ -113,6 +113,9 @@ class Calls:
 
     async def _connect(self, number: int, one_at_a_time: asyncio.Lock, setups: asyncio.Semaphore) -> None:
         async with setups:
+            if self.module is None:
+                await self._connect_native(self.speakers[number].track, self.timed[number], one_at_a_time)
+                return
             configuration = self.module.RTCConfiguration(iceServers=[])
             connection = self.module.RTCPeerConnection(configuration)
             start = partial(self._start, number)
@@ -124,12 +127,32 @@ class Calls:
             )
             await connection.setLocalDescription(await connection.createOffer())
             async with one_at_a_time:
-                assert self.far_end.stdin
-                assert self.far_end.stdout
-                self.far_end.stdin.write(json.dumps({"sdp": connection.localDescription.sdp}).encode() + b"\n")
-                answer = json.loads(await self.far_end.stdout.readline())
-            await connection.setRemoteDescription(self.module.RTCSessionDescription(answer["sdp"], "answer"))
+                answer = await self._answer(connection.localDescription.sdp)
+            await connection.setRemoteDescription(self.module.RTCSessionDescription(answer, "answer"))
             await connected.wait()
+
+    async def _answer(self, offer: str) -> str:
+        """What the far end answers."""
+        assert self.far_end.stdin
+        assert self.far_end.stdout
+        self.far_end.stdin.write(json.dumps({"sdp": offer}).encode() + b"\n")
+        answer: str = json.loads(await self.far_end.stdout.readline())["sdp"]
+        return answer
+
+    async def _connect_native(self, peer: Any, timed: Timed, one_at_a_time: asyncio.Lock) -> None:
+        clock = asyncio.get_running_loop().time
+
+        def note(late: float) -> None:
+            timed.times.append(now := clock())
+            timed.stamps.append(now - late)
+
+        connected = asyncio.Event()
+        peer.on("state_changed", lambda state: connected.set() if state == "connected" else None)
+        peer.controller.watch_frames(note)
+        offer = await peer.offer()
+        async with one_at_a_time:
+            peer.accept(await self._answer(offer))
+        await connected.wait()
 
     async def _start(self, number: int) -> None:
         """Wait for the common start; each call begins at its own place within 20 ms."""

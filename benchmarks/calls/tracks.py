@@ -16,6 +16,8 @@ from playback.pacing import Pacer
 RATE: Final = 48_000
 FRAME: Final = 960
 FRAME_BYTES: Final = 2 * FRAME
+NATIVE_PORT: Final = 41_000
+"""The UDP port of all native calls."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,21 @@ def _ours(module: str, name: str, rate: int = RATE, **options: Any) -> Callable[
     return make
 
 
+def _native(complexity: int = 5) -> Callable[[], Any]:
+    """Makes a native call; all of them have one UDP port."""
+
+    def make() -> Any:
+        from playback import AudioFormat, PlaybackController
+        from playback.native import NativePeer
+
+        controller = PlaybackController(AudioFormat(RATE), input_format=AudioFormat(RATE))
+        return NativePeer(
+            controller, udp_port=NATIVE_PORT, bind_address="127.0.0.1", complexity=complexity, connect_seconds=None
+        )
+
+    return make
+
+
 def _push(track: Any, audio: bytes) -> None:
     """A whole utterance."""
     utterance = track.controller.utterance()
@@ -193,6 +210,10 @@ TRACKS: Final = {
     "frames": Kind("aiortc", _ours("playback.track", "PlaybackTrack"), _push),
     "frames 24 kHz": Kind("aiortc", _ours("playback.track", "PlaybackTrack", 24_000), _push),
     "opus": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack"), _push),
+    "opus, complexity 0": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", complexity=0), _push),
+    "native": Kind("native", _native(), _push),
+    "native, complexity 0": Kind("native", _native(0), _push),
+    "native, prepared": Kind("native", _native(), _speak_prepared),
     "opus, prepared": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack"), _speak_prepared),
     "opus low delay": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", application="lowdelay"), _push),
     "opus, silence sent": Kind("aiortc", _ours("playback.opus", "OpusPlaybackTrack", idle="silence"), _push),
