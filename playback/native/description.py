@@ -9,7 +9,7 @@ from playback.codec.settings import CLOCK_RATE
 from playback.native.binding import rtc
 
 FORMAT: Final = "minptime=10;useinbandfec=1"
-"""What we can decode (RFC 7587, section 6.1): packets from 10 ms on, and in-band FEC; mono, which is the default."""
+"""What we can decode (RFC 7587, section 6.1): packets from 10 ms on, and in-band FEC; mono by default."""
 
 PAYLOAD_TYPE: Final = 111
 """Of Opus, in an offer of ours: what browsers use."""

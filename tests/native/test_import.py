@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-IMPORT = "import sys; sys.modules['libdatachannel'] = None\n{}import playback.native"
+IMPORT = "import sys, playback.rtp, playback.track; sys.modules['libdatachannel'] = None\n{}import playback.native"
 
 
 def raised(before: str = "") -> str:

@@ -131,13 +131,14 @@ ADAPTERS: Final = (
 
 def test_only_what_serves_imports_a_server() -> None:
     programs = ("playback.demo.", "playback.serving.", "playback.telephony.server", "playback.__main__")
-    skipped = (*programs, *ADAPTERS[1:], "playback.telemetry")  # which needs an extra
+    skipped = (*programs, *ADAPTERS[1:], "playback.telemetry", "playback.native")  # which need an extra
     assert run(IMPORTS.format(skipped=skipped, unwanted=SERVER)) == "\n"
 
 
 def test_the_core_imports_nothing_of_an_extra() -> None:
     programs = ("playback.__main__", "playback.cli", "playback.say.console", "playback.say.plot")
-    skipped = (*ADAPTERS, *programs, "playback.serving", "playback.telemetry", "playback.telephony.server")
+    extras = ("playback.native", "playback.serving", "playback.telemetry", "playback.telephony.server")
+    skipped = (*ADAPTERS, *programs, *extras)
     assert run(IMPORTS.format(skipped=skipped, unwanted=SERVER | SPEECH)) == "\n"
 
 
