@@ -57,6 +57,8 @@ def tables(results: Results) -> Iterator[tuple[str, str]]:
     for name, of_all in ALONE.items():
         if name in results:
             yield name, of_all(results[name])
+    if "packets" in results.get("codecs", {}):
+        yield "packets", _packets(results["codecs"])
 
 
 def _machines(results: Results) -> str:
@@ -190,6 +192,13 @@ def _codecs(codecs: Results) -> str:
             ]
             for row in codecs["rows"]
         ),
+    )
+
+
+def _packets(codecs: Results) -> str:
+    return _table(
+        ["20 ms", "µs of CPU", "× aiortc's encoder"],
+        ([row["subject"], f"{row['micros']:.0f}", f"{row['ratio']:.2f}"] for row in codecs["packets"]),
     )
 
 

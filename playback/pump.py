@@ -79,7 +79,7 @@ class Pump:
                 with ``close_controller=False``.
             RuntimeError: another live reader has the controller.
         """
-        self._controller.attach(self)
+        self._attach()
         clock = asyncio.get_running_loop().time
         try:
             ready = None if self._ready is None else self._ready()
@@ -111,6 +111,10 @@ class Pump:
         """Write no more frames; the controller stays open."""
         self._stopped = True
         self._ended.set()
+
+    def _attach(self) -> None:
+        """Claim the controller."""
+        self._controller.attach(self)
 
     async def _unless_ended(self, ready: Awaitable[object]) -> None:
         """Wait for the transport, but no longer than for an end: it may never get ready."""

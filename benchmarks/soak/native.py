@@ -99,7 +99,8 @@ async def near(calls: int, seconds: float) -> int:
     sent = sum(peer.packets_sent for peer in peers)
     up = sum(peer.state == "connected" for peer in peers)
     print(
-        f"{calls} calls, {passed:.0f} s: {up} and {after['up']} are up; {sent:,} packets sent, {after['packets']:,} came;"
+        f"{calls} calls, {passed:.0f} s: {up} and {after['up']} are up;"
+        f" {sent:,} packets sent, {after['packets']:,} came;"
         f" {1e6 * used / calls / (passed / 0.02):.0f} µs for each call and 20 ms, {used / passed:.2f} cores;"
         f" p99 of lateness {1000 * float(np.quantile(late, 0.99)):.1f} ms;"
         f" {machine.memory_info().rss / 2**20:.1f} MB"

@@ -7,6 +7,7 @@ goes the short way of :class:`~playback.core.fast_paths.FastPaths`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -282,7 +283,10 @@ class Input:
         samples = utterance._clip.buffer.measure(parse(audio, utterance.format, utterance._partial, keep=False))
         taken = await self._has_room(utterance, samples, lock_generation)
         block = parse(audio, utterance.format, utterance._partial)  # a push may have come between
-        return self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
+        count = self._push_written(utterance, block) if taken else self.refuse_block(utterance, block)
+        if not count:
+            await asyncio.sleep(0)  # a loop that ignores the result must not keep others from running
+        return count
 
     async def write_block(self, utterance: Utterance, block: Block) -> int:
         """The same with a block that was parsed already, and that nothing is split from."""

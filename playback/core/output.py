@@ -194,7 +194,6 @@ class Output:
             drain.waiting -= 1
             self._fast.refresh()
 
-    @observed("gain")
     def has_ready(self, samples: int) -> bool:
         """Whether a read of so many samples would hand out speech now: to its end, or to that of the head."""
         head = self._transitions.queue.head
@@ -203,6 +202,7 @@ class Output:
         buffer = head._clip.buffer
         return buffer.available(samples) >= samples or (buffer.ended and buffer.unread > 0)
 
+    @observed("gain")
     def set_gain(self, gain_db: float) -> None:
         """Move to another gain."""
         self._playhead.set_gain(gain_db)

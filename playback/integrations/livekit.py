@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from math import isfinite
+from collections.abc import Callable
+from math import ceil, isfinite
 from typing import Any, Final, Literal
 
 import av
@@ -295,7 +296,11 @@ class _Transcription(TextOutput):
 
 
 def source_pump(
-    controller: PlaybackController, source: rtc.AudioSource, publication: rtc.LocalTrackPublication | None = None
+    controller: PlaybackController,
+    source: rtc.AudioSource,
+    publication: rtc.LocalTrackPublication | None = None,
+    *,
+    clears_queue: bool = False,
 ) -> Pump:
     """A pump that plays a controller into the audio source of a room's track, with at most 40 ms queued there.
 
@@ -311,6 +316,10 @@ def source_pump(
         source: where to; of the controller's rate and channels.
         publication: what the track was published as: nothing is played before the first participant has subscribed to
             it, as with the framework's own output, so that the greeting is heard. Without it, playing begins at once.
+        clears_queue: whether a pause and an interrupt empty the source's queue. The agent is then silent at once, and
+            reports say what was dropped there; ends are reported when the queue has played. The source does not say
+            what it has played, so that is known to about 10 ms, and a pause may lose or repeat as much. By default, the
+            queue plays on and counts as heard, exact to the sample.
 
     Raises:
         ValueError: the source has another rate or other channels, or the rate has no frames of 20 ms.
@@ -320,14 +329,64 @@ def source_pump(
         wrong = f"the source has {source.sample_rate} Hz and {source.num_channels} channels"
         raise ValueError(f"{wrong}, expected the controller's {rate} and {channels}")
 
+    ready = None if publication is None else publication.wait_for_subscription
+    if clears_queue:
+        return _ClearingPump(controller, source, ready)
+
     async def write(samples: NDArray[np.int16]) -> None:
         await source.capture_frame(rtc.AudioFrame(samples.tobytes(), rate, channels, len(samples)))
         # A source with an underrun plays later than the pump reckons. So it is the queue itself that is waited for: the
         # next frame is not read before there is room for it.
         await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
 
-    ready = None if publication is None else publication.wait_for_subscription
     return Pump(controller, write, frame_seconds=PTIME_SECONDS, lead_seconds=MOST_AHEAD_SECONDS, ready=ready)
+
+
+class _ClearingPump(Pump):
+    """A pump into a source whose queue is emptied when the controller pauses or is interrupted: it confirms.
+
+    Args:
+        controller: what to play.
+        source: where to.
+        ready: see :class:`Pump`.
+    """
+
+    def __init__(
+        self, controller: PlaybackController, source: rtc.AudioSource, ready: Callable[[], object] | None
+    ) -> None:
+        super().__init__(
+            controller, self._queue, frame_seconds=PTIME_SECONDS, lead_seconds=MOST_AHEAD_SECONDS, ready=ready
+        )
+        self._source: Final = source
+        self._read = 0  # samples that were queued, without those that were thrown away
+        self._recalled_at = -1  # the controller's position at the last recall
+
+    def recall(self) -> int:
+        """Empty the queue; returns how many samples it has played, by its own reckoning."""
+        self._recalled_at = self._controller.position
+        self._read = self._played
+        self._source.clear_queue()
+        return self._read
+
+    @property
+    def _played(self) -> int:
+        queued: float = self._source.queued_duration
+        return max(0, self._read - ceil(queued * self._controller.format.sample_rate))
+
+    def _attach(self) -> None:
+        self._controller.attach(self, confirms=True)
+        self._read = 0
+
+    async def _queue(self, samples: NDArray[np.int16]) -> None:
+        if self._recalled_at == self._controller.position:
+            return  # a listener has interrupted within this very read: it was taken back, too
+        source = self._source
+        self._read += len(samples)
+        await source.capture_frame(
+            rtc.AudioFrame(samples.tobytes(), source.sample_rate, source.num_channels, len(samples))
+        )
+        await asyncio.sleep(source.queued_duration - (MOST_AHEAD_SECONDS - PTIME_SECONDS))
+        self._controller.confirm(self._played)
 
 
 def _mark(utterance: Utterance, word: TimedString) -> None:

@@ -23,6 +23,9 @@ has asked for it; the caller's socket was cut and did not come back; the process
 MOST_MESSAGES: Final = 1_000
 """How many messages wait for an agent that does not take them."""
 
+MOST_MESSAGE_BYTES: Final = 1024 * 1024
+"""How long they may be together."""
+
 MOST_METADATA: Final = 64
 """How many headers, and how many parameters of the query, are kept."""
 LONGEST_METADATA: Final = 2_048
@@ -90,6 +93,8 @@ class Call:
         """How many messages were dropped, because the agent did not take them in time."""
         self._connection: Final = connection
         self._messages: Final[deque[str | bytes]] = deque()
+        self._waiting = 0
+        """How long the messages are that wait."""
         self._closed: Final = asyncio.Event()
         self._more: Final = asyncio.Event()
 
@@ -116,7 +121,9 @@ class Call:
         """The messages of the caller's data channel, until the call is over; each goes to one iterator."""
         while True:
             while self._messages:
-                yield self._messages.popleft()
+                message = self._messages.popleft()
+                self._waiting -= len(message)
+                yield message
             if self.closed:
                 return
             self._more.clear()
@@ -137,12 +144,13 @@ class Call:
 
     def take(self, message: str | bytes) -> None:
         """Keep a message of the caller for the agent."""
-        if len(self._messages) >= MOST_MESSAGES:
+        if len(self._messages) >= MOST_MESSAGES or self._waiting + len(message) > MOST_MESSAGE_BYTES:
             self.dropped_messages += 1
             if self.dropped_messages == 1:
                 LOGGER.warning("call %s: its agent does not take its messages, they are dropped", self.id)
             return
         self._messages.append(message)
+        self._waiting += len(message)
         self._more.set()
 
     def close(self, reason: EndReason) -> None:

@@ -11,6 +11,10 @@ from typing import Final
 
 from playback.pacing import LATE_SECONDS, PTIME_SECONDS
 
+SOUND_SECONDS: Final = 0.06
+"""How far ahead background is sent while nobody speaks: enough for the jitter of a good network. The next sentence
+comes later by as much."""
+
 _EXACT_SECONDS: Final = 1e-6
 """How exact a time is: a clock in floats can't wait for less."""
 
@@ -28,17 +32,20 @@ class Lead:
         self.late = 0.0
         """By how many seconds the last frame was taken after its time, at most."""
 
-    def wait(self, now: float, *, ahead: bool) -> float:
+    def wait(self, now: float, *, ahead: bool, sounding: bool = False) -> float:
         """Seconds until the next frame is due; 0 if it is.
 
         Args:
             now: the time in seconds, of a clock that never goes back.
             ahead: whether there is something to send ahead of its time. Without that, a frame is due when the buffer is
                 empty: late audio still plays without a gap until then.
+            sounding: whether something else sounds without end, such as background: it goes ahead by
+                :data:`SOUND_SECONDS`.
         """
         if self._empty is None:
             self._empty = now
-        wait = self._empty - now - (self._most if ahead else 0.0)
+        lead = self._most if ahead else min(self._most, SOUND_SECONDS) if sounding else 0.0
+        wait = self._empty - now - lead
         return wait if wait > _EXACT_SECONDS else 0.0
 
     def take(self, now: float) -> float:

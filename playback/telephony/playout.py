@@ -78,6 +78,7 @@ class CarrierPlayout:
         self._clears: Final = dialect.clear() is not None
         self._clear_due = False
         self._recalls = 0
+        self._sounding = False  # the last frame was not silent, though nobody spoke
         self._held_since: float | None = None
         # For a carrier without marks: when each of them would come back.
         self._expected: Final[deque[tuple[float, str]]] = deque()
@@ -120,7 +121,7 @@ class CarrierPlayout:
                 await self._sleep(PTIME_SECONDS)
                 continue
             ahead = self._controller.has_ready(self._samples)
-            wait = self._lead.wait(now, ahead=ahead)
+            wait = self._lead.wait(now, ahead=ahead, sounding=self._sounding)
             if wait > 0:
                 if self._ledger.unmarked and not ahead:
                     await self._mark()
@@ -170,10 +171,12 @@ class CarrierPlayout:
             controller.report_stall(late)
         spoke, recalls = controller.leaf in SOUNDS, self._recalls
         frame = controller.read(self._samples)
+        speaks = spoke or controller.leaf in SOUNDS
+        self._sounding = not speaks and bool(frame.any())
         if self._recalls != recalls:
             # A listener has interrupted: this frame was taken back before it was sent.
             self._lead.skipped(now)
-        elif frame.any() or spoke or controller.leaf in SOUNDS:
+        elif speaks or self._sounding:
             self._ledger.sent(self._samples)
             await self._send(self._dialect.media(encode(frame, self._encoding)))
             if self._recalls == recalls and (late := self._lead.sent(self._loop.time())):

@@ -816,8 +816,8 @@ class Model:
             if line.first and reading is not None:
                 place = self.turns.index(reading) + (0 if waits and reading.started_at is None else 1)
             self.turns.insert(place, turn)
-        read = 0 if turn is not reading else next((at for at, other in enumerate(turn.lines) if not other.over), 0)
         place = len(turn.lines)
+        read = 0 if turn is not reading else next((at for at, other in enumerate(turn.lines) if not other.over), place)
         if line.first and read < len(turn.lines):
             place = read + (0 if read and not turn.lines[read].begun else 1)
         turn.lines.insert(place, line)

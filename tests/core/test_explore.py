@@ -19,6 +19,8 @@ from statecharts.explore import Exploration, ExplorationError, explore
 from statecharts.machine import WATCHERS
 from tests.core import paths
 
+pytestmark = pytest.mark.timeout(600)  # half a minute of computing each, and the machine may have other work
+
 RATE: Final = 8_000
 TAIL: Final = 2
 SAMPLE: Final = np.array([1_000], np.int16)

@@ -418,3 +418,13 @@ async def test_a_high_water_below_a_read_lets_a_read_s_worth_in() -> None:
         if h.controller.buffered >= FRAME:
             h.read()
     assert utterance.played == 2 * FRAME
+
+
+async def test_a_loop_of_writes_that_are_refused_lets_others_run() -> None:
+    controller = PlaybackController(AudioFormat(8_000))
+    controller.lock()
+    utterance = controller.utterance()
+    others: list[int] = []
+    asyncio.get_running_loop().call_soon(others.append, 1)
+    while not others:
+        assert await utterance.write(bytes(320)) == 0

@@ -228,6 +228,5 @@ async def test_the_receiver_decodes_what_comes_and_ends_with_the_call() -> None:
                 break
         await calling.close()
         await called.close()
-        async for _ in stream:  # it ends
-            pass
+        assert len([piece async for piece in stream]) < 50  # it ends, with what had arrived
     assert called.receiver.ended

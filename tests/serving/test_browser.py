@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
+from playback.cli import main
 from tests.demo.browser import Visit, browsing
-from tests.needs import ROOT
 from tests.serving.processes import SECRET, relaying, served
 
 TOKEN = "a-token-of-the-tests"
@@ -139,10 +136,13 @@ def test_ctrl_c_ends_the_server_and_its_calls(browser: Browser) -> None:
         (["tests.serving.agents:talk", "--ice-server", "turn:x"], "expected turn_secret"),
     ],
 )
-def test_a_mistake_is_named_before_anything_is_served(arguments: list[str], error: str) -> None:
-    command = [sys.executable, "-m", "playback", "serve", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, error in done.stderr.splitlines()[-1]) == (2, True), done.stderr
+def test_a_mistake_is_named_before_anything_is_served(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *arguments])
+    assert ended.value.code == 2
+    assert error in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_who_serves_others_has_a_token() -> None:
@@ -152,8 +152,6 @@ def test_who_serves_others_has_a_token() -> None:
         assert "others can reach it" in server.stdout.readline()
 
 
-def test_an_address_that_cannot_be_had_is_an_error() -> None:
-    command = [sys.executable, "-m", "playback", "serve", "tests.serving.agents:talk", "--host", "192.0.2.254"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert json.dumps(done.stderr).startswith('"playback: error: 192.0.2.254:8000')
+def test_an_address_that_cannot_be_had_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "tests.serving.agents:talk", "--host", "192.0.2.254"]) == 1
+    assert capsys.readouterr().err.startswith("playback: error: 192.0.2.254:8000")

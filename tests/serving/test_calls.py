@@ -21,6 +21,8 @@ from tests.leftovers import counted_controllers, settled
 from tests.serving import agents
 from tests.serving.callers import Caller, HttpCaller, SocketCaller, serving
 
+pytestmark = pytest.mark.portable
+
 
 async def test_a_caller_hears_the_agent_to_its_end_and_then_the_call_is_over() -> None:
     caller = SocketCaller()
@@ -285,6 +287,8 @@ async def test_messages_that_nobody_takes_are_dropped(caplog: pytest.LogCaptureF
         call.take(str(number))
     assert call.dropped_messages == 5
     assert caplog.text.count("does not take its messages") == 1
+    call.take("x" * 1_100_000)
+    assert call.dropped_messages == 6
     call.close("left")
     call.close("bye")
     assert [message async for message in call.messages()] == [str(number) for number in range(MOST_MESSAGES)]

@@ -16,6 +16,8 @@ from tests.leftovers import settled
 from tests.needs import need_module
 from tests.serving.callers import SocketCaller, serving
 
+pytestmark = pytest.mark.portable
+
 
 async def test_it_greets_and_falls_silent_when_its_caller_speaks_and_answers(caplog: pytest.LogCaptureFixture) -> None:
     need_module("espeakng_loader", "PyPI package espeakng-loader")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from playback.serving.directory import MOST_ENDED, Command, Directory
 from playback.serving.sdp import Candidate
+
+pytestmark = pytest.mark.portable
 
 NONE = Candidate("")
 

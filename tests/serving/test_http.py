@@ -16,6 +16,8 @@ from tests.leftovers import settled
 from tests.serving import agents
 from tests.serving.callers import SDP, Caller, HttpCaller, serving
 
+pytestmark = pytest.mark.portable
+
 TOKEN = "a-token-of-the-tests"
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 CANDIDATE = "candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"

@@ -15,6 +15,8 @@ from tests.leftovers import settled
 from tests.serving import agents
 from tests.serving.callers import SocketCaller, serving
 
+pytestmark = pytest.mark.portable
+
 TOKEN = "a-token-of-the-tests"
 
 

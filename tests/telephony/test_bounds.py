@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -121,6 +122,27 @@ def test_speech_begins_at_once_after_a_silence() -> None:
     assert sum(kind == "media" for _, kind in carrier.sent) <= 3 * (5 + 13)
 
 
+def test_background_rides_out_a_little_jitter_while_nobody_speaks() -> None:
+    async def call() -> Carrier:
+        carrier = Carrier(TwilioSide(), 0.05, 0.03, seed=3)
+
+        async def agent(call: PhoneCall) -> None:
+            call.controller.background.add(np.full(8_000, 2_000, np.int16), loop=True)
+            await asyncio.sleep(3.0)
+            call.controller.close()
+
+        await answer(carrier, Twilio(), agent, controller=plain)
+        carrier.finish()
+        return carrier
+
+    carrier = virtually(call())
+    loud = [piece for piece in carrier.played if piece.samples.any()][5:]
+    gaps = [after.at - (before.at + len(before.samples) / 8_000) for before, after in pairwise(loud)]
+    assert len(loud) > 100
+    assert max(gaps) < 0.001
+    assert carrier.fullest <= 0.06 + 0.02 + 0.03 + 0.001
+
+
 def test_a_synthesizer_that_is_late_by_less_than_the_lead_makes_no_gap() -> None:
     async def call() -> tuple[Carrier, int]:
         carrier, underruns = Carrier(TwilioSide()), list[object]()
@@ -200,3 +222,46 @@ def test_audio_and_keys_that_nobody_takes_do_not_grow() -> None:
         track.stop()
 
     virtually(hold())
+
+
+def test_silence_within_speech_lasts_as_long_as_it_was_pushed() -> None:
+    pushed = np.concatenate([SPEECH[:1_600], np.zeros(4_000, np.int16), SPEECH[:1_600]])
+
+    async def call() -> Carrier:
+        carrier = Carrier(TwilioSide())
+
+        async def agent(call: PhoneCall) -> None:
+            await call.controller.speak([pushed]).wait()
+
+        await answer(carrier, Twilio(), agent, controller=plain)
+        carrier.finish()
+        return carrier
+
+    carrier = virtually(call())
+    loud = np.flatnonzero(carrier.speech)
+    assert loud[-1] - loud[0] == len(pushed) - 1
+    at = np.concatenate([each.at + np.arange(len(each.samples)) / 8_000 for each in carrier.played])[loud]
+    assert at[-1] - at[0] == pytest.approx((len(pushed) - 1) / 8_000, abs=0.001)
+
+
+def test_a_frame_whose_first_sample_is_interrupted_is_not_sent() -> None:
+    async def call() -> tuple[Carrier, list[int]]:
+        carrier, played = Carrier(TwilioSide()), list[int]()
+
+        async def agent(call: PhoneCall) -> None:
+            call.controller.once("first_audio_byte", lambda _: call.controller.interrupt())
+            for _ in range(2):
+                utterance = call.controller.utterance()
+                utterance.push(SPEECH)
+                utterance.end()
+                played.append((await utterance.wait()).played)
+
+        end = await answer(carrier, Twilio(), agent, controller=plain)
+        assert end.by == "agent"
+        carrier.finish()
+        return carrier, played
+
+    carrier, played = virtually(call())
+    assert played == [0, len(SPEECH)]
+    assert carrier.sent[0][1] == "clear"
+    assert np.count_nonzero(carrier.speech) == len(SPEECH)

@@ -120,12 +120,12 @@ async def theirs() -> AsyncIterator[Scenario]:
 
 
 @contextlib.asynccontextmanager
-async def ours() -> AsyncIterator[Scenario]:
+async def ours(*, clears_queue: bool = False) -> AsyncIterator[Scenario]:
     controller = PlaybackController(AudioFormat(RATE), fades=Fades(0.0, 0.0, 0.0, 0.0))  # each sample as it is
     source = rtc.AudioSource(RATE, 1)
     heard = Heard()
     listening = asyncio.create_task(heard.listen(rtc.LocalAudioTrack.create_audio_track("agent", source)))
-    pumping = asyncio.create_task(source_pump(controller, source).run())
+    pumping = asyncio.create_task(source_pump(controller, source, clears_queue=clears_queue).run())
     try:
         yield Scenario(PlaybackAudioOutput(controller), heard, source)
     finally:

@@ -17,6 +17,9 @@ from playback.pump import MOST_AHEAD_SECONDS
 SLACK = 0.002
 """How exact the source's own reckoning of its queue is."""
 
+TICKS = 0.03
+"""How far its reckoning of what it has played may be off on a busy machine; it plays 10 ms at a time."""
+
 
 async def test_every_sample_comes_out_of_the_track_once_across_a_pause():
     async with ours() as scenario:
@@ -46,6 +49,44 @@ async def test_the_position_of_an_interruption_is_what_came_out_of_the_track():
         await scenario.hear(round(event.playback_position * RATE))
         await asyncio.sleep(0.1)
         assert event.playback_position * RATE == pytest.approx(len(scenario.heard.samples))
+
+
+async def test_a_queue_that_is_cleared_counts_as_not_heard():
+    async with ours(clears_queue=True) as scenario:
+        reports = []
+        scenario.output.controller.on("utterance_finished", lambda event: reports.append(event.report))
+        await scenario.say(speech(1.0))
+        await scenario.hear(RATE // 5)
+        written = scenario.output.controller.position
+        queued = scenario.source.queued_duration
+        scenario.output.clear_buffer()
+        assert scenario.source.queued_duration == 0
+        ((_, event),) = scenario.finished
+        await asyncio.sleep(0.1)
+        (report,) = reports
+        assert 0 < written - report.played <= round(queued * RATE) + 1
+        assert report.played + report.discarded == RATE
+        assert event.playback_position * RATE == pytest.approx(report.played)
+        assert abs(report.played - len(scenario.heard.samples)) <= TICKS * RATE
+
+
+async def test_a_pause_that_clears_the_queue_goes_on_where_it_stopped_and_ends_when_all_has_played():
+    async with ours(clears_queue=True) as scenario:
+        audio = speech(0.6)
+        await scenario.say(audio)
+        await scenario.hear(RATE // 5)
+        scenario.output.pause()
+        await asyncio.sleep(0.2)
+        held = len(scenario.heard.samples)
+        await asyncio.sleep(0.1)
+        assert len(scenario.heard.samples) == held < len(audio)
+        scenario.output.resume()
+        assert await scenario.end()
+        assert len(scenario.heard.samples) >= len(audio) - 2 * TICKS * RATE
+        await asyncio.sleep(0.1)
+        missing = len(audio) - len(set(scenario.heard.samples.tolist()))
+        assert missing <= TICKS * RATE
+        assert len(scenario.heard.samples) - (len(audio) - missing) <= TICKS * RATE
 
 
 @pytest.mark.parametrize("blocked", [0.0, 0.05, 0.3])

@@ -8,13 +8,17 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+import websockets
+import yaml
 from playwright.sync_api import Page, expect, sync_playwright
 from ray import serve
+from ray.serve.schema import ServeDeploySchema
 
 from playback.serving.ray import Options, app
 from tests.frameworks.serving.conftest import Fleet, deleted
@@ -28,7 +32,7 @@ HEARS = """async () => {
   const stats = [...(await call.peer.getStats()).values()];
   return (stats.find(({ type }) => type === "inbound-rtp")?.totalAudioEnergy ?? 0) > 0;
 }"""
-TWO = {"max_calls": PLACES, "min_processes": 2, "max_processes": 2}
+TWO = {"max_calls": PLACES, "min_processes": 2, "max_processes": 2, "reattach_seconds": 60.0}
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +195,27 @@ async def test_a_process_that_is_killed_takes_only_its_own_calls_along(address: 
         await caller.hang_up()
 
 
+@pytest.mark.parametrize("deployment", ["Signalling", "Directory"])
+async def test_a_call_outlives_the_processes_that_only_carry_signals(address: str, deployment: str) -> None:
+    """It goes on, and can be taken up again once Serve has replaced the process."""
+    caller = Fellow()
+    await caller.begin(address)
+    [process] = [each for each in psutil.process_iter() if f":two:{deployment}" in " ".join(each.cmdline())]
+    process.kill()
+    caller.cut()
+    await caller.hears()
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                if (await caller.attach(address))["type"] == "attached":
+                    break
+            except (OSError, websockets.WebSocketException, TimeoutError):
+                pass
+            await asyncio.sleep(0.2)
+    await caller.hears()
+    await caller.hang_up()
+
+
 async def test_processes_come_and_go_while_calls_last(fleet: Fleet) -> None:
     quick = {"upscale_seconds": 0.5, "downscale_seconds": 2.0}
     address = fleet("scaled", max_calls=2, target_calls=1.0, max_processes=3, full_seconds=30.0, **quick)
@@ -248,3 +273,11 @@ def test_options_are_checked(args: dict[str, Any], error: str) -> None:
 def test_options_may_be_text() -> None:
     options = Options.parse({"agent": "m:f", "max_calls": "10", "ice_servers": "stun:a,turn:b"})
     assert (options.max_calls, options.target_calls, options.urls) == (10, 7.0, ["stun:a", "turn:b"])
+
+
+def test_the_example_of_a_configuration_is_one() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "deploy" / "serve.yaml").read_text()
+    config = ServeDeploySchema(**yaml.safe_load(text))
+    [application] = config.applications
+    assert application.import_path == "playback.serving.ray:app"
+    app(application.args)
