@@ -37,7 +37,7 @@ from playback.native.description import (
     offered_audio,
     parse_description,
 )
-from playback.native.lost import LostPeer
+from playback.native.lost import STEADY_GAP_SECONDS, LostPeer
 from playback.native.mailbox import Mailbox
 from playback.native.native_objects import LINGER_SECONDS, bury, sweep
 from playback.native.network import configuration
@@ -89,8 +89,8 @@ class NativePeer(EventEmitter):
         idle: ``"nothing"``, or ``"silence"`` to send packets of silence.
         connect_seconds: how long the connection may take to come up, from now on, before the call is closed; None: no
             timeout.
-        lost_seconds: how long an other side that sends audio may send nothing before it counts as lost; None: it is not
-            watched.
+        lost_seconds: how long an other side that has sent audio all the time may send nothing before it counts as lost;
+            None: it is not watched.
         close_controller: whether the controller is closed at the end; False keeps it for another connection.
 
     Raises:
@@ -143,6 +143,8 @@ class NativePeer(EventEmitter):
         self._channels: Final[list[NativeChannel]] = []
         self._listeners: tuple[Callable[[bytes], object], ...] = ()
         self._receiver: OpusReceiver | None = None
+        self._packets_sent = 0
+        self._heard_number, self._heard_at = 0, loop.time()
         self._gathered: Final[asyncio.Future[None]] = loop.create_future()
         self._track: Any = None
         self._connection: Any = rtc.PeerConnection(found)
@@ -172,6 +174,11 @@ class NativePeer(EventEmitter):
     def remote_address(self) -> str | None:
         """Where its packets go to, an address and a port; None if there is no connection."""
         return None if self._connection is None else self._connection.remote_address()
+
+    @property
+    def packets_sent(self) -> int:
+        """How many packets of audio were sent."""
+        return self._packets_sent
 
     # Signalling
 
@@ -412,6 +419,7 @@ class NativePeer(EventEmitter):
         try:
             for packet in self._sender.packets(stream, number - self._begin):
                 track.send(packet)
+                self._packets_sent += 1
         except Exception as error:
             if self._track is None or not track.is_open():  # the loop will be notified of its end, if it was not yet
                 return
@@ -431,6 +439,7 @@ class NativePeer(EventEmitter):
                 self._report(packet)
                 continue
             audio += 1
+            self._follow(packet)
             for listener in self._listeners:
                 try:
                     listener(packet)
@@ -440,6 +449,14 @@ class NativePeer(EventEmitter):
             channel.look()
         if self._lost is not None and self._track is not None:
             self._lost.look(self._loop.time(), audio, reports)
+
+    def _follow(self, packet: bytes) -> None:
+        """See whether a packet that comes after a gap is numbered as if there was none."""
+        number, now = int.from_bytes(packet[2:4]), self._loop.time()
+        follows = (number - self._heard_number) & 0xFFFF == 1
+        if follows and now - self._heard_at >= STEADY_GAP_SECONDS and self._lost is not None:
+            self._lost.suppresses_silence()
+        self._heard_number, self._heard_at = number, now
 
     def _report(self, packet: bytes) -> None:
         for each in receptions(packet, self._ssrc):
