@@ -106,7 +106,7 @@ native: $(READY)  ## native calls, in an environment of their own with the newes
 	$(BIN)/nox -s native
 
 integrations: $(READY)  ## our adapters inside the current releases of the agent frameworks, each in an environment of its own
-	$(BIN)/nox
+	$(BIN)/nox -s integrations
 
 serving: $(READY)  ## calls on Ray Serve, in an environment of its own, in two minutes
 	$(BIN)/nox -s serving
