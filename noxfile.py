@@ -111,6 +111,13 @@ for framework in FRAMEWORKS:
     lowest_of(lambda session, name=framework: run(session, name, lowest=True))
 
 
+@nox.session(venv_backend="none", default=False)
+def integrations(session: nox.Session) -> None:
+    """Run all frameworks, and show which versions were run."""
+    at_once(session, [*FRAMEWORKS])
+    session.notify("versions")
+
+
 @nox.session(default=False)
 def serving(session: nox.Session) -> None:
     """Run calls on Ray Serve: real peers and Chromium, processes of this machine, SERVING_CALLS calls in a row."""
@@ -203,7 +210,8 @@ def pythons(session: nox.Session) -> None:
 def at_once(session: nox.Session, names: list[str]) -> None:
     """Run sessions side by side, and show what each printed when it is over.
 
-    Most of their time goes into waiting for audio that plays in real time: three take little longer than one.
+    Most of their time goes into waiting, for audio that plays in real time and for packages: three take little longer
+    than one. What is measured must not run like this.
     """
 
     def run(name: str) -> subprocess.CompletedProcess[str]:

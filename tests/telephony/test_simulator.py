@@ -29,6 +29,7 @@ from streamdouble.chaos import Impairments  # noqa: E402
 from streamdouble.scenario import parse  # noqa: E402
 from streamdouble.session import SessionConfig  # noqa: E402
 
+from playback import AudioFormat, PlaybackController  # noqa: E402
 from playback.audio.encodings import ENCODINGS  # noqa: E402
 from playback.speech import speech_format, synthesize  # noqa: E402
 
@@ -68,20 +69,18 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A caller who asks something, in a recording."""
-    pieces: list[bytes] = []
-
-    def push(audio: bytes) -> bool:
-        pieces.append(audio)
-        return True
-
-    synthesize("Excuse me, I would like to book a table for two.", push, lambda *_: None)
+    """A caller who asks something, in a recording at the rate of telephones."""
+    controller = PlaybackController(AudioFormat(8_000), input_format=speech_format())
+    synthesize(
+        "Excuse me, I would like to book a table for two.", lambda audio: controller.push(audio) > 0, lambda *_: None
+    )
+    controller.end()
     path = tmp_path_factory.mktemp("caller") / "question.wav"
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(speech_format().sample_rate)
-        file.writeframes(b"".join(pieces))
+        file.setframerate(8_000)
+        file.writeframes(controller.read(controller.buffered).tobytes())
     return path
 
 
