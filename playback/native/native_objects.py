@@ -8,7 +8,7 @@ libdatachannel-py 2026.1, a callback that slept while each function was called s
   where none can run: before there is a description, or in the callback that brings the object. They are never reset,
   and an object is kept until no callback of it can run any more (:func:`bury`).
 - ``close`` of connections and channels, ``send``, ``receive``, descriptions, states and counts are safe.
-- with data channels, ``close`` of a connection waits for the other side to answer, up to 13 s where that does not: a
+- with data channels, ``close`` of a connection waits for the other side: 12.7 s where that did not answer. So a
   thread of its own calls it (:func:`close_apart`).
 - describing a connection waits for a certificate from the same threads, unless there is one: see
   :func:`playback.native.network.own_certificate`.
