@@ -319,7 +319,7 @@ class Transitions:
                 case "gap":
                     assert self.short is not None
                     self.fire(event, self.short[1])
-                case "ready":
+                case "input_ended" | "ready":  # what the last read missed is not missed by what comes now
                     self.short = None
                     self.fire(event)
                 case _:

@@ -440,6 +440,24 @@ def test_what_was_heard_needs_no_memory() -> None:
     assert line.controller.buffered == 10 * FRAME
 
 
+def test_what_the_last_turn_lacked_is_no_gap_of_the_next_one() -> None:
+    line = Line()
+    first = line.controller.turn()
+    said = first.utterance()
+    said.push(ramp(FRAME // 2))
+    said.end()
+    line.send()
+    assert line.controller.leaf == "speaking.buffering"  # half a frame was missing within an open turn
+    first.end()
+    second = line.controller.turn()
+    empty = second.utterance()
+    empty.enqueue()
+    empty.end()
+    assert line.controller.leaf == "speaking.streaming"  # nobody has read within this one
+    line.send()
+    assert line.controller.leaf == "speaking.buffering"
+
+
 def test_a_listener_that_interrupts_within_a_read_takes_back_the_frame_of_that_read() -> None:
     line = Line()
     utterance = line.say(1, 2 * FRAME)
