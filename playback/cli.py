@@ -233,6 +233,18 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
         help="a STUN or TURN server for callers, such as turn:turn.example.org:3478; repeatable. TURN needs "
         "$PLAYBACK_TURN_SECRET, the static-auth-secret of coturn",
     )
+    serve.add_argument(
+        "--engine",
+        choices=("aiortc", "native"),
+        default="aiortc",
+        help="what carries the calls; native needs Python 3.12 and the extra native (default: %(default)s)",
+    )
+    serve.add_argument(
+        "--udp-port",
+        type=int,
+        metavar="PORT",
+        help="with --engine native: the one UDP port of all calls of a process (default: one of its own for each call)",
+    )
     serve.add_argument("--ray", action="store_true", help="in processes of Ray Serve, here or in a cluster")
     serve.add_argument(
         "--max-processes",
@@ -265,6 +277,8 @@ def _serve(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 "max_processes": options.max_processes,
                 "reattach_seconds": options.reattach_seconds,
                 "ice_servers": ",".join(options.ice_server),
+                "engine": options.engine,
+                "udp_port": options.udp_port or 0,
             }
             return run_fleet(args, options.host, options.port, options.token)
         return run(
@@ -275,6 +289,8 @@ def _serve(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             reattach_seconds=options.reattach_seconds,
             token=options.token,
             ice_servers=options.ice_server,
+            engine=options.engine,
+            udp_port=options.udp_port,
         )
     except ValueError as error:
         parser.error(str(error))

@@ -39,6 +39,11 @@ class NativeChannel(EventEmitter):
         self._channel.on_message(self._mailbox.poster(self._took))
 
     @property
+    def native(self) -> Any:
+        """The native object; None once it is closed."""
+        return self._channel
+
+    @property
     def label(self) -> str:
         """Its name."""
         return self._label

@@ -8,6 +8,8 @@ libdatachannel-py 2026.1, a callback that slept while each function was called s
   where none can run: before there is a description, or in the callback that brings the object. They are never reset,
   and an object is kept until no callback of it can run any more (:func:`bury`).
 - ``close`` of connections and channels, ``send``, ``receive``, descriptions, states and counts are safe.
+- with data channels, ``close`` of a connection waits for the other side: 12.7 s where that did not answer. So a
+  thread of its own calls it (:func:`close_apart`).
 - describing a connection waits for a certificate from the same threads, unless there is one: see
   :func:`playback.native.network.own_certificate`.
 - a callback for ``buffered amount low`` would run in the lock of ``send``, so there is none.
@@ -16,27 +18,47 @@ libdatachannel-py 2026.1, a callback that slept while each function was called s
 from __future__ import annotations
 
 import atexit
+import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 LINGER_SECONDS: Final = 1.0
 """How long an object is kept after its close. Its last callbacks are called at the close, and only post to the loop."""
 
 _buried: Final[deque[tuple[float, Any]]] = deque()
+_lock: Final = threading.Lock()
+
+
+def close(connection: Any, others: Sequence[Any]) -> None:
+    """Close a connection, and keep it and its other objects for a while."""
+    connection.close()
+    bury((connection, others))
+
+
+def close_apart(connection: Any, others: Sequence[Any]) -> threading.Thread:
+    """Do that in a thread, which the process waits for at its end."""
+    thread = threading.Thread(target=close, args=(connection, others), name="playback-native-close")
+    thread.start()
+    return thread
 
 
 def bury(native: Any) -> None:
     """Keep a closed object for a while, and drop it then."""
-    _buried.append((time.monotonic() + LINGER_SECONDS, native))
+    with _lock:
+        _buried.append((time.monotonic() + LINGER_SECONDS, native))
     sweep()
 
 
 def sweep() -> None:
     """Drop what has been kept for long enough."""
     now = time.monotonic()
-    while _buried and _buried[0][0] <= now:
-        _buried.popleft()
+    dropped = []
+    with _lock:
+        while _buried and _buried[0][0] <= now:
+            dropped.append(_buried.popleft())
+    # They end here, out of the lock.
 
 
 @atexit.register

@@ -14,6 +14,7 @@ import atexit
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final, Literal
 from weakref import WeakSet
 
@@ -39,7 +40,7 @@ from playback.native.description import (
 )
 from playback.native.lost import STEADY_GAP_SECONDS, LostPeer
 from playback.native.mailbox import Mailbox
-from playback.native.native_objects import LINGER_SECONDS, bury, sweep
+from playback.native.native_objects import LINGER_SECONDS, close, close_apart, sweep
 from playback.native.network import configuration
 from playback.native.rtp import RtpStream, is_rtcp, receptions
 from playback.native.sender import NativeSender
@@ -50,6 +51,9 @@ PeerState = Literal["new", "connecting", "connected", "disconnected", "failed", 
 
 LOOK_TICKS: Final = 10
 """After how many ticks it is looked what has come, where nobody listens: each 200 ms."""
+
+CLOSE_SECONDS: Final = 1.0
+"""How long a close waits for the native connection's, which may wait for another side that does not answer."""
 
 LATE: Final = "its connection, which did not come up in time"
 
@@ -143,6 +147,8 @@ class NativePeer(EventEmitter):
         self._channels: Final[list[NativeChannel]] = []
         self._listeners: tuple[Callable[[bytes], object], ...] = ()
         self._receiver: OpusReceiver | None = None
+        self._has_channels = False
+        self._closing: Thread | None = None
         self._packets_sent = 0
         self._heard_number, self._heard_at = 0, loop.time()
         self._gathered: Final[asyncio.Future[None]] = loop.create_future()
@@ -312,13 +318,16 @@ class NativePeer(EventEmitter):
         """End the call, and close the controller, unless that was not wanted."""
         self._end("its connection, which was closed")
         await asyncio.wait([self._life])
+        deadline = self._loop.time() + CLOSE_SECONDS
+        while self._closing is not None and self._closing.is_alive() and self._loop.time() < deadline:  # noqa: ASYNC110 - a thread
+            await asyncio.sleep(0.01)
 
     def _end(self, why: str) -> None:
         if self._state == "closed":
             return
         self._mailbox.close()
         self._clock.remove(self._tick)
-        self._release()
+        self._release(apart=True)
         if not self._loop.is_closed():
             self._loop.call_later(2 * LINGER_SECONDS, sweep)
         self._listeners = ()
@@ -341,13 +350,16 @@ class NativePeer(EventEmitter):
                 self._controller.close(by=why)
             self.remove_all_listeners()
 
-    def _release(self) -> None:
-        """Close the native connection."""
+    def _release(self, *, apart: bool) -> None:
+        """Close the native connection; where that may take long, in a thread of its own, if it may."""
         connection, track, self._connection, self._track = self._connection, self._track, None, None
         _live.discard(self)
         if connection is not None:
-            connection.close()
-            bury((connection, track))
+            others = [track, *(channel.native for channel in self._channels)]
+            if apart and self._has_channels:
+                self._closing = close_apart(connection, others)
+            else:
+                close(connection, others)
 
     # The native connection's events
 
@@ -401,6 +413,7 @@ class NativePeer(EventEmitter):
         self.emit("channel", channel)
 
     def _keep(self, channel: NativeChannel) -> None:
+        self._has_channels = True
         self._channels.append(channel)
         channel.once("close", lambda: self._channels.remove(channel))
 
@@ -503,4 +516,4 @@ async def _for_ever() -> None:
 def _close_all() -> None:
     """Close what is still open: libdatachannel aborts a process that ends with an open connection."""
     for peer in [*_live]:
-        peer._release()  # noqa: SLF001 - of this module
+        peer._release(apart=False)  # noqa: SLF001 - of this module

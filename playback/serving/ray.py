@@ -16,7 +16,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -27,12 +27,11 @@ from ray.serve.exceptions import BackPressureError, RequestCancelledError
 from starlette.applications import Starlette
 
 from playback._checks import check_seconds, check_whole
-from playback.serving.aiortc_engine import AiortcEngine
 from playback.serving.app import create_app
 from playback.serving.call import CallRequest, EndReason
 from playback.serving.calls import MOST_CALLS, Calls
 from playback.serving.directory import POLL_SECONDS, Command, Directory
-from playback.serving.engine import Engine
+from playback.serving.engines import ENGINES, make_engine
 from playback.serving.listening import LOOPBACK, address_of, names_of, terminating
 from playback.serving.live_call import LiveAttachment
 from playback.serving.loading import load_agent
@@ -42,11 +41,6 @@ from playback.serving.service import FullError, NoSuchCallError, Started, Supers
 from playback.serving.settings import TOKEN_VARIABLE, from_environment
 
 LOGGER: Final = logging.getLogger("playback")
-
-ENGINES: Final[Mapping[str, Callable[[list[str]], Engine]]] = {
-    "aiortc": lambda urls: AiortcEngine(ice_servers=[url for url in urls if url.startswith("stun:")])
-}
-"""What may carry calls: makes an engine from the URLs of STUN and TURN servers."""
 
 RETRY_SECONDS: Final = 1.0
 """When a directory that did not answer is asked again."""
@@ -70,7 +64,9 @@ class Options:
     agent: str
     """``module:function``."""
     engine: str = "aiortc"
-    """What carries calls."""
+    """What carries calls: ``aiortc``, or ``native``, which the processes with calls need installed."""
+    udp_port: int = 0
+    """The one UDP port of all calls of a process, for ``native``, where a machine has one such process; 0: none."""
     max_calls: int = MOST_CALLS
     """How many calls one process may have."""
     target_calls: float = 0.0
@@ -101,6 +97,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"engine is {self.engine!r}, expected one of {', '.join(ENGINES)}")
+        check_whole("udp_port", self.udp_port, range(65_536))
+        if self.udp_port and self.engine != "native":
+            raise ValueError(f"udp_port is {self.udp_port} with the engine {self.engine!r}, expected it with 'native'")
         for name in ("max_calls", "min_processes", "max_processes", "signalling_processes"):
             check_whole(name, getattr(self, name), range(1, MANY))
         if self.max_processes < self.min_processes:
@@ -237,7 +236,7 @@ class Host:
     """
 
     def __init__(self, options: Options, directory: Any) -> None:
-        engine = ENGINES[options.engine](options.urls)
+        engine = make_engine(options.engine, options.urls, options.udp_port or None)
         # Ray counts the calls: this is no limit of its own.
         self._calls: Final = Calls(
             load_agent(options.agent),

@@ -160,6 +160,18 @@ def has_channel(text: str) -> bool:
     return any(section.kind == "application" for section in SessionDescription.parse(text).media)
 
 
+def sends_audio(text: str) -> bool:
+    """Whether the caller of an offer, already checked, is to be heard."""
+    return any(
+        section.kind == "audio" and section.direction == "sendrecv" for section in SessionDescription.parse(text).media
+    )
+
+
+def section_names(text: str) -> list[str]:
+    """The names of the sections of an offer, already checked, in their order."""
+    return [section.rtp.muxId for section in SessionDescription.parse(text).media]
+
+
 def disclose(text: str, host: str | None) -> str:
     """Put an address where a browser hides its own behind a name that only multicast DNS knows.
 

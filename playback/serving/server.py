@@ -13,11 +13,11 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 
-from playback.serving.aiortc_engine import AiortcEngine
 from playback.serving.app import create_app
 from playback.serving.call import Agent
 from playback.serving.calls import MOST_CALLS, Calls
 from playback.serving.connections import BoundedProtocol
+from playback.serving.engines import make_engine
 from playback.serving.listening import address_of, is_loopback, listen, names_of, terminating
 from playback.serving.settings import ServingSettings, from_environment
 
@@ -44,6 +44,8 @@ def run(
     shutdown_seconds: float = SHUTDOWN_SECONDS,
     token: str | None = None,
     ice_servers: Iterable[str] = (),
+    engine: str = "aiortc",
+    udp_port: int | None = None,
 ) -> int:
     """Serve an agent, until Ctrl+C or SIGTERM; then calls finish what they say.
 
@@ -57,19 +59,20 @@ def run(
         token: what a caller has to know, by default ``$PLAYBACK_SERVE_TOKEN``. Where others than this machine can reach
             the server, it is made up and printed unless given.
         ice_servers: URLs of the STUN and TURN servers that callers use; this server uses those of STUN.
+        engine: what carries the calls, one of :data:`playback.serving.engines.ENGINES`.
+        udp_port: the one UDP port of all calls, for the engine ``native``; None: one of its own for each call.
 
     Returns:
         The exit code: 0, or 1 if the address can't be had.
 
     Raises:
         TypeError, ValueError: as for :class:`~playback.serving.calls.Calls` and
-            :class:`~playback.serving.settings.ServingSettings`.
+            :class:`~playback.serving.settings.ServingSettings`; the engine can't be used here.
     """
     servers = tuple(ice_servers)
     settings = from_environment(allowed_hosts=names_of(host), token=token, ice_servers=servers)
-
-    engine = AiortcEngine(ice_servers=[url for url in servers if url.startswith("stun:")])
-    calls = Calls(agent, engine=engine, max_calls=max_calls, reattach_seconds=reattach_seconds)
+    carrier = make_engine(engine, servers, udp_port)
+    calls = Calls(agent, engine=carrier, max_calls=max_calls, reattach_seconds=reattach_seconds)
     try:
         listener = listen(host, port)
     except OSError as error:
