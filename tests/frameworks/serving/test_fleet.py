@@ -108,7 +108,9 @@ async def test_calls_in_sequence_leave_nothing_behind(address: str) -> None:
             before = descriptors(pids)
     after = descriptors(set(before))
     assert all(after[pid] <= before[pid] + 4 for pid in before), (before, after)
-    assert not [each for each in psutil.process_iter() if each.pid not in processes and "ray::" in each.name()]
+    assert not [
+        each for each in psutil.process_iter(["name"]) if each.pid not in processes and "ray::" in each.info["name"]
+    ]
     async with httpx.AsyncClient(base_url=address) as client:
         assert (await client.get("/health")).json()["calls"] == 0
 
@@ -200,7 +202,9 @@ async def test_a_call_outlives_the_processes_that_only_carry_signals(address: st
     """It goes on, and can be taken up again once Serve has replaced the process."""
     caller = Fellow()
     await caller.begin(address)
-    [process] = [each for each in psutil.process_iter() if f":two:{deployment}" in " ".join(each.cmdline())]
+    # What can't be asked of a process, which may just have ended, is None.
+    running = psutil.process_iter(["cmdline"])
+    [process] = [each for each in running if f":two:{deployment}" in " ".join(each.info["cmdline"] or [])]
     process.kill()
     caller.cut()
     await caller.hears()
