@@ -21,6 +21,12 @@ LIBRARIES: Final = {"aiortc", "asyncio", "av", "numpy"}
 ADAPTERS: Final = ROOT / "playback" / "integrations"
 FRAMEWORKS: Final = tuple(folder.name for folder in (ROOT / "tests" / "frameworks").iterdir() if folder.is_dir())
 """The adapters for these are tested where the framework is installed."""
+ELSEWHERE: Final = {
+    ROOT / "playback" / "native",  # by `make native`, on the newest Python
+    ROOT / "playback" / "serving" / "native_engine.py",
+    ROOT / "playback" / "serving" / "ray.py",  # by `make serving`, where Ray is installed
+}
+"""Tested in environments of their own."""
 
 _MONITORING: Final[Any] = getattr(sys, "monitoring", None)
 _touched: Final[set[str]] = set()
@@ -73,6 +79,6 @@ def _depends(path: Path) -> bool:
 
 
 def _needs_a_framework(path: Path) -> bool:
-    if path == ROOT / "playback" / "serving" / "ray.py":  # tested in tests/frameworks/serving, where Ray is installed
+    if path in ELSEWHERE or not ELSEWHERE.isdisjoint(path.parents):
         return True
     return ADAPTERS in path.parents and path.relative_to(ADAPTERS).parts[0].startswith(FRAMEWORKS)
