@@ -85,6 +85,8 @@ class Guard:
 async def deny(socket: WebSocket, response: Response) -> None:
     """Answer the handshake of a WebSocket with a response; with 403 alone, where the server knows no more than that."""
     if "websocket.http.response" in socket.scope.get("extensions", {}):
+        # Older releases of uvicorn add the length once more, which clients take for an error.
+        del response.headers["content-length"]
         await socket.send_denial_response(response)
     else:
         await socket.close()

@@ -405,7 +405,7 @@ async def test_sessions_do_not_hear_each_other() -> None:
 async def test_a_server_at_a_port_of_its_own() -> None:
     """Uvicorn's own view of things: an early answer while a body is still coming, a lifespan."""
     app = create_app()
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_level="critical", lifespan="on"))
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):
         while not server.started:  # noqa: ASYNC110 - it has no event for it
