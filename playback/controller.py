@@ -158,7 +158,7 @@ class PlaybackController:
             self.observe(self._log, everything=False)
         NEW_CONTROLLERS.notify(self)
 
-    # What there is to see
+    # Its state
 
     @property
     def state(self) -> State:

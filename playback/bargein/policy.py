@@ -178,7 +178,7 @@ class BargeIn:
         self._look()
         NEW_POLICIES.notify(self)
 
-    # What there is to see
+    # Its state
 
     @property
     def leaf(self) -> str:

@@ -22,7 +22,7 @@ from playback.demo.registry import Sessions
 from playback.demo.session import Session
 from playback.demo.settings import DemoSettings, SessionOptions, parse_heard
 from playback.serving.assets import load
-from playback.serving.guard import Guard, failure
+from playback.serving.guard import Guard, error_handlers
 from playback.serving.requests import CLOSE, SDP, check_token, read_body
 from playback.serving.sdp import disclose
 
@@ -127,25 +127,8 @@ def create_app(settings: DemoSettings | None = None) -> Starlette:
             Route("/whep/{id}/away", leave, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, allowed_hosts=settings.allowed_hosts)],
-        exception_handlers={HTTPException: _refused, Exception: _failed},
+        exception_handlers=error_handlers("/ or /whep"),
         lifespan=lifespan,
     )
     app.state.sessions = sessions
     return app
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    match error.status_code:
-        case 404 if error.detail == "Not Found":
-            detail = f"there is nothing at {request.url.path[:80]!r}, expected / or /whep"
-        case 405:
-            detail = f"{request.method[:20]} can't be done here, expected {headers.get('Allow', 'another method')}"
-        case _:
-            detail = error.detail
-    return failure(error.status_code, detail, headers)
-
-
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return failure(500, "something went wrong in the server, see its log")

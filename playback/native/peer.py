@@ -164,7 +164,7 @@ class NativePeer(EventEmitter):
         self._life: Final = loop.create_task(_for_ever())
         self._life.add_done_callback(lambda _: self._end("its event loop, which has ended"))
 
-    # What there is to see
+    # Its state
 
     @property
     def controller(self) -> PlaybackController:

@@ -12,7 +12,6 @@ from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
 )
@@ -21,7 +20,7 @@ from aiortc.sdp import candidate_from_sdp
 from playback._checks import check_seconds
 from playback.bargein.incoming import IncomingAudio
 from playback.controller import PlaybackController
-from playback.serving.engine import Connection, ConnectionListener
+from playback.serving.engine import Connection, ConnectionListener, stun_servers
 from playback.serving.sdp import MOST_CANDIDATES, Candidate, check_offer, has_channel, takes_opus
 from playback.track import LOST_SECONDS, play
 
@@ -59,11 +58,8 @@ class AiortcEngine:
     ) -> None:
         check_seconds("connect_seconds", connect_seconds)
         check_seconds("lost_seconds", lost_seconds)
-        urls = list(ice_servers)
-        if wrong := [url for url in urls if not url.startswith("stun:")]:
-            raise ValueError(f"ice_servers has {wrong[0]!r}, expected URLs such as 'stun:stun.example.org:3478'")
         # With an empty list, aiortc asks nobody; without one, it asks a public server.
-        self._servers: Final = [RTCIceServer(urls)] if urls else []
+        self._servers: Final = stun_servers(ice_servers)
         self._connect_seconds: Final = connect_seconds
         self._lost_seconds: Final = lost_seconds
 

@@ -23,7 +23,7 @@ from starlette.routing import Route, WebSocketRoute
 from playback._token_bucket import TokenBucket
 from playback.serving.assets import load
 from playback.serving.call import CallRequest
-from playback.serving.guard import Guard, failure
+from playback.serving.guard import Guard, error_handlers, failure
 from playback.serving.requests import CLOSE, SDP, check_token, read_body
 from playback.serving.sdp import Fragment, disclose, ufrag_of
 from playback.serving.service import FullError, NoSuchCallError, Service
@@ -140,7 +140,7 @@ def create_app(
             WebSocketRoute("/ws", sockets.serve),
         ],
         middleware=[Middleware(Guard, allowed_hosts=settings.allowed_hosts)],
-        exception_handlers={HTTPException: _refused, NoSuchCallError: _not_found, Exception: _failed},
+        exception_handlers={**error_handlers("/, /whep, /ws, /health or /ready"), NoSuchCallError: _not_found},
         lifespan=lifespan or _nothing,
     )
 
@@ -179,22 +179,5 @@ def _with_links(response: Response, settings: ServingSettings) -> Response:
     return response
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    match error.status_code:
-        case 404 if error.detail == "Not Found":
-            detail = f"there is nothing at {request.url.path[:80]!r}, expected /, /whep, /ws, /health or /ready"
-        case 405:
-            detail = f"{request.method[:20]} can't be done here, expected {headers.get('Allow', 'another method')}"
-        case _:
-            detail = error.detail
-    return failure(error.status_code, detail, headers)
-
-
 async def _not_found(_: Request, error: Exception) -> Response:
     return failure(404, str(error), CLOSE)
-
-
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return failure(500, "something went wrong in the server, see its log")

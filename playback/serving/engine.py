@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
+
+from aiortc import RTCIceServer
 
 from playback.bargein.incoming import IncomingAudio
 from playback.controller import PlaybackController
@@ -68,3 +71,15 @@ class Engine(Protocol):
 
         While the caller is lost, it pauses the controller.
         """
+
+
+def stun_servers(urls: Iterable[str]) -> list[RTCIceServer]:
+    """The STUN servers that an engine asks; none if there are no URLs.
+
+    Raises:
+        ValueError: a URL is not one of STUN.
+    """
+    urls = list(urls)
+    if wrong := [url for url in urls if not url.startswith("stun:")]:
+        raise ValueError(f"ice_servers has {wrong[0]!r}, expected URLs such as 'stun:stun.example.org:3478'")
+    return [RTCIceServer(urls)] if urls else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -95,6 +97,34 @@ async def deny(socket: WebSocket, response: Response) -> None:
 def failure(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer to a request that can't be met."""
     return JSONResponse({"error": error}, status, headers)
+
+
+ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def error_handlers(places: str) -> dict[type[Exception], ErrorHandler]:
+    """What an application answers where a request fails, as Starlette takes it.
+
+    Args:
+        places: which paths there are, for who asks for another one.
+    """
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        match error.status_code:
+            case 404 if error.detail == "Not Found":
+                detail = f"there is nothing at {request.url.path[:80]!r}, expected {places}"
+            case 405:
+                detail = f"{request.method[:20]} can't be done here, expected {headers.get('Allow', 'another method')}"
+            case _:
+                detail = error.detail
+        return failure(error.status_code, detail, headers)
+
+    async def failed(_request: Request, _error: Exception) -> Response:
+        return failure(500, "something went wrong in the server, see its log")
+
+    return {HTTPException: refused, Exception: failed}
 
 
 def _hostname(url: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCIceServer
+from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from playback._checks import check_seconds, check_whole
@@ -18,7 +18,7 @@ from playback.controller import PlaybackController
 from playback.native import NativeChannel, NativePeer, PeerState
 from playback.rtp.receiver import OpusReceiver, SampleStream
 from playback.serving.aiortc_engine import BACKLOG_BYTES, CONNECT_SECONDS
-from playback.serving.engine import Connection, ConnectionListener
+from playback.serving.engine import Connection, ConnectionListener, stun_servers
 from playback.serving.sdp import MOST_CANDIDATES, Candidate, check_offer, has_channel, section_names, sends_audio
 from playback.track import LOST_SECONDS
 
@@ -57,10 +57,7 @@ class NativeEngine:
         check_seconds("lost_seconds", lost_seconds)
         if udp_port is not None:
             check_whole("udp_port", udp_port, range(1, 65_536))
-        urls = list(ice_servers)
-        if wrong := [url for url in urls if not url.startswith("stun:")]:
-            raise ValueError(f"ice_servers has {wrong[0]!r}, expected URLs such as 'stun:stun.example.org:3478'")
-        self._servers: Final = [RTCIceServer(urls)] if urls else []
+        self._servers: Final = stun_servers(ice_servers)
         self._udp_port: Final = udp_port
         self._bind_address: Final = bind_address
         self._connect_seconds: Final = connect_seconds

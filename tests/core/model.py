@@ -203,7 +203,7 @@ class Model:
         self.heard_speech = self.was_speaking = False
         self.interrupted_at = 0
 
-    # What there is to see
+    # Its state
 
     @property
     def queue(self) -> list[Line]:
